@@ -130,6 +130,13 @@ def gbdt_to_onnx(gbdt, features):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     model.graph.name = "credit_score_gbdt"
     drop_identities(model.graph)
+    # Features are whole numbers, so x <= 2.5 and x <= 2 are the same question. The second needs no fraction bits.
+    (trees,) = model.graph.node
+    attributes = {attribute.name: attribute for attribute in trees.attribute}
+    modes, values = attributes["nodes_modes"].strings, attributes["nodes_values"].floats
+    for index, mode in enumerate(modes):
+        if mode == b"BRANCH_LEQ":
+            values[index] = float(np.floor(values[index]))
     return finish(model)
 
 
