@@ -1,0 +1,400 @@
+//! The model: a graph of typed integer operations in the order in which they run.
+//!
+//! Values are numbered: the inputs first, then one value per node. A node reads only values with smaller numbers than
+//! its own, so a graph has no cycles by construction. Types and ranges are not stored: the loader infers them
+//! ([`crate::infer`]), so that a model cannot lie about them. `docs/spec/ops.md` states every operation by its formula.
+
+use alloc::{string::String, vec::Vec};
+
+/// The op-set this engine implements. 0 is the unreleased one.
+pub const OP_SET: u32 = 0;
+
+/// Number of a value.
+pub type ValueId = u32;
+
+/// A whole model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    /// Version of the operations' semantics.
+    pub op_set: u32,
+    /// Facts beside the computation, by key; ascending, no key twice.
+    pub header: Vec<HeaderEntry>,
+    /// Values 0 to `inputs.len() - 1`.
+    pub inputs: Vec<Input>,
+    /// Node i gives value `inputs.len() + i`.
+    pub nodes: Vec<Op>,
+    /// What a run returns.
+    pub outputs: Vec<Output>,
+}
+
+/// One header entry. Unknown keys are refused if critical and ignored otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderEntry {
+    /// What it is; [`header_key`] lists the known ones.
+    pub key: u32,
+    /// Whether a reader that does not know the key must refuse the model.
+    pub critical: bool,
+    /// Its meaning is the key's.
+    pub value: Vec<u8>,
+}
+
+/// Known header keys.
+pub mod header_key {
+    /// SHA-256 of the file that the model was converted from.
+    pub const SOURCE_HASH: u32 = 1;
+    /// Name and version of the converter, UTF-8.
+    pub const PRODUCER: u32 = 2;
+}
+
+/// An input: integers `q` in `low..=high`, standing for the reals `q * 2^-fraction_bits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Unique among the inputs.
+    pub name: String,
+    /// Row-major extents, each at least 1.
+    pub shape: Vec<u32>,
+    /// Between -32 and 30.
+    pub fraction_bits: i32,
+    /// Least integer.
+    pub low: i32,
+    /// Largest integer.
+    pub high: i32,
+    /// Whether a value out of range is saturated instead of refused.
+    pub saturate: bool,
+}
+
+/// An output: the integers of a value, standing for the reals `q * 2^-fraction_bits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Unique among the outputs.
+    pub name: String,
+    /// Which value.
+    pub value: ValueId,
+    /// Between -32 and 30.
+    pub fraction_bits: i32,
+    /// Names of the classes, where the value holds class indices 0 to `labels.len() - 1`; else empty.
+    pub labels: Vec<String>,
+}
+
+/// Integers stored with the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Array {
+    /// 8 bits.
+    I8(Vec<i8>),
+    /// 16 bits.
+    I16(Vec<i16>),
+    /// 32 bits.
+    I32(Vec<i32>),
+    /// 64 bits.
+    I64(Vec<i64>),
+}
+
+/// How an exact accumulator becomes an output integer, per channel or once for all:
+/// `y = clamp((acc * m + r) >> s, low, high)` with `r = 2^(s-1)`, or 0 where `s = 0`; `>>` rounds down.
+///
+/// The loader proves `|acc * m| < 2^62` for every channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescale {
+    /// `m`; one, or one per channel.
+    pub multipliers: Vec<i32>,
+    /// `s`, 0 to 62; as many as multipliers.
+    pub shifts: Vec<u8>,
+    /// Least output.
+    pub low: i32,
+    /// Largest output.
+    pub high: i32,
+}
+
+/// A window sliding over the last two axes (height, width).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Extents, each at least 1.
+    pub kernel: [u32; 2],
+    /// Steps, each at least 1.
+    pub strides: [u32; 2],
+    /// Distances between taps, each at least 1.
+    pub dilations: [u32; 2],
+    /// Padding: top, left, bottom, right; each smaller than the dilated kernel.
+    pub pads: [u32; 4],
+}
+
+/// Decision trees whose leaves are summed. A tree node sends a row left where `x[feature] <= threshold`.
+///
+/// A child is the index of a tree node greater than its parent's, or `-1 - leaf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trees {
+    /// Where each tree starts: a child in the sense above.
+    pub roots: Vec<i32>,
+    /// Per tree node: which column is compared.
+    pub features: Vec<i32>,
+    /// Per tree node: with what.
+    pub thresholds: Vec<i32>,
+    /// Per tree node: child for `x <= threshold`.
+    pub left: Vec<i32>,
+    /// Per tree node: child otherwise.
+    pub right: Vec<i32>,
+    /// Leaf l adds entries `leaf_starts[l] .. leaf_starts[l + 1]`; one more than leaves, from 0, ascending.
+    pub leaf_starts: Vec<i32>,
+    /// Per entry: which target.
+    pub targets: Vec<i32>,
+    /// Per entry: what is added to it.
+    pub weights: Vec<i32>,
+    /// Per target: what the sum starts from. Its length is the number of targets.
+    pub base: Vec<i64>,
+}
+
+/// One operation. Operands are named by their value numbers. Shapes are row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A stored tensor.
+    Constant {
+        /// Extents.
+        shape: Vec<u32>,
+        /// I8, I16 or I32 elements.
+        data: Array,
+    },
+    /// `acc[m, n] = bias[n] + sum over k of x[m, k] * weights[n, k]`, rescaled per n. All but the last axis of x count
+    /// as rows.
+    MatMul {
+        /// `[.., K]`
+        x: ValueId,
+        /// `[N, K]`, I8 or I16.
+        weights: Array,
+        /// N of them, or none.
+        bias: Vec<i64>,
+        /// Per n, or one.
+        rescale: Rescale,
+    },
+    /// 2-d cross-correlation, zero padded, rescaled per output channel.
+    Conv2d {
+        /// `[B, C, H, W]`
+        x: ValueId,
+        /// `[O, C / groups, kernel height, kernel width]`, I8 or I16.
+        weights: Array,
+        /// Number of output channels O.
+        channels: u32,
+        /// O of them, or none.
+        bias: Vec<i64>,
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+        /// Divides C and O.
+        groups: u32,
+        /// Per output channel, or one.
+        rescale: Rescale,
+    },
+    /// `acc = x + bias[c]`, rescaled; c is the index along `axis`.
+    Rescale {
+        /// Any shape.
+        x: ValueId,
+        /// The axis of the channels; not read where bias and rescale have length 1 or 0.
+        axis: u32,
+        /// One, or one per channel, or none.
+        bias: Vec<i64>,
+        /// One, or one per channel. The multipliers may differ in sign.
+        rescale: Rescale,
+    },
+    /// `clamp((a * multipliers[0] + b * multipliers[1] + r) >> shift, low, high)`, shapes broadcast as in NumPy.
+    Add {
+        /// First term.
+        a: ValueId,
+        /// Second term.
+        b: ValueId,
+        /// Their factors.
+        multipliers: [i32; 2],
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// `clamp((a * b * multiplier + r) >> shift, low, high)`, shapes broadcast as in NumPy.
+    Mul {
+        /// First factor.
+        a: ValueId,
+        /// Second factor.
+        b: ValueId,
+        /// Third factor.
+        multiplier: i32,
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// `clamp(x, low, high)`; a ReLU is a clamp at 0.
+    Clamp {
+        /// Any shape.
+        x: ValueId,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// A function by its table: 256 entries for x in -128..=127 (`table[x + 128]`), or 513 knots for x in
+    /// -32768..=32767, between which it is interpolated: with `u = x + 32768`, `i = u >> 7`, `f = u & 127`,
+    /// `y = (table[i] * (128 - f) + table[i + 1] * f + 64) >> 7`.
+    Table {
+        /// Any shape, within the range that the table covers.
+        x: ValueId,
+        /// 256 or 513 entries.
+        table: Vec<i16>,
+    },
+    /// Softmax over the last axis; the output counts units of 2^-15. `multiplier / 2^shift` turns a difference of x
+    /// into units of 2^-16 of a binary exponent.
+    Softmax {
+        /// `[.., N]`
+        x: ValueId,
+        /// 1 to 2^31 - 1.
+        multiplier: i32,
+        /// 0 to 62.
+        shift: u8,
+    },
+    /// Largest value in each window; padding never wins.
+    MaxPool2d {
+        /// `[B, C, H, W]`
+        x: ValueId,
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+    },
+    /// Mean of each window, rounded half up: `floor((2 * sum + n) / (2 * n))`.
+    AvgPool2d {
+        /// `[B, C, H, W]`
+        x: ValueId,
+        /// Kernel, strides, dilations, padding.
+        window: Window,
+        /// Whether n counts padding.
+        count_padding: bool,
+    },
+    /// Every element repeated: `y[.., h, w] = x[.., h / factors[0], w / factors[1]]`.
+    Upsample2d {
+        /// `[.., H, W]`
+        x: ValueId,
+        /// Each at least 1.
+        factors: [u32; 2],
+    },
+    /// The same elements in another shape.
+    Reshape {
+        /// Any shape.
+        x: ValueId,
+        /// As many elements as x.
+        shape: Vec<u32>,
+    },
+    /// Axes in another order: axis i of y is axis `axes[i]` of x.
+    Transpose {
+        /// Any shape.
+        x: ValueId,
+        /// A permutation.
+        axes: Vec<u32>,
+    },
+    /// Operands side by side along an axis.
+    Concat {
+        /// At least one; equal but for that axis.
+        xs: Vec<ValueId>,
+        /// Which.
+        axis: u32,
+    },
+    /// Elements `start, start + step, ..` along an axis, `length` of them.
+    Slice {
+        /// Any shape.
+        x: ValueId,
+        /// Which axis.
+        axis: u32,
+        /// First index.
+        start: u32,
+        /// At least 1.
+        step: u32,
+        /// At least 1.
+        length: u32,
+    },
+    /// Index of the largest element along the last axis, which goes; the first of equals.
+    ArgMax {
+        /// `[.., N]`
+        x: ValueId,
+    },
+    /// Sums of leaves: `[.., F]` to `[.., targets]`, rescaled per target.
+    TreeEnsemble {
+        /// `[.., F]`
+        x: ValueId,
+        /// The trees.
+        trees: Trees,
+        /// Per target, or one.
+        rescale: Rescale,
+    },
+}
+
+impl Graph {
+    /// An empty graph of this engine's op-set.
+    pub fn new() -> Self {
+        Graph {
+            op_set: OP_SET,
+            header: Vec::new(),
+            inputs: Vec::new(),
+            nodes: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Adds an input; before any node.
+    pub fn input(&mut self, input: Input) -> ValueId {
+        debug_assert!(self.nodes.is_empty());
+        self.inputs.push(input);
+        (self.inputs.len() - 1) as ValueId
+    }
+
+    /// Adds a node; the number of its value.
+    pub fn push(&mut self, op: Op) -> ValueId {
+        self.nodes.push(op);
+        (self.inputs.len() + self.nodes.len() - 1) as ValueId
+    }
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Graph::new()
+    }
+}
+
+impl Array {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Array::I8(v) => v.len(),
+            Array::I16(v) => v.len(),
+            Array::I32(v) => v.len(),
+            Array::I64(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Op {
+    /// The operation's name, as in the spec and in error messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Constant { .. } => "Constant",
+            Op::MatMul { .. } => "MatMul",
+            Op::Conv2d { .. } => "Conv2d",
+            Op::Rescale { .. } => "Rescale",
+            Op::Add { .. } => "Add",
+            Op::Mul { .. } => "Mul",
+            Op::Clamp { .. } => "Clamp",
+            Op::Table { .. } => "Table",
+            Op::Softmax { .. } => "Softmax",
+            Op::MaxPool2d { .. } => "MaxPool2d",
+            Op::AvgPool2d { .. } => "AvgPool2d",
+            Op::Upsample2d { .. } => "Upsample2d",
+            Op::Reshape { .. } => "Reshape",
+            Op::Transpose { .. } => "Transpose",
+            Op::Concat { .. } => "Concat",
+            Op::Slice { .. } => "Slice",
+            Op::ArgMax { .. } => "ArgMax",
+            Op::TreeEnsemble { .. } => "TreeEnsemble",
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Every limit of the extension, in one place. They are compiled in: changing one is a consensus-breaking release.
+
+/// Largest stored module that carries a model.
+pub const MAX_MODEL_BYTES: u64 = 64 << 20;
+/// Largest memory that the tensors and working space of one model may take while it runs.
+pub const MAX_PEAK_MEMORY_BYTES: u64 = 256 << 20;
+/// Models in one plan.
+pub const MAX_STEPS: usize = 16;
+/// Largest request, magic included: the VM's own cap on what a guest hands over.
+pub const MAX_REQUEST_BYTES: usize = 64 << 10;
+/// Largest answer.
+pub const MAX_RESPONSE_BYTES: u64 = 1 << 20;
+/// Largest rank of a tensor.
+pub const MAX_RANK: usize = 6;
+/// Elements of one tensor.
+pub const MAX_ELEMENTS: u64 = 1 << 26;
+/// Nodes of one graph.
+pub const MAX_NODES: usize = 1 << 14;
+/// Inputs, and likewise outputs, of one model.
+pub const MAX_PORTS: usize = 64;
+/// Bytes of the name of an input, an output or a label.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Labels of one output.
+pub const MAX_LABELS: usize = 1 << 16;
