@@ -1,0 +1,35 @@
+# Two commands do everything: `make demo` and `make test`. Both set up what they need.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup contracts demo test lint bench models fuzz clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+setup: ## bring the toolchain for guest Wasm (done by the other targets too)
+	@scripts/toolchain.sh
+
+contracts: setup ## build the contracts to target/contracts/*.wasm
+	@scripts/build-contracts.sh
+
+demo: contracts ## convert, store and run the example contracts; writes target/demo/
+	cargo run --release -p aiinference-demo
+
+test: contracts ## run all tests that need no server
+	cargo test --workspace --release
+
+lint: ## check the format, and clippy without warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --release -- -D warnings
+
+bench: contracts ## measure the models: native, through the import, and as guest Wasm
+	cargo bench --workspace
+
+models: ## train the contracts' ONNX models again (needs Python 3)
+	@scripts/train-models.sh
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (60) each (needs a nightly toolchain)
+	@scripts/fuzz.sh
+
+clean: ## remove what was built; the toolchain stays in the cache
+	cargo clean

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced, never run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/aiinference
+
+# say WHAT: one line of progress. On stderr, so that stdout stays free for results.
+say() { printf '==> %s\n' "$*" >&2; }
+
+# fail CAUSE NEXT_STEP: ends the script.
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  [ $# -lt 2 ] || printf '  next: %s\n' "$2" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# sha256 of standard input, as hex. macOS has no sha256sum.
+sha256() {
+  if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -c1-64
+}
+
+# limited SECONDS COMMAND...: the command, ended after that time where `timeout` exists.
+limited() {
+  local seconds=$1
+  shift
+  if have timeout; then timeout "$seconds" "$@"; else "$@"; fi
+}
+
+# logged LOG COMMAND...: runs quietly; when it fails, shows the end of what it said.
+logged() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  "$@" >"$log" 2>&1 </dev/null && return 0
+  local status=$?
+  tail -n 25 "$log" | sed 's/^/  | /' >&2
+  return "$status"
+}
+
+# locked NAME: only one script at a time makes this part of the cache; released when the script ends.
+locked() {
+  mkdir -p "$cache"
+  have flock || return 0
+  exec 9>"$cache/$1.lock"
+  flock -n 9 && return 0
+  say "waiting for another script that is preparing $1"
+  flock 9
+}
+
+# The folder of the guest toolchain. Its name tells what it was made for, so a change of any of these makes a new one.
+guest_toolchain() {
+  local key
+  key=$({
+    uname -sm
+    cat "$root/rust-toolchain.toml" "$root/scripts/toolchain.sh"
+    have rustc && (cd "$root" && rustc --print sysroot) 2>/dev/null
+  } | sha256)
+  printf '%s/guest-toolchain-%s\n' "$cache" "${key:0:16}"
+}
