@@ -4,7 +4,7 @@ SHELL := bash
 .PHONY: help setup contracts demo test lint bench models fuzz clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## bring the toolchain for guest Wasm (done by the other targets too)
 	@scripts/toolchain.sh

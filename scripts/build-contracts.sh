@@ -19,8 +19,7 @@ fi
 [ ${#folders[@]} -gt 0 ] || fail "no folder under contracts/ has a Cargo.toml"
 
 "$root/scripts/toolchain.sh"
-# shellcheck source=/dev/null
-. "$(guest_toolchain)/env"
+use_guest_toolchain "$(guest_toolchain)/env"
 
 # No path of this machine may reach the bytes: source locations of panics would carry them.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
@@ -34,8 +33,8 @@ flags=(
   --remap-path-prefix "$cargo_home/registry/src=/registry"
   --remap-path-prefix "$root=/aiinference"
 )
-[ -z "${guest_linker:-}" ] || flags+=(-C "linker=$guest_linker")
-[ -z "${guest_rustc:-}" ] || export RUSTC=$guest_rustc
+[ -z "$guest_linker" ] || flags+=(-C "linker=$guest_linker")
+[ -z "$guest_rustc" ] || export RUSTC=$guest_rustc
 unset RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_TARGET
 CARGO_ENCODED_RUSTFLAGS=$(printf '%s\x1f' "${flags[@]}")
 export CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS%$'\x1f'}

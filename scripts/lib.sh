@@ -60,3 +60,15 @@ guest_toolchain() {
   } | sha256)
   printf '%s/guest-toolchain-%s\n' "$cache" "${key:0:16}"
 }
+
+# use_guest_toolchain FILE: sets what scripts/toolchain.sh wrote there. The rustc and the linker are empty where those that
+# cargo finds by itself will do.
+use_guest_toolchain() {
+  # shellcheck disable=SC2034  # read by the scripts that source this
+  guest_cargo='' guest_rustc='' guest_linker='' guest_sysroot='' guest_wasm_opt=''
+  # shellcheck source=/dev/null
+  . "$1"
+}
+
+# Is the source of std in this compiler's folder?
+has_std_source() { [ -f "$1/lib/rustlib/src/rust/library/std/Cargo.toml" ]; }

@@ -26,8 +26,6 @@ native_toolchain() {
 
 # --- the compiler for guests: rustup ------------------------------------------------------------------------------
 
-has_std_source() { [ -f "$1/lib/rustlib/src/rust/library/std/Cargo.toml" ]; }
-
 # Limited in time: where rustup's server cannot be reached there is another way.
 from_rustup() {
   local sysroot
@@ -47,38 +45,43 @@ from_rustup() {
   } >"$made/env.part"
 }
 
-# --- the compiler for guests: Debian ------------------------------------------------------------------------------
+# --- Debian's packages, unpacked into the cache -------------------------------------------------------------------
 
-# apt with package lists and a cache of our own: it needs no root, and lists that are missing or old do not matter.
-apt_options() {
+# prepare_apt: package lists and a cache of our own. They need no root, and it does not matter whether the system's
+# lists are missing or old.
+apt=()
+prepare_apt() {
+  [ ${#apt[@]} -eq 0 ] || return 0
   local state=$work/apt
   mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-  printf '%s\n' -o "Dir::State=$state" -o "Dir::State::lists=$state/lists" -o "Dir::State::status=/var/lib/dpkg/status" \
-    -o "Dir::Cache=$state/cache" -o "APT::Sandbox::User=$(id -un)" -o "Acquire::Languages=none" -o "Acquire::Retries=2"
+  apt=(-o "Dir::State=$state" -o "Dir::State::lists=$state/lists" -o "Dir::State::status=/var/lib/dpkg/status"
+    -o "Dir::Cache=$state/cache" -o "APT::Sandbox::User=$(id -un)" -o "Acquire::Languages=none" -o "Acquire::Retries=2")
+  logged "$cache/log/apt-update" apt-get "${apt[@]}" update ||
+    fail "apt could not read the package lists (see $cache/log/apt-update)" "check /etc/apt/sources.list and the network, then run this again"
 }
 
-# Names the packages to unpack: the compiler's own, whatever version Debian has now, and what they need that this
-# machine does not have. libc stays the system's.
-debian_packages() {
-  printf '%s\n' "$@" libstd-rust-web-dev
-  apt-cache "${apt[@]}" depends libstd-rust-web-dev | sed -n 's/^ *Depends: \(libstd-rust-web-[^ ]*\)$/\1/p'
-  # `Inst name (version …)`; upgrades name the installed version first: `Inst name [old] (new …)`.
+# missing_packages NAME...: what those packages need that this machine does not have. libc stays the system's.
+missing_packages() {
+  # `Inst name (version ...)`; an upgrade names the installed version first: `Inst name [old] (new ...)`.
   apt-get "${apt[@]}" install --simulate --no-install-recommends "$@" |
-    sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | grep -vE '^(libc6|libc6-dev|libc-bin)$'
+    sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | sed -E '/^(libc6|libc6-dev|libc-bin)$/d'
 }
 
-unpack_debian() {
-  local packages
-  packages=$(debian_packages "$@" | sort -u) || return 1
+# unpack NAME...: those packages and what they miss, into $made/debian.
+unpack() {
+  local needed packages deb
+  needed=$(missing_packages "$@") || fail "apt cannot tell what $1 needs" "run: apt-get install --simulate $*"
+  mapfile -t packages < <(printf '%s\n' "$@" "$needed" | sed '/^$/d' | sort -u)
   mkdir -p "$work/deb" "$made/debian"
-  # shellcheck disable=SC2086  # one word a package
-  (cd "$work/deb" && logged "$cache/log/apt-download" apt-get "${apt[@]}" download $packages) || return 1
-  local deb
+  (cd "$work/deb" && logged "$cache/log/apt-download" apt-get "${apt[@]}" download "${packages[@]}") ||
+    fail "apt could not download $1 (see $cache/log/apt-download)" "check the network, then run this again"
   for deb in "$work"/deb/*.deb; do
-    dpkg-deb -x "$deb" "$made/debian" || return 1
+    dpkg-deb -x "$deb" "$made/debian" || fail "$(basename "$deb") could not be unpacked into $made" "check the free disk space, then run this again"
     rm "$deb"
   done
 }
+
+# --- the compiler for guests: Debian ------------------------------------------------------------------------------
 
 from_debian() {
   if ! have apt-get || ! have dpkg-deb; then
@@ -90,19 +93,21 @@ from_debian() {
   [ -n "$lld" ] || fail "this Rust toolchain has no rust-lld, which links Wasm" "install the toolchain with rustup, then run this again"
 
   say "rustup cannot fetch rust-src here: unpacking Debian's rustc-web into the cache instead"
-  mapfile -t apt < <(apt_options)
-  logged "$cache/log/apt-update" apt-get "${apt[@]}" update ||
-    fail "apt could not read the package lists (see $cache/log/apt-update)" "check /etc/apt/sources.list and the network, then run this again"
+  prepare_apt
   apt-cache "${apt[@]}" show rustc-web >/dev/null 2>&1 ||
-    fail "this system's package archive has no rustc-web" "bring rust-src with rustup: rustup component add rust-src"
-  unpack_debian rustc-web cargo-web rust-web-src ||
-    fail "Debian's rustc-web could not be unpacked (see $cache/log/apt-download)" "check the network and the free disk space, then run this again"
+    fail "rustup could not fetch rust-src (see $cache/log/rustup), and this system's package archive has no rustc-web" "check the network and run: rustup component add rust-src"
+  # Debian moves the version behind these names; the library packages that belong to it carry it in theirs.
+  local versioned
+  versioned=$(apt-cache "${apt[@]}" depends libstd-rust-web-dev | sed -n 's/^ *Depends: \(libstd-rust-web-[^ ]*\)$/\1/p')
+  # shellcheck disable=SC2086  # one word a package
+  unpack rustc-web cargo-web rust-web-src libstd-rust-web-dev $versioned
 
   # The compiler's libraries lie beside it and not on the system: small wrappers tell the loader, and nothing else sees it.
   local prefix=$made/debian/usr libraries tool
   libraries=$(dirname "$(find "$prefix/lib" -name 'librustc_driver*.so' | head -n 1)")
   mkdir -p "$made/bin"
   for tool in rustc cargo; do
+    # shellcheck disable=SC2016  # expanded when the wrapper runs
     printf '#!/bin/sh\nLD_LIBRARY_PATH=%q${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec %q "$@"\n' \
       "$libraries" "$prefix/bin/$tool" >"$made/bin/$tool"
     chmod +x "$made/bin/$tool"
@@ -130,15 +135,21 @@ check_compiler() {
 
 # --- wasm-opt -------------------------------------------------------------------------------------------------------
 
+# The npm package has the same version everywhere; Debian's is what there is without Node.
 wasm_opt() {
   local tool
   if have npm && have node; then
     say "fetching wasm-opt (npm package binaryen $binaryen)"
+    tool=$made/npm/node_modules/.bin/wasm-opt
     logged "$cache/log/npm-binaryen" npm install --prefix "$made/npm" --no-audit --no-fund --ignore-scripts "binaryen@$binaryen" ||
       fail "npm could not fetch binaryen $binaryen (see $cache/log/npm-binaryen)" "check the network, then run this again"
-    tool=$made/npm/node_modules/.bin/wasm-opt
+  elif have apt-get && have dpkg-deb; then
+    say "fetching wasm-opt (Debian's binaryen)"
+    tool=$made/debian/usr/bin/wasm-opt
+    prepare_apt
+    unpack binaryen
   else
-    tool=todo
+    fail "there is nothing to fetch wasm-opt with" "install Node with npm, then run this again"
   fi
   "$tool" --version >/dev/null || fail "wasm-opt does not run: $tool" "remove $made and run this again"
   printf 'guest_wasm_opt=%q\n' "$tool" >>"$made/env.part"
@@ -146,23 +157,29 @@ wasm_opt() {
 
 # ------------------------------------------------------------------------------------------------------------------
 
+# Made before, and still there?
+is_ready() {
+  [ -f "$made/env" ] || return 1
+  use_guest_toolchain "$made/env"
+  has_std_source "$guest_sysroot" && [ -e "$guest_wasm_opt" ]
+}
+
 native_toolchain
 made=$(guest_toolchain)
-if [ ! -f "$made/env" ]; then
-  locked guest-toolchain
-fi
-if [ ! -f "$made/env" ]; then
+is_ready || locked guest-toolchain
+if ! is_ready; then
+  # Those of other compilers and older scripts, once nothing has used them for a month.
+  find "$cache" -maxdepth 1 -name 'guest-toolchain-*' -type d -mtime +30 -exec rm -rf {} +
   rm -rf "$made"
   work=$made/work
   mkdir -p "$work"
   from_rustup || from_debian
-  # shellcheck source=/dev/null
-  . "$made/env.part"
+  use_guest_toolchain "$made/env.part"
   check_compiler
   wasm_opt
   rm -rf "$work"
   mv "$made/env.part" "$made/env"
-  # shellcheck source=/dev/null
-  . "$made/env"
+  use_guest_toolchain "$made/env"
   say "guest toolchain ready: $("${guest_rustc:-rustc}" --version), $("$guest_wasm_opt" --version)"
 fi
+touch "$made"
