@@ -120,7 +120,8 @@ pub struct Window {
 
 /// Decision trees whose leaves are summed. A tree node sends a row left where `x[feature] <= threshold`.
 ///
-/// A child is the index of a tree node greater than its parent's, or `-1 - leaf`.
+/// A child is the index of a tree node greater than its parent's, or `-1 - leaf`. Every tree node and every leaf is
+/// named exactly once, by one root or one child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trees {
     /// Where each tree starts: a child in the sense above.
@@ -135,7 +136,7 @@ pub struct Trees {
     pub right: Vec<i32>,
     /// Leaf l adds entries `leaf_starts[l] .. leaf_starts[l + 1]`; one more than leaves, from 0, ascending.
     pub leaf_starts: Vec<i32>,
-    /// Per entry: which target.
+    /// Per entry: which target; ascending within a leaf, none twice.
     pub targets: Vec<i32>,
     /// Per entry: what is added to it.
     pub weights: Vec<i32>,
@@ -374,6 +375,32 @@ impl Array {
 }
 
 impl Op {
+    /// Calls `each` with every operand.
+    pub fn operands(&self, mut each: impl FnMut(ValueId)) {
+        match self {
+            Op::Constant { .. } => {}
+            Op::Add { a, b, .. } | Op::Mul { a, b, .. } => {
+                each(*a);
+                each(*b);
+            }
+            Op::Concat { xs, .. } => xs.iter().copied().for_each(each),
+            Op::MatMul { x, .. }
+            | Op::Conv2d { x, .. }
+            | Op::Rescale { x, .. }
+            | Op::Clamp { x, .. }
+            | Op::Table { x, .. }
+            | Op::Softmax { x, .. }
+            | Op::MaxPool2d { x, .. }
+            | Op::AvgPool2d { x, .. }
+            | Op::Upsample2d { x, .. }
+            | Op::Reshape { x, .. }
+            | Op::Transpose { x, .. }
+            | Op::Slice { x, .. }
+            | Op::ArgMax { x }
+            | Op::TreeEnsemble { x, .. } => each(*x),
+        }
+    }
+
     /// The operation's name, as in the spec and in error messages.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,0 +1,69 @@
+//! What work costs. 10^6 gas is one microsecond of the reference machine's AVX2 path.
+//!
+//! `benches/gas.rs` measures that no operation, at any shape, takes longer than it pays for. Changing a number is a
+//! consensus-breaking release.
+
+/// Every node: dispatch, allocation, set-up.
+pub const NODE: u64 = 300_000;
+/// Every byte of a result: memory is fetched and zeroed.
+pub const RESULT_BYTE: u64 = 250;
+/// A product of the tiled kernels, 8-bit weights.
+pub const MAC_I8: u64 = 16;
+/// A product of the tiled kernels, 16-bit weights.
+pub const MAC_I16: u64 = 20;
+/// A byte of weights, once per run.
+pub const WEIGHT_BYTE: u64 = 50;
+/// A tile of up to 48 rows, beside its products.
+pub const TILE: u64 = 60_000;
+/// A row of a tile, beside its products.
+pub const TILE_ROW: u64 = 8_000;
+/// A sum of 16 that moves from 32 to 64 bits.
+pub const FLUSH: u64 = 12_000;
+/// A dot product, beside its products.
+pub const DOT: u64 = 12_000;
+/// A product in a dot product.
+pub const MAC_DOT: u64 = 60;
+/// A product in 64 bits.
+pub const MAC_WIDE: u64 = 2_000;
+/// A rescaled element.
+pub const RESCALE: u64 = 1_000;
+/// An element rescaled from a sum of 64 bits.
+pub const RESCALE_WIDE: u64 = 4_000;
+/// An element that a convolution gathers from one row.
+pub const GATHER_RUN: u64 = 300;
+/// An element that a convolution gathers from anywhere.
+pub const GATHER: u64 = 1_500;
+/// An element of Add, Mul or Rescale.
+pub const ARITHMETIC: u64 = 3_000;
+/// A run of neighbouring elements treated alike.
+pub const RUN: u64 = 40_000;
+/// An element of Clamp.
+pub const CLAMP: u64 = 800;
+/// An element of Table.
+pub const TABLE: u64 = 2_500;
+/// An element of Softmax.
+pub const SOFTMAX: u64 = 8_000;
+/// A row of Softmax.
+pub const SOFTMAX_ROW: u64 = 30_000;
+/// An element that pooling looks at.
+pub const POOL_TAP: u64 = 3_000;
+/// An element that pooling gives.
+pub const POOL: u64 = 20_000;
+/// An element copied with its neighbours.
+pub const MOVE: u64 = 300;
+/// An element copied from anywhere.
+pub const MOVE_STRIDED: u64 = 6_000;
+/// An element that ArgMax looks at.
+pub const ARG_MAX: u64 = 2_000;
+/// A level of a tree.
+pub const TREE_LEVEL: u64 = 10_000;
+/// A tree, beside its levels.
+pub const TREE: u64 = 10_000;
+/// An entry of a leaf that is added.
+pub const TREE_ENTRY: u64 = 6_000;
+/// A feature of a row that trees read.
+pub const TREE_FEATURE: u64 = 500;
+/// An element of Upsample2d's operand.
+pub const UPSAMPLE: u64 = 6_000;
+/// An element of the model's inputs and outputs.
+pub const PORT: u64 = 2_000;

@@ -1,0 +1,242 @@
+//! Convolutions: pixels of the result become the columns of a matrix product, sixteen at a time.
+
+use alloc::{vec, vec::Vec};
+
+use super::matmul::add_blocks;
+use super::Scale;
+use crate::infer::{ConvShape, Sums};
+use crate::kernels::{Kernels, WIDE};
+use crate::tensor::{Tensor, View};
+
+/// Output channels that go through a panel together.
+pub(crate) const CHANNEL_BLOCK: usize = 48;
+
+/// `y[b, o, i, j] = rescale(bias[o] + sum over c, u, v of w[o, c, u, v] * x[b, .., i * stride + u * dilation - pad, ..])`.
+#[derive(Clone, Debug)]
+pub(crate) struct Conv {
+    pub shape: ConvShape,
+    /// `[O, taps]`
+    pub weights: Vec<i16>,
+    pub scale: Scale,
+    pub sums: Sums,
+}
+
+/// Bytes of scratch space that a convolution takes.
+pub(crate) fn scratch_bytes(shape: &ConvShape, sums: Sums) -> u64 {
+    if sums == Sums::I64 {
+        return 0;
+    }
+    let slide = &shape.slide;
+    let image = (shape.in_channels / shape.groups) as u64 * slide.padded[0] as u64 * slide.padded[1] as u64;
+    let padded = if slide.pads() { 2 * image } else { 0 };
+    let taps = shape.taps as u64;
+    padded + 4 * taps + 2 * taps.next_multiple_of(2) * WIDE as u64
+}
+
+impl Conv {
+    pub fn run(&self, x: View<'_>, out: &mut Tensor, kernels: &Kernels) {
+        match (x, self.sums) {
+            (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels),
+            (View::I16(x), Sums::Blocks(block)) => self.panels(x, Some(block as usize), out, kernels),
+            (x, _) => self.wide(x, out),
+        }
+    }
+
+    fn panels(&self, x: &[i16], block: Option<usize>, out: &mut Tensor, kernels: &Kernels) {
+        let s = &self.shape;
+        let slide = &s.slide;
+        let per_group = s.in_channels / s.groups;
+        let group_out = s.channels / s.groups;
+        let image = slide.image[0] * slide.image[1];
+        let pixels = slide.out[0] * slide.out[1];
+        let mut padded = vec![
+            0i16;
+            if slide.pads() {
+                per_group * slide.padded[0] * slide.padded[1]
+            } else {
+                0
+            }
+        ];
+        let offsets = self.tap_offsets();
+        let mut panel = vec![0i16; s.taps.next_multiple_of(2) * WIDE];
+        for (index, x) in x.chunks_exact(per_group * image).enumerate() {
+            // Groups of an image follow one another, in x as in y.
+            let group = index % s.groups;
+            let first = group * group_out;
+            let weights = &self.weights[first * s.taps..(first + group_out) * s.taps];
+            let base = index * group_out * pixels;
+            let source = if slide.pads() {
+                pad(x, slide, &mut padded);
+                padded.as_slice()
+            } else {
+                x
+            };
+            for from in (0..pixels).step_by(WIDE) {
+                let count = WIDE.min(pixels - from);
+                pack(source, slide, &offsets, from, count, &mut panel);
+                for (chunk, weights) in weights.chunks(CHANNEL_BLOCK * s.taps).enumerate() {
+                    let channel = first + chunk * CHANNEL_BLOCK;
+                    let at = base + chunk * CHANNEL_BLOCK * pixels + from;
+                    match block {
+                        None => self.narrow(weights, channel, &panel, at, count, out, kernels),
+                        Some(block) => self.blocks(weights, channel, &panel, block, at, count, out, kernels),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where each tap lies in the padded image relative to the window's first.
+    fn tap_offsets(&self) -> Vec<u32> {
+        let slide = &self.shape.slide;
+        let [kernel_h, kernel_w] = slide.kernel;
+        let mut offsets = Vec::with_capacity(self.shape.taps);
+        for c in 0..self.shape.in_channels / self.shape.groups {
+            for u in 0..kernel_h {
+                for v in 0..kernel_w {
+                    let row = c * slide.padded[0] + u * slide.dilations[0];
+                    // Below the padded image's elements, which fit 32 bits.
+                    offsets.push((row * slide.padded[1] + v * slide.dilations[1]) as u32);
+                }
+            }
+        }
+        offsets
+    }
+
+    /// Up to 48 channels of up to 16 pixels, sums in 32 bits.
+    #[allow(clippy::too_many_arguments)]
+    fn narrow(
+        &self,
+        weights: &[i16],
+        channel: usize,
+        panel: &[i16],
+        at: usize,
+        count: usize,
+        out: &mut Tensor,
+        kernels: &Kernels,
+    ) {
+        let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
+        let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
+        let rows = weights.len() / taps;
+        let mut acc = [0i32; CHANNEL_BLOCK * WIDE];
+        let acc = &mut acc[..rows * WIDE];
+        (kernels.i16.wide)(weights, taps, rows, taps, panel, acc);
+        for (r, acc) in acc.chunks_exact_mut(WIDE).enumerate() {
+            (kernels.rescale_row)(acc, self.scale.narrow(channel + r), low, high);
+            out.store(at + r * pixels, &acc[..count]);
+        }
+    }
+
+    /// The same with sums of blocks in 64 bits.
+    #[allow(clippy::too_many_arguments)]
+    fn blocks(
+        &self,
+        weights: &[i16],
+        channel: usize,
+        panel: &[i16],
+        block: usize,
+        at: usize,
+        count: usize,
+        out: &mut Tensor,
+        kernels: &Kernels,
+    ) {
+        let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
+        let rows = weights.len() / taps;
+        let (mut acc, mut sums) = ([0i32; CHANNEL_BLOCK * WIDE], [0i64; CHANNEL_BLOCK * WIDE]);
+        let (acc, sums) = (&mut acc[..rows * WIDE], &mut sums[..rows * WIDE]);
+        for from in (0..taps).step_by(block) {
+            let width = block.min(taps - from);
+            (kernels.i16.wide)(&weights[from..], taps, rows, width, &panel[from * WIDE..], acc);
+            add_blocks(sums, acc);
+        }
+        let mut row = [0i32; WIDE];
+        for (r, sums) in sums.chunks_exact(WIDE).enumerate() {
+            for (y, sum) in row.iter_mut().zip(sums) {
+                *y = self.scale.apply(channel + r, *sum);
+            }
+            out.store(at + r * pixels, &row[..count]);
+        }
+    }
+
+    /// Sums in 64 bits, tap by tap.
+    fn wide(&self, x: View<'_>, out: &mut Tensor) {
+        let s = &self.shape;
+        let slide = &s.slide;
+        let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
+        let [height, width] = slide.image;
+        let mut at = 0;
+        for batch in 0..s.batch {
+            for (o, weights) in self.weights.chunks_exact(s.taps).enumerate() {
+                let first = batch * s.in_channels + o / group_out * per_group;
+                for i in 0..slide.out[0] {
+                    let (u0, u1) = slide.inside(0, i);
+                    for j in 0..slide.out[1] {
+                        let (v0, v1) = slide.inside(1, j);
+                        let mut sum = 0i64;
+                        for c in 0..per_group {
+                            for u in u0..u1 {
+                                let row = i * slide.strides[0] + u * slide.dilations[0] - slide.before[0];
+                                let taps = (c * slide.kernel[0] + u) * slide.kernel[1];
+                                for v in v0..v1 {
+                                    let col = j * slide.strides[1] + v * slide.dilations[1] - slide.before[1];
+                                    let x = x.get(((first + c) * height + row) * width + col);
+                                    // Every partial sum is below 2^46 (the certificate).
+                                    let product = i64::from(x).wrapping_mul(weights[taps + v].into());
+                                    sum = sum.wrapping_add(product);
+                                }
+                            }
+                        }
+                        out.store(at, &[self.scale.apply(o, sum)]);
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies channels into the middle of zero-padded ones. The border of `padded` is zero already.
+fn pad(x: &[i16], slide: &crate::shape::Slide, padded: &mut [i16]) {
+    let [height, width] = slide.image;
+    let [padded_h, padded_w] = slide.padded;
+    for (x, padded) in x
+        .chunks_exact(height * width)
+        .zip(padded.chunks_exact_mut(padded_h * padded_w))
+    {
+        let rows = padded.chunks_exact_mut(padded_w).skip(slide.before[0]);
+        for (x, row) in x.chunks_exact(width).zip(rows) {
+            row[slide.before[1]..slide.before[1] + width].copy_from_slice(x);
+        }
+    }
+}
+
+/// The taps of `count` pixels from `from` on as a panel of 16 columns, taps in pairs.
+fn pack(source: &[i16], slide: &crate::shape::Slide, offsets: &[u32], from: usize, count: usize, panel: &mut [i16]) {
+    let out_w = slide.out[1];
+    let place = |pixel: usize| pixel / out_w * slide.strides[0] * slide.padded[1] + pixel % out_w * slide.strides[1];
+    let (row, end) = (from / out_w, (from + count - 1) / out_w);
+    if count == WIDE && row == end && slide.strides[1] == 1 {
+        let start = place(from);
+        for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
+            for (half, offset) in pair.iter().enumerate() {
+                let taps = &source[start + *offset as usize..][..WIDE];
+                for (c, x) in taps.iter().enumerate() {
+                    panel[2 * c + half] = *x;
+                }
+            }
+        }
+        return;
+    }
+    // Lanes beyond `count` repeat the first pixel; their sums are not stored.
+    let mut starts = [place(from); WIDE];
+    for (c, start) in starts[..count].iter_mut().enumerate() {
+        *start = place(from + c);
+    }
+    for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
+        for (half, offset) in pair.iter().enumerate() {
+            for (c, start) in starts.iter().enumerate() {
+                panel[2 * c + half] = source[start + *offset as usize];
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Operations on single elements, in chunks that are widened to 32 bits on the way in.
+
+use super::Scale;
+use crate::kernels::rescale;
+use crate::shape::{BroadcastPlan, HARD_MAX_RANK};
+use crate::tensor::{Tensor, View};
+
+/// Elements handled at a time.
+pub(crate) const CHUNK: usize = 256;
+
+/// `y[i] = f(x[i])`, chunk by chunk.
+fn map(x: View<'_>, out: &mut Tensor, mut f: impl FnMut(&mut [i32])) {
+    let mut buffer = [0i32; CHUNK];
+    for start in (0..x.len()).step_by(CHUNK) {
+        let chunk = &mut buffer[..CHUNK.min(x.len() - start)];
+        x.load(start, chunk);
+        f(chunk);
+        out.store(start, chunk);
+    }
+}
+
+/// `clamp(x, low, high)`.
+pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut Tensor) {
+    map(x, out, |chunk| {
+        for x in chunk {
+            *x = (*x).clamp(low, high);
+        }
+    });
+}
+
+/// A function by its table of 256 entries or 513 knots. x lies in the table's range (inferred).
+pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut Tensor) {
+    if table.len() == 256 {
+        map(x, out, |chunk| {
+            for x in chunk {
+                *x = table[(*x + 128) as usize].into();
+            }
+        });
+    } else {
+        map(x, out, |chunk| {
+            for x in chunk {
+                let u = *x + 32768;
+                let (i, f) = ((u >> 7) as usize, u & 127);
+                let (y0, y1) = (i32::from(table[i]), i32::from(table[i + 1]));
+                *x = (y0 * (128 - f) + y1 * f + 64) >> 7;
+            }
+        });
+    }
+}
+
+/// `rescale(x + bias[c])`, c along the middle one of `[outer, channels, inner]`; all one run where nothing is per channel.
+pub(crate) fn rescale_channels(x: View<'_>, scale: &Scale, around: [usize; 3], out: &mut Tensor) {
+    let [_, channels, inner] = around;
+    let (low, high) = (scale.rescale.low, scale.rescale.high);
+    let mut buffer = [0i32; CHUNK];
+    if inner == 1 {
+        // Channels alternate from element to element.
+        let mut channel = 0;
+        map(x, out, |chunk| {
+            for x in chunk {
+                *x = scale.apply(channel, i64::from(*x));
+                channel = if channel + 1 == channels { 0 } else { channel + 1 };
+            }
+        });
+        return;
+    }
+    for (run, start) in (0..x.len()).step_by(inner).enumerate() {
+        let (bias, multiplier, shift) = scale.of(run % channels);
+        for from in (start..start + inner).step_by(CHUNK) {
+            let chunk = &mut buffer[..CHUNK.min(start + inner - from)];
+            x.load(from, chunk);
+            for x in chunk.iter_mut() {
+                // Below 2^46 (the certificate).
+                *x = rescale(i64::from(*x).wrapping_add(bias), multiplier, shift, low, high);
+            }
+            out.store(from, chunk);
+        }
+    }
+}
+
+/// `clamp((a * m + b * n + r) >> shift, low, high)` and likewise for products.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pair {
+    Add { multipliers: [i32; 2] },
+    Mul { multiplier: i32 },
+}
+
+/// Sums or products of broadcast operands.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined {
+    pub pair: Pair,
+    pub shift: u8,
+    pub low: i32,
+    pub high: i32,
+    pub plan: BroadcastPlan,
+}
+
+impl Joined {
+    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut Tensor) {
+        let loops = &self.plan.loops;
+        let Some((&[run, step_a, step_b], outer)) = loops.split_last() else {
+            return;
+        };
+        let count: usize = outer.iter().map(|l| l[0]).product();
+        let (mut at_a, mut at_b) = (0, 0);
+        let mut counter = [0usize; HARD_MAX_RANK];
+        for index in 0..count {
+            self.run_along(a, at_a, step_a, b, at_b, step_b, index * run, run, out);
+            for (digit, [extent, sa, sb]) in counter.iter_mut().zip(outer.iter().rev()) {
+                *digit += 1;
+                at_a += sa;
+                at_b += sb;
+                if *digit < *extent {
+                    break;
+                }
+                *digit = 0;
+                at_a -= sa * extent;
+                at_b -= sb * extent;
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run_along(
+        &self,
+        a: View<'_>,
+        at_a: usize,
+        step_a: usize,
+        b: View<'_>,
+        at_b: usize,
+        step_b: usize,
+        at: usize,
+        run: usize,
+        out: &mut Tensor,
+    ) {
+        let (mut left, mut right) = ([0i32; CHUNK], [0i32; CHUNK]);
+        let fill = |x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]| match step {
+            0 => chunk.fill(x.get(at)),
+            _ => x.load(at + from, chunk),
+        };
+        for from in (0..run).step_by(CHUNK) {
+            let count = CHUNK.min(run - from);
+            let (left, right) = (&mut left[..count], &mut right[..count]);
+            fill(a, at_a, step_a, from, left);
+            fill(b, at_b, step_b, from, right);
+            self.join(left, right);
+            out.store(at + from, left);
+        }
+    }
+
+    /// Into `a`. Products and sums stay below 2^62 (the certificate).
+    fn join(&self, a: &mut [i32], b: &[i32]) {
+        match self.pair {
+            Pair::Add { multipliers: [m, n] } => {
+                for (a, b) in a.iter_mut().zip(b) {
+                    let sum = (i64::from(*a).wrapping_mul(m.into())).wrapping_add(i64::from(*b).wrapping_mul(n.into()));
+                    *a = rescale(sum, 1, self.shift, self.low, self.high);
+                }
+            }
+            Pair::Mul { multiplier } => {
+                for (a, b) in a.iter_mut().zip(b) {
+                    let product = i64::from(*a).wrapping_mul(i64::from(*b));
+                    *a = rescale(product, multiplier, self.shift, self.low, self.high);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What each operation computes. `docs/spec/ops.md` states them by formula; the functions here assume what
+//! [`crate::infer`] has proven, and say so where a proof is needed.
+
+pub(crate) mod conv;
+pub(crate) mod elementwise;
+pub(crate) mod exp2;
+pub(crate) mod matmul;
+pub(crate) mod movement;
+pub(crate) mod pool;
+pub(crate) mod softmax;
+pub(crate) mod trees;
+
+use alloc::vec::Vec;
+
+use crate::graph;
+use crate::infer::pick;
+use crate::kernels::{Channel, Lanes};
+
+/// Biases and rescaling of the channels of a weighted sum.
+#[derive(Clone, Debug)]
+pub(crate) struct Scale {
+    pub bias: Vec<i64>,
+    pub rescale: graph::Rescale,
+}
+
+impl Scale {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        8 * self.bias.len() + 4 * self.rescale.multipliers.len() + self.rescale.shifts.len()
+    }
+
+    /// A channel's bias, multiplier and shift. Lists have one entry per channel or one for all; no bias is 0.
+    #[inline]
+    pub fn of(&self, channel: usize) -> (i64, i32, u8) {
+        (
+            pick(&self.bias, channel).unwrap_or(0),
+            pick(&self.rescale.multipliers, channel).unwrap_or(0),
+            pick(&self.rescale.shifts, channel).unwrap_or(0),
+        )
+    }
+
+    /// A channel whose sums, bias included, fit 32 bits.
+    pub fn narrow(&self, channel: usize) -> Channel {
+        let (bias, multiplier, shift) = self.of(channel);
+        Channel {
+            bias: bias as i32,
+            multiplier,
+            shift,
+        }
+    }
+
+    /// `count` neighbouring channels whose sums, biases included, fit 32 bits.
+    pub fn lanes(&self, first: usize, count: usize) -> Lanes {
+        let mut lanes = Lanes::default();
+        for i in 0..count {
+            let channel = self.narrow(first + i);
+            lanes.bias[i] = channel.bias;
+            lanes.multiplier[i] = channel.multiplier;
+            lanes.shift[i] = channel.shift;
+        }
+        lanes
+    }
+
+    /// Rescales an exact sum without its bias.
+    #[inline]
+    pub fn apply(&self, channel: usize, sum: i64) -> i32 {
+        let (bias, multiplier, shift) = self.of(channel);
+        // Sum and bias together are below 2^46.
+        crate::kernels::rescale(
+            sum.wrapping_add(bias),
+            multiplier,
+            shift,
+            self.rescale.low,
+            self.rescale.high,
+        )
+    }
+}

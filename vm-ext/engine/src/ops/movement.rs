@@ -1,0 +1,113 @@
+//! Operations that move elements and change none.
+
+use crate::shape::HARD_MAX_RANK;
+use crate::tensor::{Tensor, View};
+
+/// Runs a block with the elements of both tensors as slices of one type; falls back where they differ.
+macro_rules! same_storage {
+    ($x:expr, $out:expr, |$a:ident, $y:ident| $body:expr) => {
+        match ($x, $out) {
+            (View::I16($a), Tensor::I16($y)) => $body,
+            (View::I32($a), Tensor::I32($y)) => $body,
+            // Ranges are kept, so storage is.
+            _ => debug_assert!(false, "moved elements keep their storage"),
+        }
+    };
+}
+
+/// Rows `[width]` of an image become `[height factor][width * factor]`.
+pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut Tensor) {
+    fn go<T: Copy>(x: &[T], width: usize, [down, right]: [usize; 2], y: &mut [T]) {
+        let wide = width * right;
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(down * wide)) {
+            let (first, others) = y.split_at_mut(wide);
+            for (x, y) in x.iter().zip(first.chunks_exact_mut(right)) {
+                y.fill(*x);
+            }
+            for other in others.chunks_exact_mut(wide) {
+                other.copy_from_slice(first);
+            }
+        }
+    }
+    same_storage!(x, out, |x, y| go(x, width, factors, y));
+}
+
+/// Gathers by the loops of [`crate::shape::transpose_plan`].
+pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut Tensor) {
+    fn go<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
+        let Some((&[run, step], outer)) = plan.split_last() else {
+            return;
+        };
+        let mut counter = [0usize; HARD_MAX_RANK];
+        let mut at = 0;
+        for y in y.chunks_exact_mut(run) {
+            if step == 1 {
+                y.copy_from_slice(&x[at..at + run]);
+            } else {
+                for (y, x) in y.iter_mut().zip(x[at..].iter().step_by(step)) {
+                    *y = *x;
+                }
+            }
+            for (digit, [extent, step]) in counter.iter_mut().zip(outer.iter().rev()) {
+                *digit += 1;
+                at += step;
+                if *digit < *extent {
+                    break;
+                }
+                *digit = 0;
+                at -= step * extent;
+            }
+        }
+    }
+    same_storage!(x, out, |x, y| go(x, plan, y));
+}
+
+/// Copies operand elements `[outer, extent * inner]` next to those of other operands: to `offset` in rows of `row`.
+pub(crate) fn concat_part(x: View<'_>, part: usize, row: usize, offset: usize, out: &mut Tensor) {
+    fn go<T: Copy>(x: &[T], part: usize, row: usize, offset: usize, y: &mut [T]) {
+        for (x, y) in x.chunks_exact(part).zip(y.chunks_exact_mut(row)) {
+            y[offset..offset + part].copy_from_slice(x);
+        }
+    }
+    match (x, &mut *out) {
+        (View::I16(x), Tensor::I16(y)) => go(x, part, row, offset, y),
+        (View::I32(x), Tensor::I32(y)) => go(x, part, row, offset, y),
+        // The joined range may need the wider storage.
+        (View::I16(x), Tensor::I32(y)) => {
+            for (x, y) in x.chunks_exact(part).zip(y.chunks_exact_mut(row)) {
+                for (x, y) in x.iter().zip(&mut y[offset..offset + part]) {
+                    *y = i32::from(*x);
+                }
+            }
+        }
+        (View::I32(_), Tensor::I16(_)) => debug_assert!(false, "the joined range holds every operand's"),
+    }
+}
+
+/// Elements `start, start + step, ..` of the middle axis of `[outer, extent, inner]`.
+pub(crate) fn slice(
+    x: View<'_>,
+    [_, extent, inner]: [usize; 3],
+    start: usize,
+    step: usize,
+    length: usize,
+    out: &mut Tensor,
+) {
+    fn go<T: Copy>(x: &[T], block: usize, inner: usize, start: usize, step: usize, length: usize, y: &mut [T]) {
+        for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(length * inner)) {
+            if step == 1 {
+                y.copy_from_slice(&x[start * inner..(start + length) * inner]);
+            } else if inner == 1 {
+                for (y, x) in y.iter_mut().zip(x[start..].iter().step_by(step)) {
+                    *y = *x;
+                }
+            } else {
+                for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+                    let at = (start + i * step) * inner;
+                    y.copy_from_slice(&x[at..at + inner]);
+                }
+            }
+        }
+    }
+    same_storage!(x, out, |x, y| go(x, extent * inner, inner, start, step, length, y));
+}

@@ -1,0 +1,62 @@
+//! Softmax and ArgMax along the last axis.
+
+use alloc::vec;
+
+use super::exp2::{EXP2, KNOT_BITS};
+use crate::tensor::{Tensor, View};
+
+/// Largest exponent in units of 2^-16: beyond, 2^-t is 0 in Q30.
+const MAX_EXPONENT: u64 = 31 << 16;
+
+/// Bytes of scratch space per element of a row: the row itself and its exponentials.
+pub(crate) const SCRATCH_BYTES: u64 = 8;
+
+/// `2^-t` in Q30, t in units of 2^-16, at most 31.
+#[inline]
+fn exp2(t: u64) -> u64 {
+    let fraction = t & 0xffff;
+    let (i, g) = ((fraction >> KNOT_BITS) as usize, fraction & ((1 << KNOT_BITS) - 1));
+    let (y0, y1) = (u64::from(EXP2[i]), u64::from(EXP2[i + 1]));
+    let mantissa = (y0 * (256 - g) + y1 * g + 128) >> KNOT_BITS;
+    mantissa >> (t >> 16)
+}
+
+/// Per row: `t = min((max - x) * multiplier >> shift, 31 * 2^16)`, `e = 2^-t` in Q30,
+/// `y = min(32767, (e * 2^15 + sum / 2) / sum)`.
+pub(crate) fn softmax(x: View<'_>, columns: usize, multiplier: i32, shift: u8, out: &mut Tensor) {
+    let mut row = vec![0i32; columns];
+    let mut exponentials = vec![0u32; columns];
+    for start in (0..x.len()).step_by(columns) {
+        x.load(start, &mut row);
+        let max = row.iter().copied().max().unwrap_or(0);
+        let mut sum = 0u64;
+        for (e, x) in exponentials.iter_mut().zip(&row) {
+            // 0 to 2^32 - 1, times less than 2^31.
+            let difference = (i64::from(max) - i64::from(*x)) as u64;
+            let t = ((difference * multiplier as u64) >> shift).min(MAX_EXPONENT);
+            let exponential = exp2(t);
+            *e = exponential as u32;
+            // At most 2^31 terms of at most 2^30.
+            sum += exponential;
+        }
+        // The largest element adds 2^30, so the sum is not 0.
+        for (y, e) in row.iter_mut().zip(&exponentials) {
+            *y = (((u64::from(*e) << 15) + sum / 2) / sum).min(i16::MAX as u64) as i32;
+        }
+        out.store(start, &row);
+    }
+}
+
+/// Index of the first largest element of each row.
+pub(crate) fn arg_max(x: View<'_>, columns: usize, out: &mut Tensor) {
+    for (r, start) in (0..x.len()).step_by(columns).enumerate() {
+        let (mut best, mut index) = (x.get(start), 0);
+        for i in 1..columns {
+            let value = x.get(start + i);
+            if value > best {
+                (best, index) = (value, i);
+            }
+        }
+        out.store(r, &[index as i32]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Shapes: row-major extents, windows and broadcasting. All arithmetic is checked.
+
+use alloc::vec::Vec;
+
+use crate::error::{NodeProblem, ShapeProblem};
+use crate::graph::Window;
+use crate::limits::Limits;
+
+/// No tensor has more elements than this, whatever the limits say: indices fit 32 bits everywhere.
+const HARD_MAX_ELEMENTS: u64 = i32::MAX as u64;
+/// Nor more axes: loop counters are this long.
+pub const HARD_MAX_RANK: usize = 32;
+
+/// Number of elements, for a shape that [`check`] took.
+pub fn elements(shape: &[u32]) -> usize {
+    shape.iter().map(|e| *e as usize).product()
+}
+
+/// Checks rank, extents and number of elements.
+pub fn check(shape: &[u32], limits: &Limits) -> Result<(), ShapeProblem> {
+    let limit = limits.max_rank.min(HARD_MAX_RANK);
+    if shape.len() > limit {
+        return Err(ShapeProblem::Rank {
+            found: shape.len(),
+            limit,
+        });
+    }
+    if let Some(axis) = shape.iter().position(|e| *e == 0) {
+        return Err(ShapeProblem::ZeroExtent { axis });
+    }
+    let limit = limits.max_elements.min(HARD_MAX_ELEMENTS);
+    let count = shape.iter().try_fold(1u64, |n, e| n.checked_mul(u64::from(*e)));
+    match count {
+        Some(count) if count <= limit => Ok(()),
+        _ => Err(ShapeProblem::Elements { limit }),
+    }
+}
+
+/// `[outer, extent, inner]` of a shape around an axis that exists.
+pub fn around(shape: &[u32], axis: usize) -> [usize; 3] {
+    [
+        elements(&shape[..axis]),
+        shape[axis] as usize,
+        elements(&shape[axis + 1..]),
+    ]
+}
+
+/// How a window slides over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slide {
+    /// Height and width of the image.
+    pub image: [usize; 2],
+    /// Height and width of the zero-padded image.
+    pub padded: [usize; 2],
+    /// Height and width of the result.
+    pub out: [usize; 2],
+    /// Taps per axis.
+    pub kernel: [usize; 2],
+    /// Steps per axis.
+    pub strides: [usize; 2],
+    /// Distances between taps per axis.
+    pub dilations: [usize; 2],
+    /// Rows above and columns to the left that are padding.
+    pub before: [usize; 2],
+}
+
+impl Slide {
+    /// `out = floor((image + padding - ((kernel - 1) * dilation + 1)) / stride) + 1` per axis.
+    pub fn new(height: u32, width: u32, window: &Window) -> Result<Self, NodeProblem> {
+        let mut slide = Slide {
+            image: [height as usize, width as usize],
+            padded: [0; 2],
+            out: [0; 2],
+            kernel: [0; 2],
+            strides: [0; 2],
+            dilations: [0; 2],
+            before: [0; 2],
+        };
+        for axis in 0..2 {
+            let [kernel, stride, dilation] =
+                [window.kernel[axis], window.strides[axis], window.dilations[axis]].map(u64::from);
+            if kernel == 0 || stride == 0 || dilation == 0 {
+                return Err(NodeProblem::Parameter {
+                    what: "an extent of the window",
+                });
+            }
+            // Below 2^64: each factor is below 2^32.
+            let reach = (kernel - 1) * dilation;
+            let [before, after] = [window.pads[axis], window.pads[axis + 2]].map(u64::from);
+            if before > reach || after > reach {
+                return Err(NodeProblem::Parameter {
+                    what: "padding (it must be smaller than the dilated kernel)",
+                });
+            }
+            let padded = slide.image[axis] as u64 + before + after;
+            if padded <= reach {
+                return Err(NodeProblem::Window { axis });
+            }
+            let narrow = |v: u64| usize::try_from(v).map_err(|_| NodeProblem::Window { axis });
+            slide.padded[axis] = narrow(padded)?;
+            slide.out[axis] = narrow((padded - reach - 1) / stride + 1)?;
+            slide.kernel[axis] = narrow(kernel)?;
+            slide.strides[axis] = narrow(stride)?;
+            slide.dilations[axis] = narrow(dilation)?;
+            slide.before[axis] = narrow(before)?;
+        }
+        Ok(slide)
+    }
+
+    /// Whether any tap can fall on padding.
+    pub fn pads(&self) -> bool {
+        self.padded != self.image
+    }
+
+    /// Taps of one window.
+    pub fn taps(&self) -> u64 {
+        (self.kernel[0] as u64).saturating_mul(self.kernel[1] as u64)
+    }
+
+    /// Along one axis: the taps `first..end` of output position `at` that fall on the image.
+    pub fn inside(&self, axis: usize, at: usize) -> (usize, usize) {
+        let start = at * self.strides[axis];
+        let (before, dilation) = (self.before[axis], self.dilations[axis]);
+        let first = before.saturating_sub(start).div_ceil(dilation);
+        let end = (self.image[axis] + before).saturating_sub(start).div_ceil(dilation);
+        (first, end.min(self.kernel[axis]))
+    }
+}
+
+/// Shape of two operands broadcast as in NumPy: aligned at the last axis, extents equal or 1.
+pub fn broadcast(a: &[u32], b: &[u32]) -> Result<Vec<u32>, NodeProblem> {
+    let rank = a.len().max(b.len());
+    let extent = |shape: &[u32], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    (0..rank)
+        .map(|axis| match (extent(a, axis), extent(b, axis)) {
+            (x, y) if x == y || y == 1 => Ok(x),
+            (1, y) => Ok(y),
+            _ => Err(NodeProblem::Mismatch { axis }),
+        })
+        .collect()
+}
+
+/// A broadcast as loops: adjacent axes that move alike are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroadcastPlan {
+    /// Per loop, outermost first: extent, step of a, step of b. Steps of the innermost are 0 or 1.
+    pub loops: Vec<[usize; 3]>,
+}
+
+impl BroadcastPlan {
+    /// For shapes that [`broadcast`] joined to `out`.
+    pub fn new(a: &[u32], b: &[u32], out: &[u32]) -> Self {
+        let mut loops: Vec<[usize; 3]> = Vec::new();
+        let (mut step_a, mut step_b) = (1, 1);
+        for back in 1..=out.len() {
+            let extent_at = |shape: &[u32]| shape.len().checked_sub(back).map_or(1, |i| shape[i] as usize);
+            let (extent, in_a, in_b) = (extent_at(out), extent_at(a), extent_at(b));
+            if extent == 1 {
+                continue;
+            }
+            let [sa, sb] = [if in_a == 1 { 0 } else { step_a }, if in_b == 1 { 0 } else { step_b }];
+            match loops.last_mut() {
+                Some([e, ea, eb]) if sa == *ea * *e && sb == *eb * *e => *e *= extent,
+                _ => loops.push([extent, sa, sb]),
+            }
+            step_a *= in_a;
+            step_b *= in_b;
+        }
+        if loops.is_empty() {
+            loops.push([1, 0, 0]);
+        }
+        loops.reverse();
+        BroadcastPlan { loops }
+    }
+
+    /// Length of the innermost loop.
+    pub fn run(&self) -> usize {
+        self.loops.last().map_or(1, |l| l[0])
+    }
+}
+
+/// A transposition as loops over the result: extent and step in the operand, adjacent axes merged where they move alike.
+pub fn transpose_plan(shape: &[u32], axes: &[u32]) -> Vec<[usize; 2]> {
+    let mut steps: Vec<usize> = alloc::vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        steps[axis - 1] = steps[axis] * shape[axis] as usize;
+    }
+    let mut loops: Vec<[usize; 2]> = Vec::new();
+    for &axis in axes {
+        let (extent, step) = (shape[axis as usize] as usize, steps[axis as usize]);
+        if extent == 1 {
+            continue;
+        }
+        match loops.last_mut() {
+            Some([e, s]) if *s == step * extent => {
+                *e *= extent;
+                *s = step;
+            }
+            _ => loops.push([extent, step]),
+        }
+    }
+    if loops.is_empty() {
+        loops.push([1, 1]);
+    }
+    loops
+}

@@ -1,0 +1,89 @@
+//! Tensors while a model runs: elements in 16 or 32 bits, row-major. Shapes are known statically and live elsewhere.
+
+use alloc::{vec, vec::Vec};
+
+use crate::infer::Storage;
+
+/// Owned elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tensor {
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+}
+
+/// Borrowed elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum View<'a> {
+    I16(&'a [i16]),
+    I32(&'a [i32]),
+}
+
+impl Tensor {
+    pub fn zeros(storage: Storage, elements: usize) -> Self {
+        match storage {
+            Storage::I16 => Tensor::I16(vec![0; elements]),
+            Storage::I32 => Tensor::I32(vec![0; elements]),
+        }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        match self {
+            Tensor::I16(v) => View::I16(v),
+            Tensor::I32(v) => View::I32(v),
+        }
+    }
+
+    /// Writes values, which the storage holds by the inferred range, from element `start` on.
+    pub fn store(&mut self, start: usize, values: &[i32]) {
+        match self {
+            Tensor::I16(v) => narrow(values, &mut v[start..start + values.len()]),
+            Tensor::I32(v) => v[start..start + values.len()].copy_from_slice(values),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// Reads elements from `start` on.
+    pub fn load(self, start: usize, out: &mut [i32]) {
+        let end = start + out.len();
+        match self {
+            View::I16(v) => {
+                for (y, x) in out.iter_mut().zip(&v[start..end]) {
+                    *y = i32::from(*x);
+                }
+            }
+            View::I32(v) => out.copy_from_slice(&v[start..end]),
+        }
+    }
+
+    pub fn len(self) -> usize {
+        match self {
+            View::I16(v) => v.len(),
+            View::I32(v) => v.len(),
+        }
+    }
+
+    /// Element i.
+    pub fn get(self, i: usize) -> i32 {
+        match self {
+            View::I16(v) => i32::from(v[i]),
+            View::I32(v) => v[i],
+        }
+    }
+
+    /// A copy in 32 bits.
+    pub fn to_i32(self) -> Vec<i32> {
+        match self {
+            View::I16(v) => v.iter().map(|x| i32::from(*x)).collect(),
+            View::I32(v) => v.to_vec(),
+        }
+    }
+}
+
+/// The low 16 bits, which are the value where it fits.
+fn narrow(values: &[i32], out: &mut [i16]) {
+    for (y, x) in out.iter_mut().zip(values) {
+        debug_assert_eq!(i32::from(*x as i16), *x);
+        *y = *x as i16;
+    }
+}
