@@ -1,0 +1,12 @@
+//! For comparison only: the engine compiled into a contract, running a model as guest Wasm.
+//!
+//! The same model gives the same integers as through the import of `aiinference-std`; what differs is gas and time.
+//! The demo and the benchmarks put both side by side.
+//!
+//! # Events
+//! `wasm` with `action` `append`, `part` and `bytes` (how many the part has now).
+
+mod contract;
+pub mod msg;
+
+pub use contract::*;
