@@ -22,3 +22,7 @@ pub const MAX_PORTS: usize = 64;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Labels of one output.
 pub const MAX_LABELS: usize = 1 << 16;
+/// Entries of a model's header.
+pub const MAX_HEADER_ENTRIES: usize = 64;
+/// Bytes of all values of a model's header.
+pub const MAX_HEADER_BYTES: usize = 64 << 10;

@@ -1,0 +1,253 @@
+//! Time against gas of what surrounds a model's run: taking up a request, loading, connecting, returning.
+//!
+//! Each row is one awkward case of one term of `price`: the least time of many runs, the gas paid, and their ratio.
+//! 1 ns is worth 1,000 gas; a ratio above 1 is time that nobody paid for.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale};
+use aiinference_runtime::{price, Answer, Runtime, Settings};
+use aiinference_types::v1;
+use common::*;
+
+fn main() {
+    println!("{:<44} {:>12} {:>16} {:>8}", "case", "ns", "gas paid", "ns/gas");
+    requests();
+    loads();
+    connections();
+    outputs();
+}
+
+/// Least time of one run, over at least 20 runs and a fifth of a second.
+fn time(mut run: impl FnMut()) -> Duration {
+    run();
+    let (start, mut least, mut count) = (Instant::now(), Duration::MAX, 0);
+    while count < 20 || start.elapsed() < Duration::from_millis(200) {
+        let begin = Instant::now();
+        run();
+        least = least.min(begin.elapsed());
+        count += 1;
+    }
+    least
+}
+
+fn row(case: &str, took: Duration, gas: u64) {
+    let ns = took.as_nanos() as u64;
+    println!("{case:<44} {ns:>12} {gas:>16} {:>8.3}", ns as f64 * 1000.0 / gas as f64);
+}
+
+fn answer(runtime: &Runtime, chain: &mut Table, request: &[u8]) -> u64 {
+    match runtime.answer(request, u64::MAX, chain) {
+        Answer::Done { gas, .. } => gas,
+        other => panic!("not answered: {other:?}"),
+    }
+}
+
+fn requests() {
+    let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
+    let empty = encode(v1::request::Operation::Infer(v1::InferRequest::default()));
+    let many_steps = v1::InferRequest {
+        steps: vec![v1::Step::default(); 30_000],
+        ..Default::default()
+    };
+    let many_steps = encode(v1::request::Operation::Infer(many_steps));
+    let mut inputs = one_step(1, integers("x", &[2], &[1, 2]));
+    inputs.steps[0].inputs = vec![
+        v1::Input {
+            source: Some(v1::input::Source::Tensor(v1::Tensor::default())),
+            ..Default::default()
+        };
+        15_000
+    ];
+    let many_tensors = encode(v1::request::Operation::Infer(inputs));
+    for (case, request) in [
+        ("request: empty plan", empty),
+        ("request: 30,000 empty steps", many_steps),
+        ("request: 15,000 empty tensors", many_tensors),
+    ] {
+        let mut gas = 0;
+        let took = time(|| gas = answer(&runtime, &mut chain, &request));
+        row(case, took, gas);
+    }
+    for (case, count, data_type) in [
+        ("request: 4,000 decimals to convert", 4_000u32, v1::DataType::Decimal),
+        ("request: 60,000 bytes to convert", 60_000, v1::DataType::Int8),
+    ] {
+        let id = chain.store(&identity(count));
+        let tensor = v1::Tensor {
+            data_type: data_type.into(),
+            shape: vec![count],
+            data: vec![0; count as usize * data_type.width()],
+            ..Default::default()
+        };
+        let input = v1::Input {
+            name: String::new(),
+            source: Some(v1::input::Source::Tensor(tensor)),
+        };
+        let mut request = one_step(id, input);
+        // Return nothing large: the price of outputs is another row.
+        request.outputs = vec![v1::StepOutput {
+            step: 0,
+            output: "first".into(),
+        }];
+        let request = encode(v1::request::Operation::Infer(request));
+        answer(&runtime, &mut chain, &request);
+        let mut gas = 0;
+        let took = time(|| gas = answer(&runtime, &mut chain, &request));
+        row(case, took, gas);
+    }
+}
+
+fn loads() {
+    for (case, graph) in [
+        ("load: smallest model", doubler(-1, 1, true)),
+        ("load: 1 MiB of i8 weights", dense(1024, 1024, false)),
+        ("load: 1 MiB of i16 weights, one row", dense(524_288, 1, true)),
+        ("load: 1 MiB of i8 weights, one column", dense(1, 1 << 20, false)),
+        ("load: 16,000 nodes", chain_of_nodes(16_000)),
+        ("load: 64,000 labels", labels(64_000)),
+    ] {
+        let mut chain = Table::new();
+        let id = chain.store(&graph);
+        let request = encode(v1::request::Operation::ModelInfo(v1::ModelInfoRequest {
+            model: model_ref(id),
+        }));
+        let mut gas = 0;
+        let took = time(|| {
+            let cold = Runtime::new(Settings {
+                cache_bytes: 0,
+                ..settings()
+            });
+            gas = answer(&cold, &mut chain, &request);
+        });
+        row(case, took, gas);
+    }
+    let bytes = vec![0x5a; 8 << 20];
+    let took = time(|| {
+        std::hint::black_box(<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    });
+    row(
+        "load: SHA-256 of 8 MiB (part of every load)",
+        took,
+        price::load(8 << 20),
+    );
+}
+
+fn connections() {
+    let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
+    let a = chain.store(&inflater(1000, 1000));
+    let b = chain.store(&identity(1_000_000));
+    let mut plan = one_step(a, integers("x", &[1], &[1]));
+    plan.outputs = vec![v1::StepOutput {
+        step: 0,
+        output: "first".into(),
+    }];
+    plan.steps[0].inputs[0].name = String::new();
+    let mut one = plan.clone();
+    one.outputs.clear();
+    one.steps.push(step(b, vec![from_step("x", 0, "y")]));
+    one.outputs = vec![v1::StepOutput {
+        step: 1,
+        output: "first".into(),
+    }];
+    let request = encode(v1::request::Operation::Infer(one));
+    let mut gas = 0;
+    let took = time(|| gas = answer(&runtime, &mut chain, &request));
+    row("connect: 1,000,000 elements, with their runs", took, gas);
+}
+
+fn outputs() {
+    let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
+    for (case, side) in [("output: 1 byte", 1), ("output: 1,000,000 bytes", 1000)] {
+        let id = chain.store(&inflater(side, side));
+        let request = encode(v1::request::Operation::Infer(one_step(id, integers("", &[1], &[1]))));
+        let mut gas = 0;
+        let took = time(|| gas = answer(&runtime, &mut chain, &request));
+        row(case, took, gas);
+    }
+}
+
+fn input(shape: &[u32]) -> Input {
+    Input {
+        name: "x".into(),
+        shape: shape.to_vec(),
+        fraction_bits: 0,
+        low: 0,
+        high: 1,
+        saturate: true,
+    }
+}
+
+fn output(name: &str, value: u32) -> Output {
+    Output {
+        name: name.into(),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    }
+}
+
+fn identity(count: u32) -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[count]));
+    let first = graph.push(Op::Slice {
+        x,
+        axis: 0,
+        start: 0,
+        step: 1,
+        length: 1,
+    });
+    graph.outputs = vec![output("first", first)];
+    graph
+}
+
+fn dense(inner: usize, outer: usize, wide: bool) -> Graph {
+    let count = inner * outer;
+    let weights = if wide {
+        Array::I16(vec![1; count])
+    } else {
+        Array::I8(vec![1; count])
+    };
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[1, inner as u32]));
+    let rescale = Rescale {
+        multipliers: vec![1],
+        shifts: vec![20],
+        low: 0,
+        high: 1,
+    };
+    let value = graph.push(Op::MatMul {
+        x,
+        weights,
+        bias: vec![],
+        rescale,
+    });
+    graph.outputs = vec![output("y", value)];
+    graph
+}
+
+fn chain_of_nodes(count: usize) -> Graph {
+    let mut graph = Graph::new();
+    let mut value = graph.input(input(&[1]));
+    for _ in 0..count {
+        value = graph.push(Op::Clamp {
+            x: value,
+            low: 0,
+            high: 1,
+        });
+    }
+    graph.outputs = vec![output("y", value)];
+    graph
+}
+
+fn labels(count: u32) -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[1]));
+    let value = graph.push(Op::Clamp { x, low: 0, high: 1 });
+    graph.outputs = vec![output("y", value)];
+    graph.outputs[0].labels = (0..count).map(|n| format!("{n}")).collect();
+    graph
+}

@@ -1,0 +1,47 @@
+//! The gas schedule of what surrounds a model's run. `docs/spec/gas.md` derives the constants; `cargo bench -p
+//! aiinference-runtime` measures them. What a run itself costs is the engine's to say.
+//!
+//! All in CosmWasm gas: 10^6 a microsecond.
+
+/// Version of the schedule. A change of any constant is a consensus-breaking release under a new number.
+pub const GAS_SCHEDULE: u32 = 0;
+
+/// Taking up a request, whatever it says.
+pub const CALL: u64 = 5_000_000;
+/// Decoding, converting and hashing, per byte of request.
+pub const REQUEST_BYTE: u64 = 40_000;
+/// Finding and opening a stored module.
+pub const LOAD: u64 = 60_000_000;
+/// Reading, hashing, parsing and validating, per byte of stored module.
+pub const LOAD_BYTE: u64 = 12_000;
+/// Converting, per element, a tensor that one model hands to the next.
+pub const CONNECT_ELEMENT: u64 = 20_000;
+/// Naming and framing one returned tensor.
+pub const OUTPUT: u64 = 1_000_000;
+/// Encoding, hashing and wrapping, per byte of returned tensor or model description.
+pub const RESPONSE_BYTE: u64 = 20_000;
+
+/// Price of taking up a request of so many bytes.
+pub fn call(request_bytes: u64) -> u64 {
+    CALL.saturating_add(REQUEST_BYTE.saturating_mul(request_bytes))
+}
+
+/// Price of naming a model whose stored module has so many bytes, cached or not.
+pub fn load(stored_bytes: u64) -> u64 {
+    LOAD.saturating_add(LOAD_BYTE.saturating_mul(stored_bytes))
+}
+
+/// Price of handing so many elements from one model to the next.
+pub fn connect(elements: u64) -> u64 {
+    CONNECT_ELEMENT.saturating_mul(elements)
+}
+
+/// Price of returning one tensor with so many bytes of data.
+pub fn output(data_bytes: u64) -> u64 {
+    OUTPUT.saturating_add(RESPONSE_BYTE.saturating_mul(data_bytes))
+}
+
+/// Price of describing a model in so many bytes.
+pub fn description(bytes: u64) -> u64 {
+    RESPONSE_BYTE.saturating_mul(bytes)
+}
