@@ -8,6 +8,7 @@ use crate::format;
 use crate::graph::{Array, Graph, HeaderEntry, Input, Op, ValueId};
 use crate::infer::{infer, ConvShape, Storage, Sums, ValueType};
 use crate::kernels::pack::{widened, Columns};
+use crate::kernels::portable::End;
 use crate::limits::Limits;
 use crate::ops::conv::Conv;
 use crate::ops::elementwise::{Joined, Pair};
@@ -425,9 +426,7 @@ fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &L
                 b,
                 joined: Joined {
                     pair: Pair::Add { multipliers },
-                    shift,
-                    low,
-                    high,
+                    end: End { shift, low, high },
                     plan,
                 },
             }
@@ -446,9 +445,7 @@ fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &L
                 b,
                 joined: Joined {
                     pair: Pair::Mul { multiplier },
-                    shift,
-                    low,
-                    high,
+                    end: End { shift, low, high },
                     plan,
                 },
             }

@@ -120,10 +120,10 @@ impl Program {
             Step::Nothing => {}
             Step::MatMul { x, product } => product.run(view(x), out, kernels),
             Step::Conv { x, conv } => conv.run(view(x), out, kernels),
-            Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out),
-            Step::Join { a, b, joined } => joined.run(view(a), view(b), out),
+            Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
+            Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),
             Step::Clamp { x, low, high } => elementwise::clamp(view(x), *low, *high, out),
-            Step::Table { x, table } => elementwise::table(view(x), table, out),
+            Step::Table { x, table } => elementwise::table(view(x), table, out, kernels),
             Step::Softmax { x, multiplier, shift } => {
                 softmax::softmax(view(x), kind(x).rows().1, *multiplier, *shift, out);
             }

@@ -1,7 +1,10 @@
 //! The inner loops, chosen at run time. Every set computes the same integers: the loader proves that no sum can
 //! overflow in the width it is kept in, so order and vector width change nothing.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub(crate) mod pack;
+pub(crate) mod portable;
 mod scalar;
 
 /// Columns of a wide panel.
@@ -42,6 +45,15 @@ pub(crate) struct Products<B: 'static> {
     pub dot: Dot<B>,
 }
 
+/// The loops over single elements; formulas in [`portable`].
+#[derive(Clone, Copy)]
+pub(crate) struct Arithmetic {
+    pub add: fn(&mut [i32], &[i32], [i32; 2], portable::End),
+    pub mul: fn(&mut [i32], &[i32], i32, portable::End),
+    pub rescale: fn(&mut [i32], i64, i32, portable::End),
+    pub table: fn(&mut [i32], &[i16; 513]),
+}
+
 /// A set of inner loops.
 #[derive(Clone, Copy)]
 pub struct Kernels {
@@ -52,6 +64,7 @@ pub struct Kernels {
     pub(crate) rescale_columns: fn(&mut [i32], usize, &Lanes, i32, i32),
     /// The same with one channel's parameters for all.
     pub(crate) rescale_row: fn(&mut [i32], Channel, i32, i32),
+    pub(crate) arithmetic: Arithmetic,
 }
 
 impl Kernels {
@@ -62,13 +75,24 @@ impl Kernels {
 
     /// The fastest set that this machine runs.
     pub fn auto() -> Self {
-        Kernels::scalar()
+        Kernels::avx2().unwrap_or(Kernels::scalar())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn avx2() -> Option<Self> {
+        avx2::kernels()
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn avx2() -> Option<Self> {
+        None
     }
 
     /// By name: "scalar", "avx2" (none where the machine lacks it) or "auto".
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
             "scalar" => Some(Kernels::scalar()),
+            "avx2" => Kernels::avx2(),
             "auto" => Some(Kernels::auto()),
             _ => None,
         }

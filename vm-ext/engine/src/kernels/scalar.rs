@@ -2,7 +2,7 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
-use super::{rescale, Channel, Kernels, Lanes, Products, NARROW, WIDE};
+use super::{portable, rescale, Arithmetic, Kernels, Lanes, Products, NARROW, WIDE};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -17,7 +17,13 @@ pub(super) const KERNELS: Kernels = Kernels {
         dot: dot::<i16>,
     },
     rescale_columns,
-    rescale_row,
+    rescale_row: portable::rescale_row,
+    arithmetic: Arithmetic {
+        add: portable::add,
+        mul: portable::mul,
+        rescale: portable::rescale,
+        table: portable::table,
+    },
 };
 
 fn tile<B: Copy + Into<i32>, const W: usize>(a: &[i16], lda: usize, rows: usize, k: usize, b: &[B], out: &mut [i32]) {
@@ -57,12 +63,5 @@ fn rescale_columns(acc: &mut [i32], width: usize, lanes: &Lanes, low: i32, high:
             let sum = i64::from(*acc).wrapping_add(i64::from(lanes.bias[c]));
             *acc = rescale(sum, lanes.multiplier[c], lanes.shift[c], low, high);
         }
-    }
-}
-
-fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
-    for acc in acc {
-        let sum = i64::from(*acc).wrapping_add(i64::from(channel.bias));
-        *acc = rescale(sum, channel.multiplier, channel.shift, low, high);
     }
 }

@@ -218,11 +218,13 @@ fn pack(source: &[i16], slide: &crate::shape::Slide, offsets: &[u32], from: usiz
     if count == WIDE && row == end && slide.strides[1] == 1 {
         let start = place(from);
         for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
-            for (half, offset) in pair.iter().enumerate() {
-                let taps = &source[start + *offset as usize..][..WIDE];
-                for (c, x) in taps.iter().enumerate() {
-                    panel[2 * c + half] = *x;
-                }
+            let first = &source[start + pair[0] as usize..][..WIDE];
+            let second = pair
+                .get(1)
+                .map_or(first, |offset| &source[start + *offset as usize..][..WIDE]);
+            for ((both, a), b) in panel.chunks_exact_mut(2).zip(first).zip(second) {
+                both[0] = *a;
+                both[1] = *b;
             }
         }
         return;

@@ -1,7 +1,8 @@
 //! Operations on single elements, in chunks that are widened to 32 bits on the way in.
 
 use super::Scale;
-use crate::kernels::rescale;
+use crate::kernels::portable::End;
+use crate::kernels::Kernels;
 use crate::shape::{BroadcastPlan, HARD_MAX_RANK};
 use crate::tensor::{Tensor, View};
 
@@ -29,27 +30,20 @@ pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut Tensor) {
 }
 
 /// A function by its table of 256 entries or 513 knots. x lies in the table's range (inferred).
-pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut Tensor) {
+pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut Tensor, kernels: &Kernels) {
     if table.len() == 256 {
         map(x, out, |chunk| {
             for x in chunk {
                 *x = table[(*x + 128) as usize].into();
             }
         });
-    } else {
-        map(x, out, |chunk| {
-            for x in chunk {
-                let u = *x + 32768;
-                let (i, f) = ((u >> 7) as usize, u & 127);
-                let (y0, y1) = (i32::from(table[i]), i32::from(table[i + 1]));
-                *x = (y0 * (128 - f) + y1 * f + 64) >> 7;
-            }
-        });
+    } else if let Ok(knots) = <&[i16; 513]>::try_from(table) {
+        map(x, out, |chunk| (kernels.arithmetic.table)(chunk, knots));
     }
 }
 
 /// `rescale(x + bias[c])`, c along the middle one of `[outer, channels, inner]`; all one run where nothing is per channel.
-pub(crate) fn rescale_channels(x: View<'_>, scale: &Scale, around: [usize; 3], out: &mut Tensor) {
+pub(crate) fn rescale_channels(x: View<'_>, scale: &Scale, around: [usize; 3], out: &mut Tensor, kernels: &Kernels) {
     let [_, channels, inner] = around;
     let (low, high) = (scale.rescale.low, scale.rescale.high);
     let mut buffer = [0i32; CHUNK];
@@ -69,10 +63,7 @@ pub(crate) fn rescale_channels(x: View<'_>, scale: &Scale, around: [usize; 3], o
         for from in (start..start + inner).step_by(CHUNK) {
             let chunk = &mut buffer[..CHUNK.min(start + inner - from)];
             x.load(from, chunk);
-            for x in chunk.iter_mut() {
-                // Below 2^46 (the certificate).
-                *x = rescale(i64::from(*x).wrapping_add(bias), multiplier, shift, low, high);
-            }
+            (kernels.arithmetic.rescale)(chunk, bias, multiplier, End { shift, low, high });
             out.store(from, chunk);
         }
     }
@@ -89,14 +80,12 @@ pub(crate) enum Pair {
 #[derive(Clone, Debug)]
 pub(crate) struct Joined {
     pub pair: Pair,
-    pub shift: u8,
-    pub low: i32,
-    pub high: i32,
+    pub end: End,
     pub plan: BroadcastPlan,
 }
 
 impl Joined {
-    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut Tensor) {
+    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut Tensor, kernels: &Kernels) {
         let loops = &self.plan.loops;
         let Some((&[run, step_a, step_b], outer)) = loops.split_last() else {
             return;
@@ -105,7 +94,7 @@ impl Joined {
         let (mut at_a, mut at_b) = (0, 0);
         let mut counter = [0usize; HARD_MAX_RANK];
         for index in 0..count {
-            self.run_along(a, at_a, step_a, b, at_b, step_b, index * run, run, out);
+            self.run_along(a, at_a, step_a, b, at_b, step_b, index * run, run, out, kernels);
             for (digit, [extent, sa, sb]) in counter.iter_mut().zip(outer.iter().rev()) {
                 *digit += 1;
                 at_a += sa;
@@ -132,6 +121,7 @@ impl Joined {
         at: usize,
         run: usize,
         out: &mut Tensor,
+        kernels: &Kernels,
     ) {
         let (mut left, mut right) = ([0i32; CHUNK], [0i32; CHUNK]);
         let fill = |x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]| match step {
@@ -143,26 +133,11 @@ impl Joined {
             let (left, right) = (&mut left[..count], &mut right[..count]);
             fill(a, at_a, step_a, from, left);
             fill(b, at_b, step_b, from, right);
-            self.join(left, right);
+            match self.pair {
+                Pair::Add { multipliers } => (kernels.arithmetic.add)(left, right, multipliers, self.end),
+                Pair::Mul { multiplier } => (kernels.arithmetic.mul)(left, right, multiplier, self.end),
+            }
             out.store(at + from, left);
-        }
-    }
-
-    /// Into `a`. Products and sums stay below 2^62 (the certificate).
-    fn join(&self, a: &mut [i32], b: &[i32]) {
-        match self.pair {
-            Pair::Add { multipliers: [m, n] } => {
-                for (a, b) in a.iter_mut().zip(b) {
-                    let sum = (i64::from(*a).wrapping_mul(m.into())).wrapping_add(i64::from(*b).wrapping_mul(n.into()));
-                    *a = rescale(sum, 1, self.shift, self.low, self.high);
-                }
-            }
-            Pair::Mul { multiplier } => {
-                for (a, b) in a.iter_mut().zip(b) {
-                    let product = i64::from(*a).wrapping_mul(i64::from(*b));
-                    *a = rescale(product, multiplier, self.shift, self.low, self.high);
-                }
-            }
         }
     }
 }

@@ -1,0 +1,302 @@
+//! AVX2: `vpmaddwd` on pairs of k, exact in 32 bits by the caller's certificate.
+//!
+//! The only unsafe code of the engine. Every function checks its slices before it takes pointers into them; the set is
+//! handed out only where the machine has AVX2 ([`super::Kernels::by_name`]).
+
+use core::arch::x86_64::*;
+
+use super::{portable, Arithmetic, Channel, Dot, Kernels, Lanes, Products, Tile, NARROW, WIDE};
+
+cpufeatures::new!(detected, "avx2");
+
+/// The set, where the machine has AVX2.
+pub(super) fn kernels() -> Option<Kernels> {
+    detected::get().then_some(KERNELS)
+}
+
+const KERNELS: Kernels = Kernels {
+    name: "avx2",
+    i8: Products {
+        wide: i8::wide as Tile<i8>,
+        narrow: i8::narrow,
+        dot: i8::dot as Dot<i8>,
+    },
+    i16: Products {
+        wide: i16::wide as Tile<i16>,
+        narrow: i16::narrow,
+        dot: i16::dot as Dot<i16>,
+    },
+    rescale_columns: |acc, width, lanes, low, high| {
+        assert!(width == WIDE || width == NARROW);
+        // SAFETY: the machine has AVX2.
+        unsafe { rescale_columns(acc, width, lanes, low, high) }
+    },
+    rescale_row: |acc, channel, low, high| {
+        // SAFETY: the machine has AVX2.
+        unsafe { rescale_row(acc, channel, low, high) }
+    },
+    // SAFETY (all four): the machine has AVX2; the bodies are safe code compiled for it.
+    arithmetic: Arithmetic {
+        add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
+        mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
+        rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
+        table: |x, table| unsafe { table_513(x, table) },
+    },
+};
+
+#[target_feature(enable = "avx2")]
+fn add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: portable::End) {
+    portable::add(a, b, multipliers, end);
+}
+
+#[target_feature(enable = "avx2")]
+fn mul(a: &mut [i32], b: &[i32], multiplier: i32, end: portable::End) {
+    portable::mul(a, b, multiplier, end);
+}
+
+#[target_feature(enable = "avx2")]
+fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
+    portable::rescale(x, bias, multiplier, end);
+}
+
+#[target_feature(enable = "avx2")]
+fn table_513(x: &mut [i32], table: &[i16; 513]) {
+    portable::table(x, table);
+}
+
+/// Tiles and dot products for one type of weights; `$load` reads 16 of them as 16-bit lanes.
+macro_rules! products {
+    ($module:ident, $load:expr) => {
+        mod $module {
+            use super::*;
+
+            pub fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$module], out: &mut [i32]) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: the machine has AVX2, and `check` has proven the extents that `tile` asks for.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+                        match rows - r {
+                            6.. => r += tile::<6, 2>(a, lda, k, b.as_ptr(), out),
+                            4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
+                            2.. => r += tile::<2, 2>(a, lda, k, b.as_ptr(), out),
+                            _ => r += tile::<1, 2>(a, lda, k, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            pub fn narrow(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$module], out: &mut [i32]) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), NARROW);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: as in `wide`.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * NARROW));
+                        match rows - r {
+                            8.. => r += tile::<8, 1>(a, lda, k, b.as_ptr(), out),
+                            4.. => r += tile::<4, 1>(a, lda, k, b.as_ptr(), out),
+                            2.. => r += tile::<2, 1>(a, lda, k, b.as_ptr(), out),
+                            _ => r += tile::<1, 1>(a, lda, k, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            /// R rows against a panel of V * 8 columns. Gives R.
+            ///
+            /// # Safety
+            /// AVX2; `a` is readable for k elements at each of R rows lda apart, `b` for V * 16 elements per pair of k
+            /// (an odd k rounded up), `out` writable for R * V * 8.
+            #[target_feature(enable = "avx2")]
+            unsafe fn tile<const R: usize, const V: usize>(
+                a: *const i16,
+                lda: usize,
+                k: usize,
+                b: *const $module,
+                out: *mut i32,
+            ) -> usize {
+                let mut sums = [[_mm256_setzero_si256(); V]; R];
+                for pair in 0..k / 2 {
+                    let mut w = [_mm256_setzero_si256(); V];
+                    for (v, w) in w.iter_mut().enumerate() {
+                        *w = $load(b.add((pair * V + v) * 16));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
+                        for (sum, w) in sums.iter_mut().zip(w) {
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                        }
+                    }
+                }
+                if k % 2 == 1 {
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        // The upper half is 0: what the panel holds there does not matter.
+                        let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + k - 1) as u16));
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            let w = $load(b.add((k / 2 * V + v) * 16));
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                        }
+                    }
+                }
+                for (i, sum) in sums.iter().flatten().enumerate() {
+                    _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
+                }
+                R
+            }
+
+            pub fn dot(a: &[i16], b: &[$module]) -> i32 {
+                assert_eq!(a.len(), b.len());
+                // SAFETY: the machine has AVX2; both slices have this many elements.
+                unsafe { dot_of(a.as_ptr(), b.as_ptr(), a.len()) }
+            }
+
+            /// # Safety
+            /// AVX2; `a` and `b` are readable for k elements.
+            #[target_feature(enable = "avx2")]
+            unsafe fn dot_of(a: *const i16, b: *const $module, k: usize) -> i32 {
+                let mut sums = [_mm256_setzero_si256(); 4];
+                let mut at = 0;
+                while at + 64 <= k {
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        let x = _mm256_loadu_si256(a.add(at + 16 * i).cast());
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, $load(b.add(at + 16 * i))));
+                    }
+                    at += 64;
+                }
+                while at + 16 <= k {
+                    let x = _mm256_loadu_si256(a.add(at).cast());
+                    sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(x, $load(b.add(at))));
+                    at += 16;
+                }
+                let sum = _mm256_add_epi32(
+                    _mm256_add_epi32(sums[0], sums[1]),
+                    _mm256_add_epi32(sums[2], sums[3]),
+                );
+                let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+                let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
+                let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
+                let mut total = _mm_cvtsi128_si32(sum);
+                while at < k {
+                    total = total.wrapping_add(i32::from(*a.add(at)).wrapping_mul(i32::from(*b.add(at))));
+                    at += 1;
+                }
+                total
+            }
+        }
+    };
+}
+
+products!(i8, |p: *const i8| _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())));
+products!(i16, |p: *const i16| _mm256_loadu_si256(p.cast()));
+
+/// Panics unless `a` holds `rows` rows of k elements, lda apart, `b` a panel of k, and `out` the results.
+#[inline]
+fn check(a: usize, lda: usize, rows: usize, k: usize, b: usize, out: usize, width: usize) {
+    let rows_end = rows
+        .checked_sub(1)
+        .and_then(|r| r.checked_mul(lda))
+        .and_then(|r| r.checked_add(k));
+    let panel = k.div_ceil(2).checked_mul(2 * width);
+    let results = rows.checked_mul(width);
+    assert!(rows_end.is_some_and(|end| end <= a) || rows == 0);
+    assert!(panel.is_some_and(|end| end <= b) && results.is_some_and(|end| end <= out));
+}
+
+/// Rescaling parameters of 8 lanes, the even and odd ones apart as 64-bit lanes.
+#[derive(Clone, Copy)]
+struct Vectors {
+    bias: __m256i,
+    /// Low halves count.
+    multiplier: [__m256i; 2],
+    shift: [__m256i; 2],
+    /// `2^62 + r`: makes the product non-negative, so that a logical shift rounds down.
+    lift: [__m256i; 2],
+    /// `2^62 >> shift`, taken off again; exact, as shifts are at most 62.
+    drop: [__m256i; 2],
+}
+
+impl Vectors {
+    #[target_feature(enable = "avx2")]
+    fn new(lanes: &Lanes, first: usize) -> Self {
+        let mut v = Vectors {
+            bias: _mm256_setzero_si256(),
+            multiplier: [_mm256_setzero_si256(); 2],
+            shift: [_mm256_setzero_si256(); 2],
+            lift: [_mm256_setzero_si256(); 2],
+            drop: [_mm256_setzero_si256(); 2],
+        };
+        let b = |i: usize| lanes.bias[first + i];
+        v.bias = _mm256_setr_epi32(b(0), b(1), b(2), b(3), b(4), b(5), b(6), b(7));
+        let one = _mm256_set1_epi64x(1);
+        let top = _mm256_set1_epi64x(1 << 62);
+        for odd in 0..2 {
+            let m = |i: usize| i64::from(lanes.multiplier[first + 2 * i + odd]);
+            let s = |i: usize| i64::from(lanes.shift[first + 2 * i + odd]);
+            v.multiplier[odd] = _mm256_setr_epi64x(m(0), m(1), m(2), m(3));
+            v.shift[odd] = _mm256_setr_epi64x(s(0), s(1), s(2), s(3));
+            let half = _mm256_srli_epi64::<1>(_mm256_sllv_epi64(one, v.shift[odd]));
+            v.lift[odd] = _mm256_add_epi64(top, half);
+            v.drop[odd] = _mm256_srlv_epi64(top, v.shift[odd]);
+        }
+        v
+    }
+
+    /// Eight lanes: `clamp(((acc + bias) * multiplier + r) >> shift, low, high)`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn apply(&self, acc: __m256i, low: __m256i, high: __m256i) -> __m256i {
+        let acc = _mm256_add_epi32(acc, self.bias);
+        let half = |acc: __m256i, odd: usize| {
+            let product = _mm256_mul_epi32(acc, self.multiplier[odd]);
+            let lifted = _mm256_srlv_epi64(_mm256_add_epi64(product, self.lift[odd]), self.shift[odd]);
+            let y = _mm256_sub_epi64(lifted, self.drop[odd]);
+            let y = _mm256_blendv_epi8(y, high, _mm256_cmpgt_epi64(y, high));
+            _mm256_blendv_epi8(y, low, _mm256_cmpgt_epi64(low, y))
+        };
+        let even = half(acc, 0);
+        let odd = half(_mm256_srli_epi64::<32>(acc), 1);
+        _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn rescale_columns(acc: &mut [i32], width: usize, lanes: &Lanes, low: i32, high: i32) {
+    let (low, high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
+    let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, NARROW)];
+    for row in acc.chunks_exact_mut(width) {
+        for (eight, vectors) in row.chunks_exact_mut(8).zip(&vectors) {
+            // SAFETY: a chunk of 8 elements.
+            unsafe {
+                let at = eight.as_mut_ptr().cast::<__m256i>();
+                _mm256_storeu_si256(at, vectors.apply(_mm256_loadu_si256(at), low, high));
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
+    let Channel {
+        bias,
+        multiplier,
+        shift,
+    } = channel;
+    let lanes = Lanes {
+        bias: [bias; WIDE],
+        multiplier: [multiplier; WIDE],
+        shift: [shift; WIDE],
+    };
+    let vectors = Vectors::new(&lanes, 0);
+    let (wide_low, wide_high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
+    let mut chunks = acc.chunks_exact_mut(8);
+    for eight in &mut chunks {
+        // SAFETY: a chunk of 8 elements.
+        unsafe {
+            let at = eight.as_mut_ptr().cast::<__m256i>();
+            _mm256_storeu_si256(at, vectors.apply(_mm256_loadu_si256(at), wide_low, wide_high));
+        }
+    }
+    portable::rescale_row(chunks.into_remainder(), channel, low, high);
+}

@@ -1,0 +1,403 @@
+//! Random models: nodes are drawn at random and kept where the engine takes them.
+
+use aiinference_engine::graph::{Array, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window};
+use aiinference_engine::infer::{infer, ValueType};
+
+use super::LIMITS;
+
+/// A small generator (xorshift64*): the same numbers everywhere.
+pub struct Draw(u64);
+
+impl Draw {
+    pub fn new(seed: u64) -> Self {
+        Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// In `low..=high`.
+    pub fn int(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % ((high - low) as u64 + 1)) as i64
+    }
+
+    pub fn u32(&mut self, low: u32, high: u32) -> u32 {
+        self.int(low.into(), high.into()) as u32
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.next() % n == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[(self.next() % list.len() as u64) as usize]
+    }
+
+    /// In `low..=high`, its ends more often than chance has it.
+    pub fn extreme(&mut self, low: i32, high: i32) -> i32 {
+        match self.next() % 6 {
+            0 => low,
+            1 => high,
+            _ => self.int(low.into(), high.into()) as i32,
+        }
+    }
+
+    pub fn list<T>(&mut self, count: usize, mut f: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..count).map(|_| f(self)).collect()
+    }
+
+    pub fn range(&mut self) -> (i32, i32) {
+        match self.next() % 8 {
+            0 => (i32::MIN, i32::MAX),
+            1 => (-32768, 32767),
+            2 => (-128, 127),
+            3 => (0, 255),
+            4 => (-32767, 32767),
+            _ => {
+                let bits = self.u32(1, 20);
+                let high = self.int(0, 1 << bits) as i32;
+                (-(self.int(0, 1 << bits) as i32), high)
+            }
+        }
+    }
+
+    pub fn shape(&mut self, rank: usize, most: u32) -> Vec<u32> {
+        self.list(rank, |d| if d.one_in(4) { 1 } else { d.u32(1, most) })
+    }
+
+    /// Weights of some type and size.
+    pub fn weights(&mut self, count: usize) -> Array {
+        match self.next() % 5 {
+            0 => Array::I8(self.list(count, |d| d.extreme(-128, 127) as i8)),
+            1 => Array::I8(self.list(count, |d| d.int(-9, 9) as i8)),
+            2 => Array::I16(self.list(count, |d| d.int(-300, 300) as i16)),
+            3 => Array::I16(self.list(count, |d| d.extreme(-32767, 32767) as i16)),
+            _ => Array::I16(self.list(count, |d| d.extreme(-32768, 32767) as i16)),
+        }
+    }
+
+    pub fn bias(&mut self, channels: usize) -> Vec<i64> {
+        let bits = self.u32(0, 40);
+        match self.next() % 3 {
+            0 => vec![],
+            _ => self.list(channels, |d| d.int(-(1 << bits), 1 << bits)),
+        }
+    }
+
+    pub fn rescale(&mut self, channels: usize) -> Rescale {
+        let count = if self.one_in(2) { 1 } else { channels };
+        let bits = self.u32(0, 30);
+        let (low, high) = self.range();
+        Rescale {
+            multipliers: self.list(count, |d| d.int(-(1 << bits) / 8, 1 << bits) as i32),
+            shifts: self.list(count, |d| {
+                if d.one_in(8) {
+                    d.pick(&[0, 1, 62])
+                } else {
+                    d.u32(0, 40) as u8
+                }
+            }),
+            low,
+            high,
+        }
+    }
+
+    pub fn window(&mut self) -> Window {
+        let mut w = Window {
+            kernel: [1; 2],
+            strides: [1; 2],
+            dilations: [1; 2],
+            pads: [0; 4],
+        };
+        for axis in 0..2 {
+            w.kernel[axis] = self.u32(1, 4);
+            w.strides[axis] = self.u32(1, 3);
+            w.dilations[axis] = if self.one_in(3) { self.u32(1, 3) } else { 1 };
+            let reach = (w.kernel[axis] - 1) * w.dilations[axis];
+            w.pads[axis] = if self.one_in(2) { self.u32(0, reach) } else { 0 };
+            w.pads[axis + 2] = if self.one_in(2) { self.u32(0, reach) } else { 0 };
+        }
+        w
+    }
+
+    fn trees(&mut self, features: u32) -> Trees {
+        let targets = self.u32(1, 4) as usize;
+        let mut t = Trees {
+            roots: vec![],
+            features: vec![],
+            thresholds: vec![],
+            left: vec![],
+            right: vec![],
+            leaf_starts: vec![0],
+            targets: vec![],
+            weights: vec![],
+            base: self.list(targets, |d| d.int(-1000, 1000)),
+        };
+        for _ in 0..self.u32(0, 5) {
+            let depth = self.u32(0, 4);
+            let root = self.tree(&mut t, features, depth);
+            t.roots.push(root);
+        }
+        t
+    }
+
+    fn tree(&mut self, t: &mut Trees, features: u32, depth: u32) -> i32 {
+        if depth == 0 || self.one_in(5) {
+            for target in 0..t.base.len() {
+                if self.one_in(2) {
+                    t.targets.push(target as i32);
+                    t.weights.push(self.extreme(-100_000, 100_000));
+                }
+            }
+            t.leaf_starts.push(t.targets.len() as i32);
+            return 1 - t.leaf_starts.len() as i32;
+        }
+        let node = t.features.len();
+        t.features.push(self.u32(0, features - 1) as i32);
+        let bits = self.u32(1, 17);
+        t.thresholds.push(self.int(-(1 << bits), 1 << bits) as i32);
+        t.left.push(0);
+        t.right.push(0);
+        t.left[node] = self.tree(t, features, depth - 1);
+        t.right[node] = self.tree(t, features, depth - 1);
+        node as i32
+    }
+
+    /// A node over some of the values; often not a valid one.
+    fn node(&mut self, values: &[ValueType]) -> Op {
+        let any = |d: &mut Self| d.u32(0, values.len() as u32 - 1);
+        let x = any(self);
+        let shape = values[x as usize].shape.clone();
+        let last = shape.last().copied().unwrap_or(1) as usize;
+        let (low, high) = self.range();
+        let shift = self.u32(0, 40) as u8;
+        let axis = self.u32(0, shape.len().max(1) as u32 - 1);
+        let extent = shape.get(axis as usize).copied().unwrap_or(1);
+        match self.next() % 20 {
+            0 => {
+                let shape = {
+                    let rank = self.u32(0, 4) as usize;
+                    self.shape(rank, 5)
+                };
+                let count = shape.iter().product::<u32>() as usize;
+                let data = match self.next() % 3 {
+                    0 => Array::I8(self.list(count, |d| d.int(-128, 127) as i8)),
+                    1 => Array::I16(self.list(count, |d| d.int(-32768, 32767) as i16)),
+                    _ => Array::I32(self.list(count, |d| d.extreme(-70_000, 70_000))),
+                };
+                Op::Constant { shape, data }
+            }
+            1 | 2 => {
+                let n = self.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 20, 33, 40]);
+                let weights = self.weights(n * last);
+                Op::MatMul {
+                    x,
+                    weights,
+                    bias: self.bias(n),
+                    rescale: self.rescale(n),
+                }
+            }
+            3 | 4 => {
+                let c = shape.get(1).copied().unwrap_or(1);
+                let groups = if self.one_in(2) { 1 } else { self.pick(&[1, c, 2]) };
+                let channels = groups * self.u32(1, 5);
+                let window = self.window();
+                let taps = c / groups.max(1) * window.kernel[0] * window.kernel[1];
+                let weights = self.weights((channels * taps) as usize);
+                let (bias, rescale) = (self.bias(channels as usize), self.rescale(channels as usize));
+                Op::Conv2d {
+                    x,
+                    weights,
+                    channels,
+                    bias,
+                    window,
+                    groups,
+                    rescale,
+                }
+            }
+            5 => {
+                let bias = self.bias(extent as usize);
+                Op::Rescale {
+                    x,
+                    axis,
+                    bias,
+                    rescale: self.rescale(extent as usize),
+                }
+            }
+            6 => {
+                let multipliers = [self.int(-20_000, 20_000) as i32, self.int(-20_000, 20_000) as i32];
+                Op::Add {
+                    a: x,
+                    b: any(self),
+                    multipliers,
+                    shift,
+                    low,
+                    high,
+                }
+            }
+            7 => Op::Mul {
+                a: x,
+                b: any(self),
+                multiplier: self.int(-20_000, 20_000) as i32,
+                shift,
+                low,
+                high,
+            },
+            8 => Op::Clamp { x, low, high },
+            9 => {
+                let count = self.pick(&[256, 513]);
+                Op::Table {
+                    x,
+                    table: self.list(count, |d| d.extreme(-32768, 32767) as i16),
+                }
+            }
+            10 => Op::Softmax {
+                x,
+                multiplier: self.int(1, i32::MAX.into()) as i32,
+                shift,
+            },
+            11 => Op::MaxPool2d {
+                x,
+                window: self.window(),
+            },
+            12 => Op::AvgPool2d {
+                x,
+                window: self.window(),
+                count_padding: self.one_in(2),
+            },
+            13 => Op::Upsample2d {
+                x,
+                factors: [self.u32(1, 3), self.u32(1, 3)],
+            },
+            14 => {
+                let count: u32 = shape.iter().product();
+                let first = self.u32(1, count.min(8));
+                let whole = count.is_multiple_of(first);
+                Op::Reshape {
+                    x,
+                    shape: if whole {
+                        vec![first, count / first]
+                    } else {
+                        vec![1, 1, 1, count]
+                    },
+                }
+            }
+            15 => {
+                let mut axes: Vec<u32> = (0..shape.len() as u32).collect();
+                for i in (1..axes.len()).rev() {
+                    axes.swap(i, self.int(0, i as i64) as usize);
+                }
+                Op::Transpose { x, axes }
+            }
+            16 => {
+                let others = self.u32(0, 2) as usize;
+                let mut xs = self.list(others, |d| if d.one_in(2) { x } else { any(d) });
+                xs.push(x);
+                Op::Concat { xs, axis }
+            }
+            17 => {
+                let (start, step) = (self.u32(0, extent - 1), self.u32(1, 3));
+                let most = (extent - 1 - start) / step + 1;
+                Op::Slice {
+                    x,
+                    axis,
+                    start,
+                    step,
+                    length: self.u32(1, most),
+                }
+            }
+            18 => Op::ArgMax { x },
+            _ => {
+                let trees = self.trees(last as u32);
+                let rescale = self.rescale(trees.base.len());
+                Op::TreeEnsemble { x, trees, rescale }
+            }
+        }
+    }
+}
+
+/// A valid model and inputs for it.
+pub fn model(seed: u64) -> (Graph, Vec<Vec<i32>>) {
+    let mut draw = Draw::new(seed);
+    let mut graph = Graph::new();
+    if draw.one_in(2) {
+        graph.header.push(HeaderEntry {
+            key: 2,
+            critical: draw.one_in(2),
+            value: b"random".to_vec(),
+        });
+        graph.header.push(HeaderEntry {
+            key: 77,
+            critical: false,
+            value: vec![draw.next() as u8],
+        });
+    }
+    for i in 0..draw.u32(1, 3) {
+        let (low, high) = draw.range();
+        let rank = draw.pick(&[0, 1, 2, 2, 3, 4, 4, 4, 4]);
+        let most = draw.pick(&[3, 7, 20]);
+        let mut shape = draw.shape(rank, most);
+        if rank == 4 {
+            shape[0] = shape[0].min(2);
+            shape[1] = shape[1].min(5);
+        }
+        let name = format!("in{i}");
+        let fraction_bits = draw.int(-32, 30) as i32;
+        graph.input(Input {
+            name,
+            shape,
+            fraction_bits,
+            low,
+            high,
+            saturate: draw.one_in(2),
+        });
+    }
+    graph.outputs.push(Output {
+        name: "out".into(),
+        value: 0,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    let wanted = draw.u32(1, 8) as usize;
+    for _ in 0..wanted * 6 {
+        if graph.nodes.len() == wanted {
+            break;
+        }
+        let known = infer(&graph, &LIMITS).expect("only valid nodes are kept").values;
+        let op = draw.node(&known);
+        graph.push(op);
+        let kept = infer(&graph, &LIMITS);
+        if kept.is_err() || kept.is_ok_and(|k| k.values.last().is_some_and(|v| v.elements() > 20_000)) {
+            graph.nodes.pop();
+        }
+    }
+    let values = (graph.inputs.len() + graph.nodes.len()) as u32;
+    graph.outputs[0].value = values - 1;
+    if draw.one_in(2) {
+        let value = draw.u32(0, values - 1);
+        graph.outputs.push(Output {
+            name: "second".into(),
+            value,
+            fraction_bits: -3,
+            labels: vec![],
+        });
+    }
+    let inputs = inputs(&graph, &mut draw);
+    (graph, inputs)
+}
+
+/// Inputs within their ranges, extremes often.
+pub fn inputs(graph: &Graph, draw: &mut Draw) -> Vec<Vec<i32>> {
+    let ports = graph.inputs.iter();
+    ports
+        .map(|port| {
+            let count = port.shape.iter().product::<u32>() as usize;
+            let pinned = draw.one_in(4).then(|| draw.pick(&[port.low, port.high]));
+            draw.list(count, |d| pinned.unwrap_or_else(|| d.extreme(port.low, port.high)))
+        })
+        .collect()
+}

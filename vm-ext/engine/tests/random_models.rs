@@ -1,0 +1,77 @@
+//! Random valid models: every kernel set gives what the formulas say, ranges hold, bytes are canonical.
+
+mod common;
+
+use aiinference_engine::graph::Op;
+use aiinference_engine::infer::{infer, Storage, Sums};
+use aiinference_engine::{format, Kernels, Program};
+use common::{oracle, random, LIMITS};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Which operations a seed range reaches, so that the property below is not vacuous.
+#[test]
+fn random_models_reach_every_operation() {
+    let mut seen = BTreeMap::new();
+    let mut widths = BTreeMap::new();
+    for seed in 0..2000 {
+        let (graph, _) = random::model(seed);
+        let inferred = infer(&graph, &LIMITS).expect("a valid model");
+        for (op, sums) in graph.nodes.iter().zip(inferred.sums) {
+            *seen.entry(op.name()).or_insert(0) += 1;
+            if let Op::MatMul { x, .. } | Op::Conv2d { x, .. } = op {
+                let width = match sums {
+                    Sums::I32 => "32 bits",
+                    Sums::Blocks(_) => "blocks",
+                    Sums::I64 => "64 bits",
+                };
+                let storage = inferred.values[*x as usize].storage();
+                *widths.entry((op.name(), width, storage == Storage::I16)).or_insert(0) += 1;
+            }
+        }
+    }
+    // Sums in 32 bits and in blocks of narrow operands, and in 64 bits of both.
+    assert_eq!(widths.len(), 8, "{widths:?}");
+    assert!(widths.values().all(|count| *count >= 5), "{widths:?}");
+    assert_eq!(seen.len(), 18, "{seen:?}");
+    assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_kernel_set_computes_the_formulas_within_the_inferred_ranges(seed: u64) {
+        let (graph, inputs) = random::model(seed);
+        let program = Program::new(graph.clone(), &LIMITS).expect("a valid model");
+        let expected = oracle::values(&graph, &inputs);
+        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        for kernels in [Kernels::scalar(), Kernels::auto()] {
+            let mut traced = Vec::new();
+            let result = program.run_traced(&views, &kernels, &mut |_, v| traced.push(v.to_vec())).expect("valid inputs");
+            for (node, (got, want)) in traced.iter().zip(&expected[inputs.len()..]).enumerate() {
+                let info = &program.nodes()[node];
+                let got: Vec<i128> = got.iter().map(|x| i128::from(*x)).collect();
+                prop_assert_eq!(&got, &want.data, "node {} {} {:?}", node, info.op, kernels);
+                let (low, high) = (i128::from(info.value.low), i128::from(info.value.high));
+                prop_assert!(got.iter().all(|x| *x >= low && *x <= high), "node {} {} range", node, info.op);
+                let shape: Vec<usize> = info.value.shape.iter().map(|e| *e as usize).collect();
+                prop_assert_eq!(shape, want.shape.clone());
+            }
+            for (output, got) in graph.outputs.iter().zip(&result) {
+                let want = &expected[output.value as usize].data;
+                prop_assert_eq!(&got.iter().map(|x| i128::from(*x)).collect::<Vec<_>>(), want);
+            }
+            prop_assert_eq!(program.run(&views, &kernels), Ok(result));
+        }
+    }
+
+    #[test]
+    fn bytes_are_canonical(seed: u64) {
+        let (graph, _) = random::model(seed);
+        let file = format::encode(&graph);
+        let read = format::decode(&file.graph, &file.weights, &LIMITS).expect("what encode wrote");
+        prop_assert_eq!(&read, &graph);
+        prop_assert_eq!(format::encode(&read), file);
+    }
+}
