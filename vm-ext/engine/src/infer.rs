@@ -1105,20 +1105,19 @@ fn check_leaves(trees: &Trees) -> Result<usize, NodeProblem> {
     if ends != (Some(0), Some(trees.targets.len() as i64)) {
         return Err(bad(0, TreeProblem::LeafStarts));
     }
-    // A child names leaf l by -1 - l.
-    let leaves = starts.len() - 1;
-    for leaf in 0..leaves {
-        let (from, to) = (starts[leaf], starts[leaf + 1]);
-        if from > to || i64::from(to) > trees.targets.len() as i64 {
-            return Err(bad(leaf, TreeProblem::LeafStarts));
-        }
-        // Ascending from 0: neither is negative.
-        let targets = &trees.targets[from as usize..to as usize];
+    if let Some(leaf) = starts.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(bad(leaf, TreeProblem::LeafStarts));
+    }
+    // Ascending from 0 to the number of targets: all of them index it.
+    for (leaf, pair) in starts.windows(2).enumerate() {
+        let targets = &trees.targets[pair[0] as usize..pair[1] as usize];
         let exist = targets.iter().all(|t| *t >= 0 && (*t as usize) < trees.base.len());
         if !exist || targets.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(bad(leaf, TreeProblem::Target));
         }
     }
+    // A child names leaf l by -1 - l.
+    let leaves = starts.len() - 1;
     Ok(leaves)
 }
 

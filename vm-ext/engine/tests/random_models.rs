@@ -30,15 +30,15 @@ fn random_models_reach_every_operation() {
             }
         }
     }
-    // Sums in 32 bits and in blocks of narrow operands, and in 64 bits of both.
-    assert_eq!(widths.len(), 8, "{widths:?}");
+    // All but a Conv2d of narrow operands in 64 bits, which only pairs of -32768 need.
+    assert_eq!(widths.len(), 7, "{widths:?}");
     assert!(widths.values().all(|count| *count >= 5), "{widths:?}");
     assert_eq!(seen.len(), 18, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_kernel_set_computes_the_formulas_within_the_inferred_ranges(seed: u64) {

@@ -1,6 +1,7 @@
 //! Shared by the tests: limits, a second implementation of the semantics by their formulas, and random models.
 #![allow(dead_code)]
 
+pub mod memory;
 pub mod oracle;
 pub mod random;
 
