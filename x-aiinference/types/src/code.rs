@@ -93,4 +93,14 @@ mod tests {
         assert_eq!(ErrorCode::from_number(0), None);
         assert_eq!(ErrorCode::from_number(9999), None);
     }
+
+    #[test]
+    fn the_documents_table_lists_every_code_with_its_number_and_name() {
+        let page = include_str!("../../../docs/spec/errors.md");
+        let listed = page.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?.parse::<u32>().ok()?, cells.next()?))
+        });
+        assert!(listed.eq(ErrorCode::ALL.iter().map(|code| (*code as u32, code.name()))));
+    }
 }

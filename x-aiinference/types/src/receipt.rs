@@ -72,4 +72,14 @@ mod tests {
             assert_ne!(want, hash(INPUTS_TAG, 0, &changed));
         }
     }
+
+    #[test]
+    fn the_documents_example_has_the_hash_that_it_states() {
+        let page = include_str!("../../../docs/spec/receipts.md");
+        let mut hasher = TensorHasher::new(INPUTS_TAG);
+        hasher.add(0, &Tensor::from_integers("x".to_string(), vec![2], 3, -5, 5, &[1, -2]));
+        let hex = hasher.finish().into_iter().map(|byte| alloc::format!("{byte:02x}"));
+        let hex: alloc::string::String = hex.collect();
+        assert!(page.contains(&hex), "{hex}");
+    }
 }
