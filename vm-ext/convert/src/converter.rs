@@ -1,0 +1,362 @@
+//! The whole way: import, simplify, calibrate, quantise, verify.
+
+use aiinference_engine::graph::{header_key, Array, Graph, HeaderEntry, Op};
+use aiinference_engine::{Kernels, Limits, Program};
+use aiinference_types::limits;
+use sha2::{Digest, Sha256};
+
+use crate::dataset::Dataset;
+use crate::error::{ConvertError, Result};
+use crate::judge::{self, Observed};
+use crate::net::Net;
+use crate::onnx::OnnxInput;
+use crate::options::Options;
+use crate::quantise::scale::{pow2, quantise};
+use crate::quantise::{quantise_net, Quantised, Seen};
+use crate::report::{Differ, InputReport, LayerReport, OutputReport, Report};
+use crate::samples::{cut, Samples};
+use crate::{eval, fuse, onnx, onnx_ml, tract};
+
+/// The importer's float graph may differ from tract's own run by this part of an output's scale: tract computes in f32.
+const IMPORT_TOLERANCE: f64 = 2e-3;
+
+/// What a conversion is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the ONNX file.
+    Import,
+    /// Running the float model to see its ranges.
+    Calibrate,
+    /// Choosing integers.
+    Quantise,
+    /// Running the integer model beside the float model.
+    Verify,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Doing what.
+    pub stage: Stage,
+    /// Steps done.
+    pub done: usize,
+    /// Steps in all.
+    pub total: usize,
+}
+
+/// A converted model.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    /// The integer model, accepted by the engine.
+    pub graph: Graph,
+    /// How it compares with the float model.
+    pub report: Report,
+}
+
+/// A conversion to be made.
+///
+/// ```no_run
+/// use aiinference_convert::{Converter, Dataset};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let onnx = std::fs::read("model.onnx")?;
+/// let data = Dataset::from_npz(&std::fs::read("calibration.npz")?)?;
+/// let conversion = Converter::new(&onnx, &data).labels("label").convert()?;
+/// println!("{}", conversion.report.to_json());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Converter<'a> {
+    onnx: &'a [u8],
+    data: &'a Dataset,
+    labels: Option<String>,
+    options: Options,
+    progress: Option<&'a mut dyn FnMut(Progress)>,
+}
+
+impl<'a> Converter<'a> {
+    /// A conversion of an ONNX file, calibrated on data whose arrays are named as the model's inputs.
+    pub fn new(onnx: &'a [u8], data: &'a Dataset) -> Self {
+        Converter {
+            onnx,
+            data,
+            labels: None,
+            options: Options::default(),
+            progress: None,
+        }
+    }
+
+    /// The array of the data that holds the truth: class indices, or the values that a regression predicts.
+    pub fn labels(mut self, name: impl Into<String>) -> Self {
+        self.labels = Some(name.into());
+        self
+    }
+
+    /// Choices.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Who is told how far the work has come.
+    pub fn progress(mut self, progress: &'a mut dyn FnMut(Progress)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    fn tell(&mut self, stage: Stage, done: usize, total: usize) {
+        if let Some(progress) = &mut self.progress {
+            progress(Progress { stage, done, total });
+        }
+    }
+
+    /// Converts.
+    ///
+    /// The graph depends on the ONNX file, the calibration data and the options only: the same on every machine.
+    pub fn convert(mut self) -> Result<Conversion> {
+        self.tell(Stage::Import, 0, 1);
+        let model = onnx::decode(self.onnx)?;
+        let Some(graph) = &model.graph else {
+            return Err(ConvertError::Parse {
+                reason: "it holds no graph".into(),
+            });
+        };
+        let inputs = onnx::inputs(graph)?;
+        let (mut net, reference) = if onnx_ml::is_ml(graph) {
+            (onnx_ml::import(graph, &inputs)?, None)
+        } else {
+            let (net, reference) = tract::import(&model, &inputs)?;
+            (net, Some(reference))
+        };
+        fuse::fuse(&mut net);
+        let samples = cut(self.data, &inputs, self.labels.as_deref())?;
+        self.tell(Stage::Import, 1, 1);
+
+        let (seen, float) = self.calibrate(&net, &samples, reference.as_ref())?;
+        self.tell(Stage::Quantise, 0, 1);
+        let mut quantised = quantise_net(&net, &seen, &self.options)?;
+        quantised.graph.header = vec![
+            HeaderEntry {
+                key: header_key::SOURCE_HASH,
+                critical: false,
+                value: Sha256::digest(self.onnx).to_vec(),
+            },
+            HeaderEntry {
+                key: header_key::PRODUCER,
+                critical: false,
+                value: concat!("aiinference-convert ", env!("CARGO_PKG_VERSION")).into(),
+            },
+        ];
+        self.tell(Stage::Quantise, 1, 1);
+        let report = self.verify(&net, &quantised, &samples, float, &inputs)?;
+        if let Some(limit) = self.options.max_drop {
+            // A drop that is no number is no acceptable drop.
+            if report.drop.value > limit || report.drop.value.is_nan() {
+                return Err(ConvertError::Accuracy {
+                    limit,
+                    report: Box::new(report),
+                });
+            }
+        }
+        Ok(Conversion {
+            graph: quantised.graph,
+            report,
+        })
+    }
+
+    /// Ranges of every value, and what the float model answers.
+    fn calibrate(
+        &mut self,
+        net: &Net,
+        samples: &Samples,
+        reference: Option<&tract::Reference>,
+    ) -> Result<(Vec<Seen>, Vec<Vec<Vec<f64>>>)> {
+        let total = samples.inputs.len();
+        let mut seen = vec![Seen::NOTHING; net.nodes.len()];
+        let mut answers = Vec::with_capacity(total);
+        let mut apart = vec![(0.0f64, 0.0f64); net.outputs.len()];
+        for (i, sample) in samples.inputs.iter().enumerate() {
+            self.tell(Stage::Calibrate, i, total);
+            let values = eval::run(net, sample);
+            for (id, seen) in seen.iter_mut().enumerate() {
+                seen.add(eval::of(net, &values, id), net.inputs.contains(&id));
+            }
+            let own: Vec<Vec<f64>> = net
+                .outputs
+                .iter()
+                .map(|o| eval::of(net, &values, o.value).to_vec())
+                .collect();
+            match reference {
+                None => answers.push(own),
+                Some(reference) => {
+                    let theirs = reference.run(sample)?;
+                    for ((a, b), (difference, scale)) in own.iter().zip(&theirs).zip(&mut apart) {
+                        for (x, y) in a.iter().zip(b).filter(|(x, y)| x.is_finite() && y.is_finite()) {
+                            *difference = difference.max((x - y).abs());
+                            *scale = scale.max(y.abs());
+                        }
+                    }
+                    answers.push(theirs);
+                }
+            }
+        }
+        for (o, (output, (difference, scale))) in net.outputs.iter().zip(apart).enumerate() {
+            // A class index may differ by a tie that f32 breaks another way.
+            let class = matches!(judge::role(net, o, &Observed::default()), judge::Role::Class(_));
+            if difference > IMPORT_TOLERANCE * scale.max(1e-3) && !class {
+                return Err(ConvertError::Import {
+                    output: output.name.clone(),
+                    difference,
+                    scale,
+                });
+            }
+        }
+        self.tell(Stage::Calibrate, total, total);
+        Ok((seen, answers))
+    }
+
+    /// Runs the integer model on every sample and compares.
+    fn verify(
+        &mut self,
+        net: &Net,
+        quantised: &Quantised,
+        samples: &Samples,
+        float: Vec<Vec<Vec<f64>>>,
+        inputs: &[OnnxInput],
+    ) -> Result<Report> {
+        let engine = |reason: String| ConvertError::Engine { reason };
+        let program = Program::new(quantised.graph.clone(), &engine_limits()).map_err(|e| engine(e.to_string()))?;
+        let kernels = Kernels::auto();
+        let graph = &quantised.graph;
+        let total = samples.inputs.len();
+        let mut observed = vec![Observed::default(); net.outputs.len()];
+        let mut outputs = vec![Differ::default(); net.outputs.len()];
+        let mut layers = vec![Differ::default(); quantised.layers.len()];
+        // Which layers a graph node's value stands for.
+        let mut stands = vec![vec![]; graph.nodes.len()];
+        for (i, layer) in quantised.layers.iter().enumerate() {
+            if let Some(node) = (layer.value as usize).checked_sub(graph.inputs.len()) {
+                stands[node].push(i);
+            }
+        }
+        for (i, (sample, answer)) in samples.inputs.iter().zip(float).enumerate() {
+            self.tell(Stage::Verify, i, total);
+            let values = eval::run(net, sample);
+            let integers: Vec<Vec<i32>> = sample
+                .iter()
+                .zip(&graph.inputs)
+                .map(|(x, input)| {
+                    let clamp = |v: &f64| quantise(*v, input.fraction_bits).clamp(input.low, input.high);
+                    x.iter().map(clamp).collect()
+                })
+                .collect();
+            let slices: Vec<&[i32]> = integers.iter().map(Vec::as_slice).collect();
+            let mut observe = |node: usize, value: &[i32]| {
+                for &l in &stands[node] {
+                    let layer = &quantised.layers[l];
+                    layers[l].add(eval::of(net, &values, layer.node), value, layer.fraction_bits);
+                }
+            };
+            let results = program
+                .run_traced(&slices, &kernels, &mut observe)
+                .map_err(|e| engine(e.to_string()))?;
+            for (o, (result, answer)) in results.into_iter().zip(answer).enumerate() {
+                let bits = graph.outputs[o].fraction_bits;
+                outputs[o].add(&answer, &result, bits);
+                let unit = pow2(-bits);
+                observed[o]
+                    .integer
+                    .push(result.into_iter().map(|q| f64::from(q) * unit).collect());
+                observed[o].float.push(answer);
+            }
+        }
+        self.tell(Stage::Verify, total, total);
+
+        let roles: Vec<judge::Role> = (0..outputs.len()).map(|o| judge::role(net, o, &observed[o])).collect();
+        let outputs: Vec<OutputReport> = program
+            .outputs()
+            .iter()
+            .enumerate()
+            .map(|(o, info)| OutputReport {
+                name: info.name.clone(),
+                shape: info.shape.clone(),
+                fraction_bits: info.fraction_bits,
+                difference: outputs[o].finish(),
+                agreement: judge::agreement(&roles[o], &observed[o]),
+            })
+            .collect();
+        let metrics = samples
+            .labels
+            .as_ref()
+            .and_then(|labels| judge::metrics(&roles, &observed, labels));
+        let drop = judge::drop(metrics.as_ref(), &outputs);
+        let layer = |(i, layer): (usize, &crate::quantise::Layer)| {
+            let node = (layer.value as usize).checked_sub(graph.inputs.len())?;
+            Some(LayerReport {
+                name: net.nodes[layer.node].name.clone(),
+                op: graph.nodes[node].name().into(),
+                fraction_bits: layer.fraction_bits,
+                gas: program.nodes()[node].cost.gas,
+                difference: layers[i].finish(),
+            })
+        };
+        debug_assert_eq!(inputs.len(), graph.inputs.len());
+        Ok(Report {
+            samples: total,
+            parameters: program.parameters(),
+            macs: program.macs(),
+            gas: program.run_gas(),
+            peak_bytes: program.peak_bytes(),
+            weight_bits: graph.nodes.iter().find_map(weight_bits),
+            inputs: graph.inputs.iter().map(input_report).collect(),
+            outputs,
+            metrics,
+            drop,
+            layers: quantised.layers.iter().enumerate().filter_map(layer).collect(),
+        })
+    }
+}
+
+fn weight_bits(op: &Op) -> Option<u32> {
+    match op {
+        Op::MatMul { weights, .. } | Op::Conv2d { weights, .. } => Some(match weights {
+            Array::I8(_) => 8,
+            _ => 16,
+        }),
+        _ => None,
+    }
+}
+
+fn input_report(input: &aiinference_engine::graph::Input) -> InputReport {
+    let unit = pow2(-input.fraction_bits);
+    InputReport {
+        name: input.name.clone(),
+        shape: input.shape.clone(),
+        fraction_bits: input.fraction_bits,
+        low: f64::from(input.low) * unit,
+        high: f64::from(input.high) * unit,
+        saturate: input.saturate,
+    }
+}
+
+/// The limits of the extension, in the engine's terms.
+fn engine_limits() -> Limits {
+    Limits {
+        max_nodes: limits::MAX_NODES,
+        max_rank: limits::MAX_RANK,
+        max_elements: limits::MAX_ELEMENTS,
+        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
+        max_ports: limits::MAX_PORTS,
+        max_name_bytes: limits::MAX_NAME_BYTES,
+        max_labels: limits::MAX_LABELS,
+        max_header_entries: limits::MAX_HEADER_ENTRIES,
+        max_header_bytes: limits::MAX_HEADER_BYTES,
+    }
+}
+
+impl Report {
+    /// The report as indented JSON. Numbers that are not finite become null.
+    pub fn to_json(&self) -> String {
+        // Maps with string keys and plain numbers only: serialisation cannot fail.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}

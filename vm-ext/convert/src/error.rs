@@ -1,0 +1,89 @@
+//! What can go wrong while a model is converted.
+
+use crate::report::Report;
+
+/// Why a model was not converted. Every message says what was being done and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// The bytes are no ONNX model, or one that the importer cannot read.
+    #[error(
+        "reading the ONNX model: {reason}; check it with onnx.checker.check_model and export it again (opset 13 to 17)"
+    )]
+    Parse {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A node that has no counterpart in the integer graph.
+    #[error("converting node {node:?} ({op}): {reason}; {advice}")]
+    Unsupported {
+        /// Name of the node, as in the ONNX file where it survives.
+        node: String,
+        /// Operator.
+        op: String,
+        /// What about it cannot be converted.
+        reason: String,
+        /// The nearest thing that works.
+        advice: String,
+    },
+    /// An input whose shape is open beyond the batch axis, or whose type is no number.
+    #[error("reading input {input:?} of the model: {reason}; {advice}")]
+    Input {
+        /// Its name.
+        input: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Calibration data that cannot be read.
+    #[error("reading the calibration data{}: {reason}; give an .npz with one array per model input, first axis counting samples, or a CSV with a header row", .array.as_ref().map(|a| format!(" ({a})")).unwrap_or_default())]
+    Data {
+        /// Which array or column.
+        array: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Calibration data that does not fit the model.
+    #[error("matching the calibration data with the model's inputs: {reason}")]
+    Calibration {
+        /// What does not fit, and what would.
+        reason: String,
+    },
+    /// A number that no integer format holds.
+    #[error("quantising node {node:?} ({op}): {reason}; rescale the model so that its values stay within about 2^-14 to 2^30, or calibrate on data of the range it will meet")]
+    Range {
+        /// Name of the node.
+        node: String,
+        /// Operator.
+        op: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The imported graph does not compute what the ONNX model computes: a fault of this importer.
+    #[error("checking the imported graph against the ONNX model: output {output:?} differs by {difference} (scale {scale}); this is a fault of the converter: report it with the model")]
+    Import {
+        /// Which output.
+        output: String,
+        /// Largest absolute difference.
+        difference: f64,
+        /// Largest absolute value.
+        scale: f64,
+    },
+    /// The engine refused the graph: a fault of this converter.
+    #[error("loading the converted model into the engine: {reason}; this is a fault of the converter: report it with the model")]
+    Engine {
+        /// What the engine said.
+        reason: String,
+    },
+    /// The integer model is worse than allowed.
+    #[error("checking the accuracy: {} drops by {:.6}, more than the {limit} allowed; calibrate on more (or more typical) data, use 16-bit weights, or allow more", .report.drop.metric, .report.drop.value)]
+    Accuracy {
+        /// What was allowed.
+        limit: f64,
+        /// The whole report.
+        report: Box<Report>,
+    },
+}
+
+/// Shorthand.
+pub type Result<T> = std::result::Result<T, ConvertError>;

@@ -1,0 +1,358 @@
+//! Functions of one real variable, built up from elementwise nodes.
+//!
+//! A chain of elementwise operations on one value (a GELU that an exporter wrote as nine nodes) becomes one expression,
+//! and that one table. Values are computed with the `libm` crate and the four operations of IEEE 754 doubles only, so
+//! that they are the same on every machine.
+
+/// A function of X.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// The variable.
+    X,
+    /// A constant.
+    Const(f64),
+    /// A function of an expression.
+    Unary(Unary, Box<Expr>),
+    /// An operation on two expressions.
+    Binary(Binary, Box<Expr>, Box<Expr>),
+    /// The second where the first is not 0, else the third.
+    Select(Box<[Expr; 3]>),
+}
+
+/// Functions of one operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Unary {
+    Neg,
+    Abs,
+    Exp,
+    Ln,
+    Sqrt,
+    Rsqrt,
+    Recip,
+    Square,
+    Sigmoid,
+    Tanh,
+    Erf,
+    Floor,
+    Ceil,
+    /// Half away from zero.
+    Round,
+    /// Half to even.
+    RoundEven,
+    Sign,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Asinh,
+    Acosh,
+    Atanh,
+}
+
+/// Operations on two operands. Comparisons give 1 or 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Min,
+    Max,
+    Pow,
+    Less,
+    LessEqual,
+    Equal,
+}
+
+/// `clamp(scale * x + offset, low, high)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamped {
+    /// Factor.
+    pub scale: f64,
+    /// Term.
+    pub offset: f64,
+    /// Least value, or minus infinity.
+    pub low: f64,
+    /// Largest value, or infinity.
+    pub high: f64,
+}
+
+impl Unary {
+    /// The function's value.
+    pub fn eval(self, x: f64) -> f64 {
+        match self {
+            Unary::Neg => -x,
+            Unary::Abs => x.abs(),
+            Unary::Exp => libm::exp(x),
+            Unary::Ln => libm::log(x),
+            Unary::Sqrt => libm::sqrt(x),
+            Unary::Rsqrt => 1.0 / libm::sqrt(x),
+            Unary::Recip => 1.0 / x,
+            Unary::Square => x * x,
+            Unary::Sigmoid => sigmoid(x),
+            Unary::Tanh => libm::tanh(x),
+            Unary::Erf => libm::erf(x),
+            Unary::Floor => libm::floor(x),
+            Unary::Ceil => libm::ceil(x),
+            Unary::Round => libm::round(x),
+            Unary::RoundEven => libm::rint(x),
+            Unary::Sign => {
+                if x > 0.0 {
+                    1.0
+                } else if x < 0.0 {
+                    -1.0
+                } else {
+                    0.0
+                }
+            }
+            Unary::Sin => libm::sin(x),
+            Unary::Cos => libm::cos(x),
+            Unary::Tan => libm::tan(x),
+            Unary::Asin => libm::asin(x),
+            Unary::Acos => libm::acos(x),
+            Unary::Atan => libm::atan(x),
+            Unary::Sinh => libm::sinh(x),
+            Unary::Cosh => libm::cosh(x),
+            Unary::Asinh => libm::asinh(x),
+            Unary::Acosh => libm::acosh(x),
+            Unary::Atanh => libm::atanh(x),
+        }
+    }
+}
+
+/// `1 / (1 + e^-x)`, without overflow.
+pub fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + libm::exp(-x))
+    } else {
+        let e = libm::exp(x);
+        e / (1.0 + e)
+    }
+}
+
+impl Binary {
+    /// The operation's value.
+    pub fn eval(self, a: f64, b: f64) -> f64 {
+        match self {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::Div => a / b,
+            Binary::Min => {
+                if a < b {
+                    a
+                } else {
+                    b
+                }
+            }
+            Binary::Max => {
+                if a > b {
+                    a
+                } else {
+                    b
+                }
+            }
+            Binary::Pow => libm::pow(a, b),
+            Binary::Less => f64::from(a < b),
+            Binary::LessEqual => f64::from(a <= b),
+            Binary::Equal => f64::from(a == b),
+        }
+    }
+}
+
+impl Expr {
+    /// `f(x)`.
+    pub fn unary(f: Unary, x: Expr) -> Expr {
+        Expr::Unary(f, Box::new(x))
+    }
+
+    /// `a op b`.
+    pub fn binary(op: Binary, a: Expr, b: Expr) -> Expr {
+        Expr::Binary(op, Box::new(a), Box::new(b))
+    }
+
+    /// `scale * x + offset`.
+    pub fn affine(scale: f64, offset: f64) -> Expr {
+        Expr::binary(
+            Binary::Add,
+            Expr::binary(Binary::Mul, Expr::X, Expr::Const(scale)),
+            Expr::Const(offset),
+        )
+    }
+
+    /// `clamp(x, low, high)`.
+    pub fn clamp(low: f64, high: f64) -> Expr {
+        let floor = Expr::binary(Binary::Max, Expr::X, Expr::Const(low));
+        Expr::binary(Binary::Min, floor, Expr::Const(high))
+    }
+
+    /// The value at x.
+    pub fn eval(&self, x: f64) -> f64 {
+        match self {
+            Expr::X => x,
+            Expr::Const(c) => *c,
+            Expr::Unary(f, e) => f.eval(e.eval(x)),
+            Expr::Binary(op, a, b) => op.eval(a.eval(x), b.eval(x)),
+            Expr::Select(e) => {
+                let [condition, then, otherwise] = &**e;
+                if condition.eval(x) != 0.0 {
+                    then.eval(x)
+                } else {
+                    otherwise.eval(x)
+                }
+            }
+        }
+    }
+
+    /// This expression of another one.
+    pub fn of(&self, inner: &Expr) -> Expr {
+        match self {
+            Expr::X => inner.clone(),
+            Expr::Const(c) => Expr::Const(*c),
+            Expr::Unary(f, e) => Expr::unary(*f, e.of(inner)),
+            Expr::Binary(op, a, b) => Expr::binary(*op, a.of(inner), b.of(inner)),
+            Expr::Select(e) => Expr::Select(Box::new([e[0].of(inner), e[1].of(inner), e[2].of(inner)])),
+        }
+    }
+
+    /// How many operations it has.
+    pub fn size(&self) -> usize {
+        match self {
+            Expr::X | Expr::Const(_) => 0,
+            Expr::Unary(_, e) => 1 + e.size(),
+            Expr::Binary(_, a, b) => 1 + a.size() + b.size(),
+            Expr::Select(e) => 1 + e.iter().map(Expr::size).sum::<usize>(),
+        }
+    }
+
+    /// The value, where it does not depend on x.
+    pub fn constant(&self) -> Option<f64> {
+        match self {
+            Expr::X => None,
+            Expr::Const(c) => Some(*c),
+            Expr::Unary(f, e) => e.constant().map(|c| f.eval(c)),
+            Expr::Binary(op, a, b) => Some(op.eval(a.constant()?, b.constant()?)),
+            Expr::Select(e) => {
+                let chosen = if e[0].constant()? != 0.0 { &e[1] } else { &e[2] };
+                chosen.constant()
+            }
+        }
+    }
+
+    /// The expression as a clamped linear function, where it is one.
+    pub fn clamped(&self) -> Option<Clamped> {
+        let free = Clamped {
+            scale: 1.0,
+            offset: 0.0,
+            low: f64::NEG_INFINITY,
+            high: f64::INFINITY,
+        };
+        match self {
+            Expr::X => Some(free),
+            Expr::Const(_) | Expr::Select(_) => None,
+            Expr::Unary(Unary::Neg, e) => e.clamped().map(|c| c.times(-1.0)),
+            Expr::Unary(..) => None,
+            Expr::Binary(op, a, b) => match (op, a.constant(), b.constant()) {
+                (_, Some(_), Some(_)) => None,
+                (Binary::Add, Some(c), None) => Some(b.clamped()?.plus(c)),
+                (Binary::Add, None, Some(c)) => Some(a.clamped()?.plus(c)),
+                (Binary::Sub, None, Some(c)) => Some(a.clamped()?.plus(-c)),
+                (Binary::Sub, Some(c), None) => Some(b.clamped()?.times(-1.0).plus(c)),
+                (Binary::Mul, Some(c), None) if c != 0.0 => Some(b.clamped()?.times(c)),
+                (Binary::Mul, None, Some(c)) if c != 0.0 => Some(a.clamped()?.times(c)),
+                (Binary::Div, None, Some(c)) if c != 0.0 => Some(a.clamped()?.times(1.0 / c)),
+                (Binary::Min, Some(c), None) => Some(b.clamped()?.at_most(c)),
+                (Binary::Min, None, Some(c)) => Some(a.clamped()?.at_most(c)),
+                (Binary::Max, Some(c), None) => Some(b.clamped()?.at_least(c)),
+                (Binary::Max, None, Some(c)) => Some(a.clamped()?.at_least(c)),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Clamped {
+    fn plus(self, c: f64) -> Self {
+        Clamped {
+            offset: self.offset + c,
+            low: self.low + c,
+            high: self.high + c,
+            ..self
+        }
+    }
+
+    fn times(self, c: f64) -> Self {
+        let (low, high) = (self.low * c, self.high * c);
+        Clamped {
+            scale: self.scale * c,
+            offset: self.offset * c,
+            low: if c < 0.0 { high } else { low },
+            high: if c < 0.0 { low } else { high },
+        }
+    }
+
+    fn at_most(self, c: f64) -> Self {
+        Clamped {
+            low: Binary::Min.eval(self.low, c),
+            high: Binary::Min.eval(self.high, c),
+            ..self
+        }
+    }
+
+    fn at_least(self, c: f64) -> Self {
+        Clamped {
+            low: Binary::Max.eval(self.low, c),
+            high: Binary::Max.eval(self.high, c),
+            ..self
+        }
+    }
+
+    /// Whether x only gets clamped. Exporters write 1/n in f32, so that sum and division cancel to within 2^-22.
+    pub fn keeps_scale(&self) -> bool {
+        (self.scale - 1.0).abs() < 4e-7 && self.offset == 0.0
+    }
+
+    /// Whether nothing is clamped.
+    pub fn unbounded(&self) -> bool {
+        self.low == f64::NEG_INFINITY && self.high == f64::INFINITY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relu6_of_a_shifted_value_is_a_clamped_line() {
+        let e = Expr::clamp(0.0, 6.0).of(&Expr::affine(2.0, 3.0));
+        let c = e.clamped().unwrap();
+        assert_eq!((c.scale, c.offset, c.low, c.high), (2.0, 3.0, 0.0, 6.0));
+        assert_eq!(e.eval(-9.0), 0.0);
+        assert_eq!(e.eval(1.0), 5.0);
+    }
+
+    #[test]
+    fn a_negative_factor_swaps_the_limits() {
+        let e = Expr::affine(-2.0, 1.0).of(&Expr::clamp(0.0, 6.0));
+        let c = e.clamped().unwrap();
+        assert_eq!((c.scale, c.offset, c.low, c.high), (-2.0, 1.0, -11.0, 1.0));
+        for x in [-1.0, 0.5, 7.0] {
+            assert_eq!((c.scale * x + c.offset).clamp(c.low, c.high), e.eval(x));
+        }
+    }
+
+    #[test]
+    fn a_hard_swish_is_no_clamped_line() {
+        let gate = Expr::clamp(0.0, 1.0).of(&Expr::affine(1.0 / 6.0, 0.5));
+        let e = Expr::binary(Binary::Mul, Expr::X, gate);
+        assert_eq!(e.clamped(), None);
+        assert_eq!(e.eval(3.0), 3.0);
+        assert_eq!(e.eval(-3.0), 0.0);
+    }
+}

@@ -1,0 +1,35 @@
+//! From ONNX to the engine's integer graphs, with an accuracy report.
+//!
+//! [`Converter`] reads a model (through tract, or for ai.onnx.ml through the protobuf) into a small float graph,
+//! simplifies it, runs it on calibration data to see every value's range, chooses integers, and compares the integer
+//! model with the float model. Floats live here and end here.
+//!
+//! **The same bytes everywhere.** What reaches the graph is computed in IEEE 754 doubles by the four operations, square
+//! roots and the `libm` crate, in one order: calibration evaluates the float graph itself rather than reading tract's
+//! f32 kernels, which differ between CPUs. Ranges are widened by an eighth and rounded up to 64ths of a power of two
+//! besides. Only the numbers of the report may differ in their last digits from one machine to another.
+#![warn(missing_docs)]
+
+mod converter;
+mod dataset;
+mod error;
+mod eval;
+mod expr;
+mod fuse;
+mod judge;
+mod net;
+mod onnx;
+mod onnx_ml;
+mod options;
+mod quantise;
+mod report;
+mod samples;
+mod tract;
+mod trees;
+
+pub use converter::{Conversion, Converter, Progress, Stage};
+pub use dataset::{Dataset, NamedArray};
+pub use error::{ConvertError, Result};
+pub use options::{Options, OutOfRange, Weights};
+pub use quantise::scale::dyadic;
+pub use report::{Difference, Drop, InputReport, LayerReport, Metrics, OutputReport, Quality, Report};

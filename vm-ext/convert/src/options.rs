@@ -1,0 +1,34 @@
+//! What a user may choose.
+
+/// Width of weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// 16 bits for models under a million multiplications, else 8.
+    #[default]
+    Auto,
+    /// 8 bits.
+    I8,
+    /// 16 bits.
+    I16,
+}
+
+/// What becomes of an input value outside the declared range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutOfRange {
+    /// It is saturated, and the result says so.
+    #[default]
+    Saturate,
+    /// The call is refused.
+    Refuse,
+}
+
+/// Options of a conversion.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Width of weights.
+    pub weights: Weights,
+    /// Input values out of range.
+    pub out_of_range: OutOfRange,
+    /// Largest drop of the metric that is accepted; unlimited if none.
+    pub max_drop: Option<f64>,
+}
