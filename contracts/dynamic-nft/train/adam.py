@@ -9,7 +9,7 @@ def init(params):
     return zeros, zeros
 
 
-def rate(step, steps, peak, warmup=100):
+def rate(step, steps, peak, warmup=200):
     return peak * jnp.minimum(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + jnp.cos(jnp.pi * step / steps)))
 
 
