@@ -226,8 +226,14 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
             let (rows, features) = value(x).rows();
             let (levels, entries) = forest_work(trees);
             let targets = trees.base.len();
+            // Walks miss the caches that the forest does not fit into.
+            let level = match trees.features.len() as u64 * trees::NODE_BYTES {
+                0..=0x8_0000 => gas::TREE_LEVEL,
+                0x8_0001..=0x80_0000 => gas::TREE_LEVEL_FAR,
+                _ => gas::TREE_LEVEL_FARTHEST,
+            };
             let row = sum!(
-                levels, gas::TREE_LEVEL;
+                levels, level;
                 entries, gas::TREE_ENTRY;
                 trees.roots.len(), gas::TREE;
                 features, gas::TREE_FEATURE;
@@ -263,7 +269,13 @@ fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work
     let Some(flushes) = flushes(k, sums) else {
         let split = Split::new(columns as usize);
         let padded = (WIDE * split.wide + crate::kernels::NARROW * split.narrow + split.single) as u64;
-        let gas = sum!(touched; rows, k, padded, gas::MAC_WIDE; results, gas::RESCALE_WIDE);
+        let panels = split.wide + split.narrow + split.single;
+        let gas = sum!(
+            touched;
+            rows, k, padded, gas::MAC_WIDE;
+            rows, panels, gas::TILE_ROW;
+            results, gas::RESCALE_WIDE
+        );
         return Work { gas, macs, scratch: 0 };
     };
     let split = Split::new(columns as usize);
@@ -303,7 +315,7 @@ fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
     let scratch = conv::scratch_bytes(shape, sums);
     let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
     let Some(flushes) = flushes(taps, sums) else {
-        let gas = sum!(touched; macs, gas::MAC_WIDE; batch, channels, pixels, gas::RESCALE_WIDE);
+        let gas = sum!(touched; macs, gas::MAC_WIDE_CONV; batch, channels, pixels, gas::RESCALE_WIDE);
         return Work { gas, macs, scratch };
     };
     let wide = WIDE as u64;

@@ -6,13 +6,13 @@
 /// Every node: dispatch, allocation, set-up.
 pub const NODE: u64 = 300_000;
 /// Every byte of a result: memory is fetched and zeroed.
-pub const RESULT_BYTE: u64 = 250;
+pub const RESULT_BYTE: u64 = 500;
 /// A product of the tiled kernels, 8-bit weights.
-pub const MAC_I8: u64 = 16;
+pub const MAC_I8: u64 = 20;
 /// A product of the tiled kernels, 16-bit weights.
-pub const MAC_I16: u64 = 20;
+pub const MAC_I16: u64 = 24;
 /// A byte of weights, once per run.
-pub const WEIGHT_BYTE: u64 = 50;
+pub const WEIGHT_BYTE: u64 = 80;
 /// A tile of up to 48 rows, beside its products.
 pub const TILE: u64 = 60_000;
 /// A row of a tile, beside its products.
@@ -20,15 +20,17 @@ pub const TILE_ROW: u64 = 8_000;
 /// A sum of 16 that moves from 32 to 64 bits.
 pub const FLUSH: u64 = 12_000;
 /// A dot product, beside its products.
-pub const DOT: u64 = 12_000;
+pub const DOT: u64 = 18_000;
 /// A product in a dot product.
-pub const MAC_DOT: u64 = 60;
+pub const MAC_DOT: u64 = 80;
 /// A product in 64 bits.
 pub const MAC_WIDE: u64 = 2_000;
+/// A product in 64 bits of a convolution.
+pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
 pub const RESCALE: u64 = 1_000;
 /// An element rescaled from a sum of 64 bits.
-pub const RESCALE_WIDE: u64 = 4_000;
+pub const RESCALE_WIDE: u64 = 6_000;
 /// An element that a convolution gathers from one row.
 pub const GATHER_RUN: u64 = 300;
 /// An element that a convolution gathers from anywhere.
@@ -55,8 +57,12 @@ pub const MOVE: u64 = 300;
 pub const MOVE_STRIDED: u64 = 6_000;
 /// An element that ArgMax looks at.
 pub const ARG_MAX: u64 = 2_000;
-/// A level of a tree.
+/// A level of a tree of a forest of up to 512 KiB.
 pub const TREE_LEVEL: u64 = 10_000;
+/// A level of a tree of a forest of up to 8 MiB.
+pub const TREE_LEVEL_FAR: u64 = 50_000;
+/// A level of a tree of a larger forest.
+pub const TREE_LEVEL_FARTHEST: u64 = 200_000;
 /// A tree, beside its levels.
 pub const TREE: u64 = 10_000;
 /// An entry of a leaf that is added.
@@ -66,4 +72,4 @@ pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
 pub const UPSAMPLE: u64 = 6_000;
 /// An element of the model's inputs and outputs.
-pub const PORT: u64 = 2_000;
+pub const PORT: u64 = 4_000;

@@ -5,7 +5,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{portable, Arithmetic, Channel, Dot, Kernels, Lanes, Products, Tile, NARROW, WIDE};
+use super::{portable, Arithmetic, BlockTile, Channel, Dot, Kernels, Lanes, Products, Tile, NARROW, WIDE};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -19,11 +19,15 @@ const KERNELS: Kernels = Kernels {
     i8: Products {
         wide: i8::wide as Tile<i8>,
         narrow: i8::narrow,
+        wide_blocks: i8::wide_blocks as BlockTile<i8>,
+        narrow_blocks: i8::narrow_blocks,
         dot: i8::dot as Dot<i8>,
     },
     i16: Products {
         wide: i16::wide as Tile<i16>,
         narrow: i16::narrow,
+        wide_blocks: i16::wide_blocks as BlockTile<i16>,
+        narrow_blocks: i16::narrow_blocks,
         dot: i16::dot as Dot<i16>,
     },
     rescale_columns: |acc, width, lanes, low, high| {
@@ -142,6 +146,107 @@ macro_rules! products {
                 }
                 for (i, sum) in sums.iter().flatten().enumerate() {
                     _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
+                }
+                R
+            }
+
+            pub fn wide_blocks(
+                a: &[i16],
+                lda: usize,
+                rows: usize,
+                k: usize,
+                block: usize,
+                b: &[$module],
+                out: &mut [i64],
+            ) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
+                assert!(block >= 2 && block % 2 == 0);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: as in `wide`.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+                        match rows - r {
+                            2.. => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
+                            _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            pub fn narrow_blocks(
+                a: &[i16],
+                lda: usize,
+                rows: usize,
+                k: usize,
+                block: usize,
+                b: &[$module],
+                out: &mut [i64],
+            ) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), NARROW);
+                assert!(block >= 2 && block % 2 == 0);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: as in `wide`.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * NARROW));
+                        match rows - r {
+                            2.. => r += block_tile::<2, 1>(a, lda, k, block, b.as_ptr(), out),
+                            _ => r += block_tile::<1, 1>(a, lda, k, block, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            /// R rows against a panel of V * 8 columns, sums of each block moved to 64 bits. Gives R.
+            ///
+            /// # Safety
+            /// As for `tile`; `block` is even and not 0.
+            #[target_feature(enable = "avx2")]
+            unsafe fn block_tile<const R: usize, const V: usize>(
+                a: *const i16,
+                lda: usize,
+                k: usize,
+                block: usize,
+                b: *const $module,
+                out: *mut i64,
+            ) -> usize {
+                // Lanes 0 to 3 and 4 to 7 of each vector.
+                let mut totals = [[[_mm256_setzero_si256(); 2]; V]; R];
+                let mut from = 0;
+                while from < k {
+                    let end = from + block.min(k - from);
+                    let mut sums = [[_mm256_setzero_si256(); V]; R];
+                    for pair in from / 2..end / 2 {
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
+                            for (v, sum) in sums.iter_mut().enumerate() {
+                                let w = $load(b.add((pair * V + v) * 16));
+                                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                            }
+                        }
+                    }
+                    if end % 2 == 1 {
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + end - 1) as u16));
+                            for (v, sum) in sums.iter_mut().enumerate() {
+                                let w = $load(b.add((end / 2 * V + v) * 16));
+                                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                            }
+                        }
+                    }
+                    for (totals, sums) in totals.iter_mut().zip(&sums) {
+                        for (total, sum) in totals.iter_mut().zip(sums) {
+                            let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(*sum));
+                            let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(*sum));
+                            total[0] = _mm256_add_epi64(total[0], low);
+                            total[1] = _mm256_add_epi64(total[1], high);
+                        }
+                    }
+                    from = end;
+                }
+                for (i, total) in totals.iter().flatten().flatten().enumerate() {
+                    _mm256_storeu_si256(out.add(i * 4).cast(), *total);
                 }
                 R
             }

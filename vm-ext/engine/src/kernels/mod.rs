@@ -18,6 +18,11 @@ pub(crate) const NARROW: usize = 8;
 /// Arguments: a, lda, rows, k, b, out. Every partial sum fits 32 bits (the caller's certificate).
 pub(crate) type Tile<B> = fn(&[i16], usize, usize, usize, &[B], &mut [i32]);
 
+/// The same with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate.
+///
+/// Arguments: a, lda, rows, k, block, b, out.
+pub(crate) type BlockTile<B> = fn(&[i16], usize, usize, usize, usize, &[B], &mut [i64]);
+
 /// `sum over k of a[k] * b[k]`; every partial sum fits 32 bits.
 pub(crate) type Dot<B> = fn(&[i16], &[B]) -> i32;
 
@@ -42,6 +47,8 @@ pub(crate) struct Channel {
 pub(crate) struct Products<B: 'static> {
     pub wide: Tile<B>,
     pub narrow: Tile<B>,
+    pub wide_blocks: BlockTile<B>,
+    pub narrow_blocks: BlockTile<B>,
     pub dot: Dot<B>,
 }
 

@@ -71,17 +71,17 @@ impl<B: Copy + Default> Panels<B> {
         Panels { split, k, data }
     }
 
-    /// Elements k on of wide panel p, k even.
-    pub fn wide(&self, p: usize, k: usize) -> &[B] {
-        let pairs = self.k.div_ceil(2);
-        &self.data[(p * pairs * 2 + k) * WIDE..(p + 1) * pairs * 2 * WIDE]
+    /// Wide panel p.
+    pub fn wide(&self, p: usize) -> &[B] {
+        let length = self.k.next_multiple_of(2) * WIDE;
+        &self.data[p * length..(p + 1) * length]
     }
 
-    /// Elements k on of the narrow panel, k even.
-    pub fn narrow(&self, k: usize) -> &[B] {
-        let pairs = self.k.div_ceil(2);
-        let start = self.split.wide * pairs * 2 * WIDE;
-        &self.data[start + k * NARROW..start + pairs * 2 * NARROW]
+    /// The narrow panel.
+    pub fn narrow(&self) -> &[B] {
+        let even = self.k.next_multiple_of(2);
+        let start = self.split.wide * even * WIDE;
+        &self.data[start..start + even * NARROW]
     }
 
     /// Single row i.

@@ -9,11 +9,15 @@ pub(super) const KERNELS: Kernels = Kernels {
     i8: Products {
         wide: tile::<i8, WIDE>,
         narrow: tile::<i8, NARROW>,
+        wide_blocks: block_tile::<i8, WIDE>,
+        narrow_blocks: block_tile::<i8, NARROW>,
         dot: dot::<i8>,
     },
     i16: Products {
         wide: tile::<i16, WIDE>,
         narrow: tile::<i16, NARROW>,
+        wide_blocks: block_tile::<i16, WIDE>,
+        narrow_blocks: block_tile::<i16, NARROW>,
         dot: dot::<i16>,
     },
     rescale_columns,
@@ -48,6 +52,35 @@ fn tile<B: Copy + Into<i32>, const W: usize>(a: &[i16], lda: usize, rows: usize,
             }
         }
         out.copy_from_slice(&sums);
+    }
+}
+
+fn block_tile<B: Copy + Into<i32>, const W: usize>(
+    a: &[i16],
+    lda: usize,
+    rows: usize,
+    k: usize,
+    block: usize,
+    b: &[B],
+    out: &mut [i64],
+) {
+    for (r, out) in out.chunks_exact_mut(W).take(rows).enumerate() {
+        out.fill(0);
+        let mut part = [0i32; W];
+        for from in (0..k).step_by(block) {
+            tile::<B, W>(
+                &a[r * lda + from..],
+                lda,
+                1,
+                block.min(k - from),
+                &b[from * W..],
+                &mut part,
+            );
+            for (sum, part) in out.iter_mut().zip(part) {
+                // Below 2^46 (the certificate).
+                *sum = sum.wrapping_add(i64::from(part));
+            }
+        }
     }
 }
 

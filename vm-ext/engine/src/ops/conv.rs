@@ -2,7 +2,6 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::matmul::add_blocks;
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
 use crate::kernels::{Kernels, WIDE};
@@ -38,7 +37,8 @@ impl Conv {
         match (x, self.sums) {
             (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels),
             (View::I16(x), Sums::Blocks(block)) => self.panels(x, Some(block as usize), out, kernels),
-            (x, _) => self.wide(x, out),
+            (View::I16(x), Sums::I64) => self.wide(x, out),
+            (View::I32(x), _) => self.wide(x, out),
         }
     }
 
@@ -142,13 +142,9 @@ impl Conv {
     ) {
         let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
         let rows = weights.len() / taps;
-        let (mut acc, mut sums) = ([0i32; CHANNEL_BLOCK * WIDE], [0i64; CHANNEL_BLOCK * WIDE]);
-        let (acc, sums) = (&mut acc[..rows * WIDE], &mut sums[..rows * WIDE]);
-        for from in (0..taps).step_by(block) {
-            let width = block.min(taps - from);
-            (kernels.i16.wide)(&weights[from..], taps, rows, width, &panel[from * WIDE..], acc);
-            add_blocks(sums, acc);
-        }
+        let mut sums = [0i64; CHANNEL_BLOCK * WIDE];
+        let sums = &mut sums[..rows * WIDE];
+        (kernels.i16.wide_blocks)(weights, taps, rows, taps, block, panel, sums);
         let mut row = [0i32; WIDE];
         for (r, sums) in sums.chunks_exact(WIDE).enumerate() {
             for (y, sum) in row.iter_mut().zip(sums) {
@@ -159,7 +155,7 @@ impl Conv {
     }
 
     /// Sums in 64 bits, tap by tap.
-    fn wide(&self, x: View<'_>, out: &mut Tensor) {
+    fn wide<X: Copy + Into<i64>>(&self, x: &[X], out: &mut Tensor) {
         let s = &self.shape;
         let slide = &s.slide;
         let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
@@ -173,16 +169,17 @@ impl Conv {
                     for j in 0..slide.out[1] {
                         let (v0, v1) = slide.inside(1, j);
                         let mut sum = 0i64;
-                        for c in 0..per_group {
+                        // A window may miss the image altogether: then it is all padding.
+                        for c in (0..per_group).take_while(|_| u0 < u1 && v0 < v1) {
                             for u in u0..u1 {
                                 let row = i * slide.strides[0] + u * slide.dilations[0] - slide.before[0];
+                                let col = j * slide.strides[1] + v0 * slide.dilations[1] - slide.before[1];
+                                let line = &x[((first + c) * height + row) * width + col..];
                                 let taps = (c * slide.kernel[0] + u) * slide.kernel[1];
-                                for v in v0..v1 {
-                                    let col = j * slide.strides[1] + v * slide.dilations[1] - slide.before[1];
-                                    let x = x.get(((first + c) * height + row) * width + col);
+                                let weights = &weights[taps + v0..taps + v1];
+                                for (w, x) in weights.iter().zip(line.iter().step_by(slide.dilations[1])) {
                                     // Every partial sum is below 2^46 (the certificate).
-                                    let product = i64::from(x).wrapping_mul(weights[taps + v].into());
-                                    sum = sum.wrapping_add(product);
+                                    sum = sum.wrapping_add((*x).into().wrapping_mul(i64::from(*w)));
                                 }
                             }
                         }

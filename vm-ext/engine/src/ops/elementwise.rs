@@ -93,8 +93,21 @@ impl Joined {
         let count: usize = outer.iter().map(|l| l[0]).product();
         let (mut at_a, mut at_b) = (0, 0);
         let mut counter = [0usize; HARD_MAX_RANK];
+        let mut buffers = [[0i32; CHUNK]; 2];
         for index in 0..count {
-            self.run_along(a, at_a, step_a, b, at_b, step_b, index * run, run, out, kernels);
+            self.run_along(
+                &mut buffers,
+                a,
+                at_a,
+                step_a,
+                b,
+                at_b,
+                step_b,
+                index * run,
+                run,
+                out,
+                kernels,
+            );
             for (digit, [extent, sa, sb]) in counter.iter_mut().zip(outer.iter().rev()) {
                 *digit += 1;
                 at_a += sa;
@@ -112,6 +125,7 @@ impl Joined {
     #[allow(clippy::too_many_arguments)]
     fn run_along(
         &self,
+        [left, right]: &mut [[i32; CHUNK]; 2],
         a: View<'_>,
         at_a: usize,
         step_a: usize,
@@ -123,7 +137,6 @@ impl Joined {
         out: &mut Tensor,
         kernels: &Kernels,
     ) {
-        let (mut left, mut right) = ([0i32; CHUNK], [0i32; CHUNK]);
         let fill = |x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]| match step {
             0 => chunk.fill(x.get(at)),
             _ => x.load(at + from, chunk),

@@ -3,7 +3,7 @@
 use super::Scale;
 use crate::infer::Sums;
 use crate::kernels::pack::{Columns, Panels};
-use crate::kernels::{Kernels, Products, NARROW, WIDE};
+use crate::kernels::{BlockTile, Kernels, Products, Tile, NARROW, WIDE};
 use crate::tensor::{Tensor, View};
 
 /// Rows that go through all panels before the next ones: they stay in the cache meanwhile.
@@ -50,7 +50,7 @@ impl MatMul {
             let rows = x.len() / k;
             let base = block * ROW_BLOCK * split.columns;
             let mut column = 0;
-            let mut panel = |width: usize, tile: crate::kernels::Tile<B>, b: &[B]| {
+            let mut panel = |width: usize, tile: Tile<B>, b: &[B]| {
                 let count = width.min(split.columns - column);
                 let lanes = self.scale.lanes(column, count);
                 let acc = &mut acc[..rows * width];
@@ -62,10 +62,10 @@ impl MatMul {
                 column += count;
             };
             for p in 0..split.wide {
-                panel(WIDE, products.wide, panels.wide(p, 0));
+                panel(WIDE, products.wide, panels.wide(p));
             }
             if split.narrow > 0 {
-                panel(NARROW, products.narrow, panels.narrow(0));
+                panel(NARROW, products.narrow, panels.narrow());
             }
             for i in 0..split.single {
                 for (r, x) in x.chunks_exact(k).enumerate() {
@@ -83,33 +83,29 @@ impl MatMul {
         B: Copy + Default,
     {
         let (k, split) = (self.k, panels.split);
-        let mut acc = [0i32; ROW_BLOCK * WIDE];
         let mut sums = [0i64; ROW_BLOCK * WIDE];
         for (chunk, x) in x.chunks(ROW_BLOCK * k).enumerate() {
             let rows = x.len() / k;
             let base = chunk * ROW_BLOCK * split.columns;
             let mut column = 0;
-            let mut panel = |width: usize, tile: crate::kernels::Tile<B>, b: &[B]| {
+            let mut panel = |width: usize, tile: BlockTile<B>, b: &[B]| {
                 let count = width.min(split.columns - column);
-                let (acc, sums) = (&mut acc[..rows * width], &mut sums[..rows * width]);
-                sums.fill(0);
-                for from in (0..k).step_by(block) {
-                    tile(&x[from..], k, rows, block.min(k - from), &b[from * width..], acc);
-                    add_blocks(sums, acc);
-                }
+                let sums = &mut sums[..rows * width];
+                tile(x, k, rows, k, block, b, sums);
+                let mut row = [0i32; WIDE];
                 for (r, sums) in sums.chunks_exact(width).enumerate() {
-                    for (c, sum) in sums[..count].iter().enumerate() {
-                        let y = self.scale.apply(column + c, *sum);
-                        out.store(base + r * split.columns + column + c, &[y]);
+                    for (c, (y, sum)) in row.iter_mut().zip(&sums[..count]).enumerate() {
+                        *y = self.scale.apply(column + c, *sum);
                     }
+                    out.store(base + r * split.columns + column, &row[..count]);
                 }
                 column += count;
             };
             for p in 0..split.wide {
-                panel(WIDE, products.wide, panels.wide(p, 0));
+                panel(WIDE, products.wide_blocks, panels.wide(p));
             }
             if split.narrow > 0 {
-                panel(NARROW, products.narrow, panels.narrow(0));
+                panel(NARROW, products.narrow_blocks, panels.narrow());
             }
             for i in 0..split.single {
                 for (r, x) in x.chunks_exact(k).enumerate() {
@@ -139,10 +135,10 @@ impl MatMul {
                 column += count;
             };
             for p in 0..split.wide {
-                finish(&wide_row::<B, X, WIDE>(x, panels.wide(p, 0)));
+                finish(&wide_row::<B, X, WIDE>(x, panels.wide(p)));
             }
             if split.narrow > 0 {
-                finish(&wide_row::<B, X, NARROW>(x, panels.narrow(0)));
+                finish(&wide_row::<B, X, NARROW>(x, panels.narrow()));
             }
             for i in 0..split.single {
                 let products = x.iter().zip(panels.single(i));
@@ -152,13 +148,6 @@ impl MatMul {
                 finish(&[sum]);
             }
         }
-    }
-}
-
-/// Adds sums of a block, which fit 32 bits, to the whole, which fits 46.
-pub(crate) fn add_blocks(sums: &mut [i64], block: &[i32]) {
-    for (sum, part) in sums.iter_mut().zip(block) {
-        *sum = sum.wrapping_add(i64::from(*part));
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct Forest {
     rescale: Rescale,
 }
 
+/// Bytes of a node as it is walked.
+pub(crate) const NODE_BYTES: u64 = size_of::<Node>() as u64;
+
 /// Bytes of scratch space: a row of features and the targets' sums.
 pub(crate) fn scratch_bytes(features: usize, targets: usize) -> u64 {
     4 * features as u64 + 12 * targets as u64

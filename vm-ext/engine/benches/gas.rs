@@ -1,0 +1,579 @@
+//! Does every operation, at awkward shapes too, take no longer than it pays for?
+//!
+//! Prints nanoseconds, gas and their ratio: 1.00 means that 1,000 gas took a nanosecond. The constants in `src/gas.rs`
+//! keep it at or below about 0.67 on the reference machine, so that a slower one of its class is still paid.
+//! `cargo bench -p aiinference-engine --bench gas [-- FILTER]`.
+
+mod common;
+
+use aiinference_engine::graph::{Array, Graph, Op, Trees, Window};
+use aiinference_engine::{Kernels, Program};
+use common::{input, model, rescale, Draw, LIMITS};
+
+fn conv(c: u32, hw: [u32; 2], channels: u32, kernel: [u32; 2], stride: u32, dilation: u32, groups: u32) -> Graph {
+    let window = Window {
+        kernel,
+        strides: [stride; 2],
+        dilations: [dilation; 2],
+        pads: [
+            (kernel[0] - 1) * dilation / 2,
+            (kernel[1] - 1) * dilation / 2,
+            (kernel[0] - 1) * dilation / 2,
+            (kernel[1] - 1) * dilation / 2,
+        ],
+    };
+    let count = (channels * (c / groups) * kernel[0] * kernel[1]) as usize;
+    let weights = Array::I8(Draw::new(7).list(count, |d| d.int(-20, 20) as i8));
+    let x = input(&[1, c, hw[0], hw[1]], -2000, 2000);
+    model(
+        x,
+        vec![Op::Conv2d {
+            x: 0,
+            weights,
+            channels,
+            bias: vec![3; channels as usize],
+            window,
+            groups,
+            rescale: rescale(channels as usize),
+        }],
+    )
+}
+
+fn conv_wide(c: u32, hw: u32, channels: u32, weight: i16, low: i32) -> Graph {
+    let window = Window {
+        kernel: [3; 2],
+        strides: [1; 2],
+        dilations: [1; 2],
+        pads: [1; 4],
+    };
+    let weights = Array::I16(Draw::new(7).list((channels * c * 9) as usize, |d| {
+        d.int(-i64::from(weight), weight.into()) as i16
+    }));
+    let x = input(&[1, c, hw, hw], low, 32767);
+    model(
+        x,
+        vec![Op::Conv2d {
+            x: 0,
+            weights,
+            channels,
+            bias: vec![],
+            window,
+            groups: 1,
+            rescale: rescale(1),
+        }],
+    )
+}
+
+fn mat_mul(m: u32, k: u32, n: usize, bits: u32, range: i32) -> Graph {
+    let mut draw = Draw::new(3);
+    let count = n * k as usize;
+    let weights = match bits {
+        8 => Array::I8(draw.list(count, |d| d.int(-30, 30) as i8)),
+        16 => Array::I16(draw.list(count, |d| d.int(-30, 30) as i16)),
+        _ => Array::I16(draw.list(count, |d| d.int(-32767, 32767) as i16)),
+    };
+    let most = (1i64 << 31) / (i64::from(k) * 31 + 1);
+    let range = if range > 0 { range } else { most.clamp(1, 4095) as i32 };
+    model(
+        input(&[m, k], -range, range),
+        vec![Op::MatMul {
+            x: 0,
+            weights,
+            bias: vec![5; n],
+            rescale: rescale(n),
+        }],
+    )
+}
+
+fn unary(shape: &[u32], range: (i32, i32), op: Op) -> Graph {
+    model(input(shape, range.0, range.1), vec![op])
+}
+
+fn forest(rows: u32, features: u32, trees: usize, depth: u32, targets: usize, entries: usize, full: bool) -> Graph {
+    let mut draw = Draw::new(11);
+    let mut t = Trees {
+        roots: vec![],
+        features: vec![],
+        thresholds: vec![],
+        left: vec![],
+        right: vec![],
+        leaf_starts: vec![0],
+        targets: vec![],
+        weights: vec![],
+        base: vec![0; targets],
+    };
+    for _ in 0..trees {
+        let root = grow(&mut t, &mut draw, features, depth, entries, full);
+        t.roots.push(root);
+    }
+    model(
+        input(&[rows, features], -30000, 30000),
+        vec![Op::TreeEnsemble {
+            x: 0,
+            trees: t,
+            rescale: rescale(1),
+        }],
+    )
+}
+
+fn grow(t: &mut Trees, draw: &mut Draw, features: u32, depth: u32, entries: usize, full: bool) -> i32 {
+    if depth == 0 {
+        for target in 0..entries {
+            t.targets.push(target as i32);
+            t.weights.push(draw.int(-9, 9) as i32);
+        }
+        t.leaf_starts.push(t.targets.len() as i32);
+        return 1 - t.leaf_starts.len() as i32;
+    }
+    let node = t.features.len();
+    t.features.push(draw.int(0, i64::from(features) - 1) as i32);
+    // A chain is walked to its end: x is never above.
+    t.thresholds
+        .push(if full { draw.int(-30000, 30000) as i32 } else { 30000 });
+    t.left.push(0);
+    t.right.push(0);
+    t.left[node] = grow(t, draw, features, depth - 1, entries, full);
+    t.right[node] = grow(t, draw, features, if full { depth - 1 } else { 0 }, entries, full);
+    node as i32
+}
+
+fn pool(hw: u32, c: u32, kernel: u32, stride: u32, average: bool) -> Graph {
+    let window = Window {
+        kernel: [kernel; 2],
+        strides: [stride; 2],
+        dilations: [1; 2],
+        pads: [kernel / 2; 4],
+    };
+    let op = if average {
+        Op::AvgPool2d {
+            x: 0,
+            window,
+            count_padding: false,
+        }
+    } else {
+        Op::MaxPool2d { x: 0, window }
+    };
+    unary(&[1, c, hw, hw], (-3000, 3000), op)
+}
+
+fn pair(a: &[u32], b: &[u32], product: bool) -> Graph {
+    let mut graph = model(input(a, -30000, 30000), vec![]);
+    let mut other = input(b, -30000, 30000);
+    other.name = "b".into();
+    graph.input(other);
+    graph.push(match product {
+        true => Op::Mul {
+            a: 0,
+            b: 1,
+            multiplier: 3,
+            shift: 12,
+            low: -32767,
+            high: 32767,
+        },
+        false => Op::Add {
+            a: 0,
+            b: 1,
+            multipliers: [3, 5],
+            shift: 3,
+            low: -32767,
+            high: 32767,
+        },
+    });
+    graph.outputs[0].value = 2;
+    graph
+}
+
+fn cases() -> Vec<(String, Graph)> {
+    let mut all: Vec<(String, Graph)> = Vec::new();
+    let mut add = |name: String, graph| all.push((name, graph));
+    for (m, k, n) in [
+        (1, 1, 1),
+        (1, 1, 4096),
+        (1, 4096, 1),
+        (1, 384, 384),
+        (1, 4096, 4096),
+        (1, 8192, 8192),
+        (1, 13, 7),
+        (128, 384, 384),
+        (128, 1536, 384),
+        (100_000, 1, 1),
+        (100_000, 1, 3),
+        (100_000, 1, 4),
+        (100_000, 1, 16),
+        (100_000, 2, 8),
+        (10_000, 3, 17),
+        (10_000, 15, 3),
+        (10_000, 27, 8),
+        (10_000, 27, 2),
+        (1000, 64, 1),
+        (1000, 64, 20),
+        (49, 65, 33),
+        (1, 1_000_000, 1),
+        (1, 100_000, 3),
+        (7, 30_000, 16),
+        (2000, 512, 9),
+        (5, 20_000, 5),
+        (1, 64, 128),
+        (3, 20, 32),
+        (1, 65_536, 512),
+    ] {
+        for bits in [8, 16] {
+            add(format!("MatMul {m}x{k}x{n} w{bits}"), mat_mul(m, k, n, bits, 0));
+        }
+        if u64::from(k) * n as u64 * u64::from(m) < 100_000_000 && k <= 100_000 {
+            add(
+                format!("MatMul {m}x{k}x{n} w16 wide"),
+                mat_mul(m, k, n, 32, if k > 10_000 { 1000 } else { 32767 }),
+            );
+        }
+        if u64::from(k) * n as u64 * u64::from(m) < 30_000_000 {
+            add(
+                format!("MatMul {m}x{k}x{n} x32"),
+                mat_mul(m, k, n, 8, if k > 10_000 { 100_000 } else { 1 << 22 }),
+            );
+        }
+    }
+    for (c, hw, o, kernel, stride, dilation, groups) in [
+        (1, [28, 28], 8, [3, 3], 1, 1, 1),
+        (3, [224, 224], 16, [3, 3], 2, 1, 1),
+        (64, [28, 28], 128, [3, 3], 1, 1, 1),
+        (128, [28, 28], 128, [1, 1], 1, 1, 1),
+        (128, [28, 28], 128, [3, 3], 1, 1, 128),
+        (512, [7, 7], 512, [3, 3], 1, 1, 1),
+        (512, [7, 7], 512, [1, 1], 1, 1, 1),
+        (2048, [1, 1], 1000, [1, 1], 1, 1, 1),
+        (16, [64, 64], 3, [3, 3], 1, 1, 1),
+        (16, [64, 64], 1, [3, 3], 1, 1, 1),
+        (1, [512, 512], 1, [3, 3], 1, 1, 1),
+        (1, [512, 512], 1, [1, 1], 1, 1, 1),
+        (8, [64, 64], 8, [5, 5], 1, 8, 1),
+        (8, [64, 64], 8, [3, 3], 3, 1, 1),
+        (16, [1, 4096], 16, [1, 9], 1, 1, 1),
+        (16, [4096, 1], 16, [9, 1], 1, 1, 1),
+        (96, [8, 8], 96, [3, 3], 1, 1, 96),
+        (4096, [1, 1], 4096, [1, 1], 1, 1, 4096),
+        (4096, [2, 2], 4096, [3, 3], 1, 1, 4096),
+        (32, [17, 17], 48, [3, 3], 1, 1, 4),
+        (1, [4, 4], 1, [1, 1], 1, 1, 1),
+        (4, [15, 15], 4, [15, 15], 1, 1, 1),
+        (64, [56, 56], 64, [3, 3], 2, 1, 64),
+    ] {
+        let name = format!(
+            "Conv2d {c}x{}x{} -> {o} k{}x{} s{stride} d{dilation} g{groups}",
+            hw[0], hw[1], kernel[0], kernel[1]
+        );
+        add(name, conv(c, hw, o, kernel, stride, dilation, groups));
+    }
+    add(
+        "Conv2d 16x32x32 -> 16 k3 blocks".into(),
+        conv_wide(16, 32, 16, 32767, -32767),
+    );
+    add(
+        "Conv2d 16x32x32 -> 1 k3 blocks".into(),
+        conv_wide(16, 32, 1, 32767, -32767),
+    );
+    add(
+        "Conv2d 16x32x32 -> 16 k3 small weights, blocks".into(),
+        conv_wide(16, 32, 16, 3000, -32767),
+    );
+    add(
+        "Conv2d 16x32x32 -> 16 k3 x32".into(),
+        conv_wide(16, 32, 16, 3000, -100_000),
+    );
+    for shape in [
+        [1u32, 1],
+        [1, 100],
+        [1000, 1000],
+        [2, 500_000],
+        [500_000, 2],
+        [3000, 3000],
+    ] {
+        let name = |op: &str| format!("{op} {}x{}", shape[0], shape[1]);
+        add(
+            name("Clamp"),
+            unary(&shape, (-30000, 30000), Op::Clamp { x: 0, low: 0, high: 9 }),
+        );
+        add(
+            name("Clamp x32"),
+            unary(
+                &shape,
+                (-300_000, 30000),
+                Op::Clamp {
+                    x: 0,
+                    low: 0,
+                    high: 90_000,
+                },
+            ),
+        );
+        let table = Draw::new(2).list(513, |d| d.int(-32768, 32767) as i16);
+        add(
+            name("Table513"),
+            unary(
+                &shape,
+                (-32768, 32767),
+                Op::Table {
+                    x: 0,
+                    table: table.clone(),
+                },
+            ),
+        );
+        add(
+            name("Table256"),
+            unary(
+                &shape,
+                (-128, 127),
+                Op::Table {
+                    x: 0,
+                    table: table[..256].to_vec(),
+                },
+            ),
+        );
+        for axis in 0..2 {
+            let op = Op::Rescale {
+                x: 0,
+                axis,
+                bias: vec![4; shape[axis as usize] as usize],
+                rescale: rescale(shape[axis as usize] as usize),
+            };
+            add(
+                name(&format!("Rescale axis {axis}")),
+                unary(&shape, (-300_000, 300_000), op),
+            );
+        }
+        add(
+            name("Rescale all"),
+            unary(
+                &shape,
+                (-3000, 3000),
+                Op::Rescale {
+                    x: 0,
+                    axis: 0,
+                    bias: vec![],
+                    rescale: rescale(1),
+                },
+            ),
+        );
+        add(
+            name("Softmax"),
+            unary(
+                &shape,
+                (-3000, 3000),
+                Op::Softmax {
+                    x: 0,
+                    multiplier: 94_548,
+                    shift: 8,
+                },
+            ),
+        );
+        add(name("ArgMax"), unary(&shape, (-3000, 3000), Op::ArgMax { x: 0 }));
+        add(
+            name("Transpose"),
+            unary(&shape, (-3000, 3000), Op::Transpose { x: 0, axes: vec![1, 0] }),
+        );
+        add(name("Add"), pair(&shape, &shape, false));
+        add(name("Mul"), pair(&shape, &shape, true));
+        add(name("Mul by scalar"), pair(&shape, &[1], true));
+        add(name("Add row"), pair(&shape, &[shape[1]], false));
+        add(name("Mul column"), pair(&shape, &[shape[0], 1], true));
+        add(
+            name("Concat 0"),
+            unary(
+                &shape,
+                (-3000, 3000),
+                Op::Concat {
+                    xs: vec![0, 0],
+                    axis: 0,
+                },
+            ),
+        );
+        add(
+            name("Concat 1"),
+            unary(
+                &shape,
+                (-3000, 3000),
+                Op::Concat {
+                    xs: vec![0, 0],
+                    axis: 1,
+                },
+            ),
+        );
+        for axis in 0..2 {
+            let extent = shape[axis as usize];
+            if extent > 1 {
+                let step = Op::Slice {
+                    x: 0,
+                    axis,
+                    start: 1,
+                    step: 2,
+                    length: extent / 2,
+                };
+                add(
+                    name(&format!("Slice axis {axis} step 2")),
+                    unary(&shape, (-3000, 3000), step),
+                );
+                let one = Op::Slice {
+                    x: 0,
+                    axis,
+                    start: 1,
+                    step: 1,
+                    length: extent - 1,
+                };
+                add(name(&format!("Slice axis {axis}")), unary(&shape, (-3000, 3000), one));
+                let thin = Op::Slice {
+                    x: 0,
+                    axis,
+                    start: 0,
+                    step: 1,
+                    length: 1,
+                };
+                add(
+                    name(&format!("Slice axis {axis} one")),
+                    unary(&shape, (-3000, 3000), thin),
+                );
+            }
+        }
+    }
+    add(
+        "Transpose 32x32x32x32 0231".into(),
+        unary(
+            &[32; 4],
+            (-3000, 3000),
+            Op::Transpose {
+                x: 0,
+                axes: vec![0, 2, 3, 1],
+            },
+        ),
+    );
+    add(
+        "Transpose 64x64x64x2 2130".into(),
+        unary(
+            &[64, 64, 64, 2],
+            (-3000, 3000),
+            Op::Transpose {
+                x: 0,
+                axes: vec![2, 1, 0, 3],
+            },
+        ),
+    );
+    add(
+        "Transpose 8192x1024".into(),
+        unary(&[8192, 1024], (-3000, 3000), Op::Transpose { x: 0, axes: vec![1, 0] }),
+    );
+    add("Add outer".into(), pair(&[1000, 1], &[1, 1000], false));
+    add("Add zigzag".into(), pair(&[100, 1, 100, 1], &[1, 10, 1, 10], false));
+    for (c, hw, factors) in [
+        (16, [64, 64], [2, 2]),
+        (1, [1000, 1000], [1, 1]),
+        (1, [1, 1], [1000, 1000]),
+        (1, [1000, 1], [1, 1000]),
+        (1, [1000, 1000], [2, 1]),
+        (1, [1000, 1000], [1, 3]),
+    ] {
+        let name = format!("Upsample2d {c}x{}x{} by {}x{}", hw[0], hw[1], factors[0], factors[1]);
+        add(
+            name,
+            unary(&[1, c, hw[0], hw[1]], (-3000, 3000), Op::Upsample2d { x: 0, factors }),
+        );
+    }
+    for (hw, c, kernel, stride) in [
+        (64, 16, 2, 2),
+        (64, 16, 3, 1),
+        (300, 1, 1, 1),
+        (56, 4, 31, 1),
+        (7, 512, 7, 7),
+        (224, 3, 3, 2),
+    ] {
+        for average in [false, true] {
+            let name = format!(
+                "{}Pool2d {c}x{hw}x{hw} k{kernel} s{stride}",
+                if average { "Avg" } else { "Max" }
+            );
+            add(name, pool(hw, c, kernel, stride, average));
+        }
+    }
+    for (rows, features, trees, depth, targets, entries, full) in [
+        (1, 20, 100, 6, 1, 1, true),
+        (1000, 20, 100, 6, 1, 1, true),
+        (1, 64, 100, 10, 10, 10, true),
+        (100, 64, 100, 10, 10, 10, true),
+        (1, 64, 10_000, 6, 1, 1, true),
+        (1, 5, 1, 20_000, 1, 1, false),
+        (1, 5000, 1, 1, 1, 1, true),
+        (10_000, 3, 1, 0, 1, 1, true),
+        (1, 3, 10_000, 0, 1, 1, true),
+        (1, 3, 100, 2, 500, 500, true),
+        (1, 64, 16, 15, 1, 1, true),
+        (1, 2000, 16, 15, 1, 1, true),
+        (10_000, 1, 1, 1, 1, 1, true),
+        (1000, 2, 0, 0, 100, 0, true),
+    ] {
+        let name = format!("TreeEnsemble {rows}x{features} {trees} trees depth {depth} targets {targets}");
+        add(name, forest(rows, features, trees, depth, targets, entries, full));
+    }
+    add(
+        "Constant".into(),
+        model(
+            input(&[1], 0, 1),
+            vec![Op::Constant {
+                shape: vec![1000],
+                data: Array::I16(vec![1; 1000]),
+            }],
+        ),
+    );
+    add(
+        "Reshape".into(),
+        unary(
+            &[1000, 1000],
+            (-3000, 3000),
+            Op::Reshape {
+                x: 0,
+                shape: vec![1_000_000],
+            },
+        ),
+    );
+    let mut chain = model(input(&[1], 0, 9), vec![]);
+    for x in 0..4000 {
+        chain.push(Op::Clamp { x, low: 0, high: 8 });
+    }
+    chain.outputs[0].value = 4000;
+    add("4000 tiny nodes".into(), chain);
+    all
+}
+
+fn main() {
+    let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let kernels = Kernels::auto();
+    println!(
+        "kernels: {}\n{:<58} {:>12} {:>14} {:>6}",
+        kernels.name(),
+        "case",
+        "ns",
+        "gas",
+        "ratio"
+    );
+    let mut worst = std::collections::BTreeMap::new();
+    for (name, graph) in cases() {
+        if !filter.iter().all(|f| name.contains(f.as_str())) {
+            continue;
+        }
+        let inputs = common::inputs(&graph);
+        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        let program = Program::new(graph, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let ns = common::time(|| program.run(&views, &kernels).expect("inputs within their ranges"));
+        let ratio = ns * 1000.0 / program.run_gas() as f64;
+        println!(
+            "{name:<58} {ns:>12.0} {:>14} {ratio:>6.2}{}",
+            program.run_gas(),
+            if ratio > 0.67 { " <-" } else { "" }
+        );
+        let op = name.split(' ').next().unwrap_or_default().to_string();
+        let entry = worst.entry(op).or_insert((0.0, name.clone()));
+        if ratio > entry.0 {
+            *entry = (ratio, name);
+        }
+    }
+    println!("\nlargest ratio by operation");
+    for (op, (ratio, name)) in worst {
+        println!("{op:<14} {ratio:>6.2}  {name}");
+    }
+}

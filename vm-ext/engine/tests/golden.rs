@@ -1,0 +1,348 @@
+//! Golden vectors: models as bytes, inputs and the outputs that they must give for ever.
+//!
+//! The files in `tests/golden/` are written once and never again: a difference is a change of semantics, to be made as a
+//! new op-set. `AIINFERENCE_WRITE_GOLDEN=1 cargo test -p aiinference-engine --test golden -- --ignored` adds files for
+//! cases that have none, computed by the formulas and by the engine alike, and overwrites nothing.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Window};
+use aiinference_engine::{format, Kernels, Program};
+use common::{oracle, random, LIMITS};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// One file: lines `graph HEX`, `weights HEX`, then `input NUMBERS..` and `output NUMBERS..`, in order.
+struct Vector {
+    graph: Vec<u8>,
+    weights: Vec<u8>,
+    inputs: Vec<Vec<i32>>,
+    outputs: Vec<Vec<i32>>,
+}
+
+impl Vector {
+    fn read(text: &str) -> Self {
+        let mut vector = Vector {
+            graph: vec![],
+            weights: vec![],
+            inputs: vec![],
+            outputs: vec![],
+        };
+        for line in text.lines() {
+            let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let bytes = || -> Vec<u8> {
+                (0..rest.len() / 2)
+                    .map(|i| u8::from_str_radix(&rest[2 * i..2 * i + 2], 16).expect("hex"))
+                    .collect()
+            };
+            let numbers = || rest.split_whitespace().map(|n| n.parse().expect("a number")).collect();
+            match key {
+                "graph" => vector.graph = bytes(),
+                "weights" => vector.weights = bytes(),
+                "input" => vector.inputs.push(numbers()),
+                "output" => vector.outputs.push(numbers()),
+                _ => panic!("unknown line {key:?}"),
+            }
+        }
+        vector
+    }
+
+    fn write(&self) -> String {
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |s, b| s + &format!("{b:02x}"));
+        let mut text = format!("graph {}\nweights {}\n", hex(&self.graph), hex(&self.weights));
+        for (key, lists) in [("input", &self.inputs), ("output", &self.outputs)] {
+            for list in lists {
+                let numbers: Vec<String> = list.iter().map(i32::to_string).collect();
+                writeln!(text, "{key} {}", numbers.join(" ")).expect("a string");
+            }
+        }
+        text
+    }
+}
+
+fn vectors() -> BTreeMap<String, Vector> {
+    let files = fs::read_dir(folder()).expect("the folder of golden vectors");
+    files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, Vector::read(&fs::read_to_string(&path).expect("a text file")))
+        })
+        .collect()
+}
+
+#[test]
+fn golden_vectors_hold_for_every_kernel_set() {
+    let vectors = vectors();
+    let mut seen = BTreeMap::new();
+    for (name, vector) in &vectors {
+        let program = Program::load(&vector.graph, &vector.weights, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let views: Vec<&[i32]> = vector.inputs.iter().map(Vec::as_slice).collect();
+        for set in ["scalar", "auto"] {
+            let kernels = Kernels::by_name(set).expect("a set that every machine has");
+            let outputs = program.run(&views, &kernels).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(outputs, vector.outputs, "{name} with {kernels:?}");
+        }
+        for node in program.nodes() {
+            *seen.entry(node.op).or_insert(0) += 1;
+        }
+        let graph = format::decode(&vector.graph, &vector.weights, &LIMITS).expect("it loaded");
+        let again = format::encode(&graph);
+        assert_eq!(
+            (&again.graph, &again.weights),
+            (&vector.graph, &vector.weights),
+            "{name}: bytes are canonical"
+        );
+    }
+    assert_eq!(seen.len(), 18, "every operation has a golden vector: {seen:?}");
+}
+
+fn port(shape: &[u32], low: i32, high: i32) -> Input {
+    Input {
+        name: "x".into(),
+        shape: shape.to_vec(),
+        fraction_bits: 8,
+        low,
+        high,
+        saturate: false,
+    }
+}
+
+fn model(x: Input, op: Op) -> Graph {
+    let mut graph = Graph::new();
+    graph.input(x);
+    let value = graph.push(op);
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 8,
+        labels: vec![],
+    });
+    graph
+}
+
+/// Cases chosen by hand: rounding, ties, extremes.
+fn chosen() -> Vec<(&'static str, Graph, Vec<Vec<i32>>)> {
+    let halves = Rescale {
+        multipliers: vec![1],
+        shifts: vec![1],
+        low: -3,
+        high: 3,
+    };
+    let all = vec![
+        i32::MIN,
+        i32::MIN + 1,
+        -8,
+        -7,
+        -6,
+        -5,
+        -4,
+        -3,
+        -2,
+        -1,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        i32::MAX,
+    ];
+    let steps: Vec<i32> = (0..=40).map(|i| i * 12_345).collect();
+    let corners = vec![-32768, -32767, -128, -127, -1, 0, 1, 63, 64, 127, 128, 32704, 32767];
+    let ramp: Vec<i16> = (0..513).map(|i| ((i * i) % 65_521 - 32_760) as i16).collect();
+    let window = Window {
+        kernel: [3, 2],
+        strides: [2, 1],
+        dilations: [1, 2],
+        pads: [2, 1, 1, 2],
+    };
+    let extremes = Array::I16(vec![-32768, -32768, 32767, 32767, -32768, 32767]);
+    let wide = Rescale {
+        multipliers: vec![21_845],
+        shifts: vec![32],
+        low: -32767,
+        high: 32767,
+    };
+    vec![
+        (
+            "rescale-halves-round-up",
+            model(
+                port(&[19], i32::MIN, i32::MAX),
+                Op::Rescale {
+                    x: 0,
+                    axis: 0,
+                    bias: vec![],
+                    rescale: halves,
+                },
+            ),
+            vec![all.clone()],
+        ),
+        (
+            "add-extremes-saturate",
+            model(
+                port(&[19], i32::MIN, i32::MAX),
+                Op::Add {
+                    a: 0,
+                    b: 0,
+                    multipliers: [3, -1],
+                    shift: 2,
+                    low: -1_000_000_000,
+                    high: 1_000_000_000,
+                },
+            ),
+            vec![all],
+        ),
+        (
+            "softmax-long-tail",
+            model(
+                port(&[41], 0, 1 << 20),
+                Op::Softmax {
+                    x: 0,
+                    multiplier: 94_548,
+                    shift: 10,
+                },
+            ),
+            vec![steps],
+        ),
+        (
+            "softmax-equal-and-alone",
+            model(
+                port(&[3, 1], -5, 5),
+                Op::Softmax {
+                    x: 0,
+                    multiplier: i32::MAX,
+                    shift: 0,
+                },
+            ),
+            vec![vec![-5, 0, 5]],
+        ),
+        (
+            "table-corners",
+            model(port(&[13], -32768, 32767), Op::Table { x: 0, table: ramp }),
+            vec![corners],
+        ),
+        (
+            "max-pool-padded-dilated",
+            model(
+                port(&[1, 1, 4, 5], -100, -1),
+                Op::MaxPool2d {
+                    x: 0,
+                    window: window.clone(),
+                },
+            ),
+            vec![(-100..-80).collect()],
+        ),
+        (
+            "avg-pool-counting-padding",
+            model(
+                port(&[1, 1, 4, 5], -100, 100),
+                Op::AvgPool2d {
+                    x: 0,
+                    window,
+                    count_padding: true,
+                },
+            ),
+            vec![(-10..10).map(|i| i * 7).collect()],
+        ),
+        (
+            "mat-mul-pairs-of-the-least-weight",
+            model(
+                port(&[4, 2], -32768, 32767),
+                Op::MatMul {
+                    x: 0,
+                    weights: extremes,
+                    bias: vec![1, -1, 0],
+                    rescale: wide,
+                },
+            ),
+            vec![vec![-32768, -32768, 32767, 32767, -32768, 32767, 0, 1]],
+        ),
+        (
+            "arg-max-first-of-equals",
+            model(port(&[3, 4], -9, 9), Op::ArgMax { x: 0 }),
+            vec![vec![1, 9, 9, 0, -9, -9, -9, -9, 0, 1, 2, 3]],
+        ),
+    ]
+}
+
+/// Small random models, some for every operation.
+fn drawn() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
+    let mut taken: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut all = Vec::new();
+    for seed in 0..100_000 {
+        let (graph, inputs) = random::model(seed);
+        let bytes = format::encode(&graph);
+        let small = bytes.weights.len() < 3000 && inputs.iter().map(Vec::len).sum::<usize>() < 300;
+        let wanted = graph
+            .nodes
+            .iter()
+            .map(Op::name)
+            .find(|op| taken.get(op).copied().unwrap_or(0) < 3);
+        let values = oracle::values(&graph, &inputs);
+        // A constant output shows little.
+        let telling = graph.outputs.iter().all(|o| {
+            let data = &values[o.value as usize].data;
+            data.len() < 600 && data.windows(2).any(|pair| pair[0] != pair[1])
+        });
+        if let Some(op) = wanted.filter(|_| small && telling) {
+            *taken.entry(op).or_insert(0) += 1;
+            all.push((format!("random-{}-{}", op.to_lowercase(), taken[op]), graph, inputs));
+        }
+        if taken.len() == 18 && taken.values().all(|count| *count == 3) {
+            break;
+        }
+    }
+    all
+}
+
+#[test]
+#[ignore = "writes files"]
+fn write_new_golden_vectors() {
+    let asked = std::env::var_os("AIINFERENCE_WRITE_GOLDEN").is_some();
+    assert!(
+        asked,
+        "set AIINFERENCE_WRITE_GOLDEN=1 to write golden vectors that do not exist yet"
+    );
+    let chosen = chosen()
+        .into_iter()
+        .map(|(name, graph, inputs)| (name.to_string(), graph, inputs));
+    for (name, graph, inputs) in chosen.chain(drawn()) {
+        let program = Program::new(graph.clone(), &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        let outputs = program
+            .run(&views, &Kernels::scalar())
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let values = oracle::values(&graph, &inputs);
+        for (output, got) in graph.outputs.iter().zip(&outputs) {
+            let got: Vec<i128> = got.iter().map(|x| i128::from(*x)).collect();
+            assert_eq!(
+                got, values[output.value as usize].data,
+                "{name}: engine and formulas differ"
+            );
+        }
+        let bytes = format::encode(&graph);
+        let vector = Vector {
+            graph: bytes.graph,
+            weights: bytes.weights,
+            inputs,
+            outputs,
+        };
+        let path = folder().join(format!("{name}.txt"));
+        match fs::File::create_new(&path) {
+            Ok(mut file) => file.write_all(vector.write().as_bytes()).expect("a writable file"),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => println!("kept {name}"),
+            Err(e) => panic!("{}: {e}", path.display()),
+        }
+    }
+}
