@@ -5,7 +5,8 @@ use aiinference_types::ErrorCode;
 /// A call that gave no result.
 ///
 /// Converts into the `StdError` of cosmwasm-std 2 and 3, so that `?` works in a contract.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(Debug))]
 #[non_exhaustive]
 pub enum Error {
     /// The host refused the request. `docs/spec/errors.md` lists the codes; [`Error::code`] gives the known ones by name.
@@ -58,5 +59,13 @@ impl Error {
             Error::Refused { code, .. } => ErrorCode::from_number(*code),
             _ => None,
         }
+    }
+}
+
+/// In a contract the text alone: field by field it would take 3 kB more.
+#[cfg(target_arch = "wasm32")]
+impl core::fmt::Debug for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
     }
 }

@@ -75,3 +75,8 @@ pub use outputs::{Output, Outputs};
 pub use plan::Plan;
 pub use receipt::{ModelUsed, Receipt};
 pub use tensor::{Input, Tensor};
+
+/// The example of the project's README compiles.
+#[cfg(all(doctest, feature = "std3"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -59,6 +59,7 @@ impl Model {
     /// Runs the model. For a limit of gas, or several models in one call, see [`Plan`].
     ///
     /// Runs out of gas, ending the transaction, where the price is above the gas left; [`Model::info`] tells the price.
+    #[inline(always)]
     pub fn infer<I>(&self, host: impl Host, inputs: I) -> Result<Outputs, Error>
     where
         I: IntoIterator,
@@ -69,10 +70,13 @@ impl Model {
 
     /// What the model takes and gives, and what it costs.
     pub fn info(&self, host: impl Host) -> Result<ModelInfo, Error> {
-        let request = request::Operation::ModelInfo(v1::ModelInfoRequest {
-            model: Some(self.to_message()),
-        });
-        wire::info_answer(&host.call(Operation::ModelInfo, &wire::request(request))?)
+        wire::info_answer(&host.call(Operation::ModelInfo, &self.info_request())?)
+    }
+
+    #[inline(never)]
+    fn info_request(&self) -> Vec<u8> {
+        let model = Some(self.to_message());
+        wire::request(request::Operation::ModelInfo(v1::ModelInfoRequest { model }))
     }
 
     pub(crate) fn to_message(&self) -> v1::ModelRef {

@@ -4,7 +4,7 @@ use aiinference_types::v1::{self, DataType};
 
 use crate::{
     decimal::{self, FromAtomics},
-    Error, Receipt, Tensor,
+    wire, Error, Receipt, Tensor,
 };
 
 /// The results of a call: tensors by name, and the receipt.
@@ -15,6 +15,12 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    // Not inlined: a contract with several calls would carry the codec several times.
+    #[inline(never)]
+    pub(crate) fn from_response(response: &[u8]) -> Result<Self, Error> {
+        Self::from_message(wire::infer_answer(response)?)
+    }
+
     pub(crate) fn from_message(message: v1::InferResponse) -> Result<Self, Error> {
         let receipt = message.receipt.ok_or(Error::InvalidAnswer("it has no receipt"))?;
         Ok(Outputs {

@@ -33,11 +33,17 @@ impl Plan {
         I: IntoIterator,
         I::Item: Into<Input>,
     {
-        self.0.steps.push(v1::Step {
-            model: Some(model.to_message()),
-            inputs: inputs.into_iter().map(|input| input.into().into_message()).collect(),
-        });
+        self.push(
+            model,
+            inputs.into_iter().map(|input| input.into().into_message()).collect(),
+        );
         self
+    }
+
+    #[inline(never)]
+    fn push(&mut self, model: &Model, inputs: Vec<v1::Input>) {
+        let model = Some(model.to_message());
+        self.0.steps.push(v1::Step { model, inputs });
     }
 
     /// Asks for an output of a step; may be repeated. Without, all outputs of the last step are returned.
@@ -58,9 +64,16 @@ impl Plan {
     }
 
     /// Runs it.
+    // Inlined, the compiler sees that Wasm does not use the host, and drops the querier if nothing else does.
+    #[inline(always)]
     pub fn run(self, host: impl Host) -> Result<Outputs, Error> {
-        let request = wire::request(request::Operation::Infer(self.0));
-        let response = host.call(Operation::Infer, &request)?;
-        Outputs::from_message(wire::infer_answer(&response)?)
+        let response = host.call(Operation::Infer, &self.into_request())?;
+        Outputs::from_response(&response)
+    }
+
+    // Not inlined: a contract with several calls would carry the codec several times.
+    #[inline(never)]
+    fn into_request(self) -> Vec<u8> {
+        wire::request(request::Operation::Infer(self.0))
     }
 }

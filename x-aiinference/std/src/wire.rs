@@ -48,6 +48,7 @@ pub fn infer_answer(response: &[u8]) -> Result<v1::InferResponse, Error> {
 }
 
 /// The description of a model.
+#[inline(never)]
 pub fn info_answer(response: &[u8]) -> Result<v1::ModelInfo, Error> {
     let answer = InfoAnswer::decode(response).map_err(|_| UNREADABLE)?;
     part(answer.model_info, answer.error)
