@@ -68,8 +68,8 @@ fn the_upload_is_not_compiled_and_leaves_no_draft() {
         files_below(dir.path().join("state")),
         [dir.path().join("state/wasm").join(name)]
     );
-    assert_eq!(files_below(dir.path().join("cache")), [PathBuf::new(); 0]);
-    assert_eq!(files_below(dir.path().join("aiinference/drafts")), [PathBuf::new(); 0]);
+    assert_eq!(files_below(dir.path().join("cache")), [] as [PathBuf; 0]);
+    assert_eq!(files_below(dir.path().join("aiinference/drafts")), [] as [PathBuf; 0]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_simulated_upload_stores_nothing() {
         vm.store_code(&contract, true, false).unwrap(),
         Checksum::generate(&contract)
     );
-    assert_eq!(files_below(dir.path().into()), [PathBuf::new(); 0]);
+    assert_eq!(files_below(dir.path().into()), [] as [PathBuf; 0]);
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn removing_a_contract_removes_what_was_made_of_it() {
     assert!(query(&vm, &checksum, &chain, &infer_request(7, [0, 0])).0.is_err());
     assert!(query(&vm, &twin, &chain, &infer_request(7, [0, 0])).0.is_ok());
     vm.remove_wasm(&twin).unwrap();
-    assert_eq!(files_below(dir.path().join("aiinference")), [PathBuf::new(); 0]);
+    assert_eq!(files_below(dir.path().join("aiinference")), [] as [PathBuf; 0]);
 }
 
 #[test]

@@ -257,12 +257,14 @@ impl Meter {
         // More than one only if a panic skipped the closing of inner ones.
         while state.scopes.len() >= depth {
             let Some(scope) = state.scopes.pop() else { break };
+            // What was charged beyond the limit is not paid: the SDK, too, reports consumption up to the limit.
+            let paid = scope.used.min(scope.limit);
             if let Some(around) = state.scopes.last_mut() {
-                around.used = around.used.saturating_add(scope.used);
+                around.used = around.used.saturating_add(paid);
                 around.out |= scope.out && scope.cut;
             }
             closed = Closed {
-                used: scope.used,
+                used: paid,
                 out_of_gas: scope.out.then_some(OutOfGas {
                     used: scope.used,
                     limit: scope.limit,
@@ -447,6 +449,19 @@ mod tests {
             meter.exhaust();
             assert!(scope.close().out_of_gas.is_some());
             assert_eq!(meter.check(), Err(OutOfGas { used: 100, limit: 100 }));
+        });
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_paid() {
+        let meter = meter(100);
+        meter.transaction(|| {
+            let scope = meter.open(30);
+            meter.charge(45);
+            let closed = scope.close();
+            assert_eq!(closed.used, 30);
+            assert_eq!(closed.out_of_gas, Some(OutOfGas { used: 45, limit: 30 }));
+            assert_eq!(meter.remaining(), 70);
         });
     }
 

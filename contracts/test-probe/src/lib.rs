@@ -1,0 +1,284 @@
+//! A contract that does what a test tells it. It has every entry point of a contract; each runs a [`Script`].
+//!
+//! A reply notes what it was told under the key `reply/<id>` ([`Replied`]) and then runs the script in the payload of the
+//! submessage, if there is one.
+
+use aiinference_std::{Model, Tensor};
+use cosmwasm_std::{
+    entry_point, from_json, to_json_binary, to_json_string, to_json_vec, Binary, CanonicalAddr, Coin, Deps, DepsMut,
+    Empty, Env, HexBinary, MessageInfo, Order, QueryRequest, Reply, Response, StdError, StdResult, Storage, SubMsg,
+    SubMsgResult, WasmQuery,
+};
+use serde::{Deserialize, Serialize};
+
+/// What to do, in the order of the fields.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// First these.
+    pub steps: Vec<Step>,
+    /// Then fail with this text.
+    pub fail: Option<String>,
+    /// Or respond with these messages,
+    pub messages: Vec<SubMsg>,
+    /// these attributes
+    pub attributes: Vec<(String, String)>,
+    /// and this data.
+    pub data: Option<Binary>,
+}
+
+/// One thing to do.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Write a value.
+    Set { key: String, value: String },
+    /// Remove a value.
+    Remove { key: String },
+    /// Write the answer of a query under a key, as JSON.
+    Note { key: String, query: QueryMsg },
+    /// Use gas: this many rounds of a little arithmetic.
+    Work { rounds: u64 },
+    /// Panic, which aborts the call.
+    Panic { text: String },
+    /// Recurse until the stack ends.
+    OverflowStack {},
+}
+
+/// What to ask. Every answer is JSON.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryMsg {
+    /// A value: `Option<String>`.
+    Get { key: String },
+    /// Records of a range: `Vec<(String, String)>`.
+    Range {
+        start: Option<String>,
+        end: Option<String>,
+        descending: bool,
+        limit: u32,
+    },
+    /// Several iterators at once, one step each in turn, until all are finished: `Vec<(String, String)>`.
+    Interleave { prefixes: Vec<String> },
+    /// Uses gas; the result of the arithmetic: `u64`.
+    Work { rounds: u64 },
+    /// Hands bytes to the chain's querier and returns what it says: `SystemResult<ContractResult<Binary>>` in its debug form.
+    Raw { request: Binary },
+    /// Asks another contract; its answer.
+    Smart { contract: String, msg: Binary },
+    /// Asks itself, this many levels deep, and then the query.
+    Nest { levels: u32, then: Box<QueryMsg> },
+    /// The account's coins: `Coin`.
+    Balance { account: String, denom: String },
+    /// Address to bytes: `HexBinary`.
+    Canonicalize { address: String },
+    /// Bytes to address: `String`.
+    Humanize { canonical: HexBinary },
+    /// Whether an address is valid: `bool`.
+    Validate { address: String },
+    /// The height and the contract's own address: `(u64, String)`.
+    Env {},
+    /// Runs the model behind a code id on integers; the integers of its single output: `Vec<i64>`.
+    Infer { code_id: u64, x: Vec<i64> },
+    /// Fails with this text.
+    Fail { text: String },
+}
+
+/// What a reply was told.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Replied {
+    /// SDK gas of the submessage.
+    pub gas_used: u64,
+    /// The error, or nothing.
+    pub error: Option<String>,
+    /// Types of the events.
+    pub events: Vec<String>,
+    /// Types of the responses.
+    pub responses: Vec<String>,
+}
+
+#[entry_point]
+pub fn instantiate(deps: DepsMut, env: Env, info: MessageInfo, msg: Script) -> StdResult<Response> {
+    deps.storage.set(b"instantiated by", info.sender.as_bytes());
+    run(deps, env, msg)
+}
+
+#[entry_point]
+pub fn execute(deps: DepsMut, env: Env, _info: MessageInfo, msg: Script) -> StdResult<Response> {
+    run(deps, env, msg)
+}
+
+#[entry_point]
+pub fn sudo(deps: DepsMut, env: Env, msg: Script) -> StdResult<Response> {
+    run(deps, env, msg)
+}
+
+#[entry_point]
+pub fn migrate(deps: DepsMut, env: Env, msg: Script) -> StdResult<Response> {
+    run(deps, env, msg)
+}
+
+#[entry_point]
+pub fn reply(deps: DepsMut, env: Env, msg: Reply) -> StdResult<Response> {
+    let mut replied = Replied {
+        gas_used: msg.gas_used,
+        error: None,
+        events: vec![],
+        responses: vec![],
+    };
+    match msg.result {
+        SubMsgResult::Ok(response) => {
+            replied.events = response.events.into_iter().map(|event| event.ty).collect();
+            replied.responses = response.msg_responses.into_iter().map(|r| r.type_url).collect();
+        }
+        SubMsgResult::Err(error) => replied.error = Some(error),
+    }
+    deps.storage
+        .set(format!("reply/{}", msg.id).as_bytes(), &to_json_vec(&replied)?);
+    if msg.payload.is_empty() {
+        return Ok(Response::new());
+    }
+    run(deps, env, from_json(&msg.payload)?)
+}
+
+#[entry_point]
+pub fn query(deps: Deps, env: Env, msg: QueryMsg) -> StdResult<Binary> {
+    match msg {
+        QueryMsg::Get { key } => to_json_binary(&text(deps.storage.get(key.as_bytes()))),
+        QueryMsg::Range {
+            start,
+            end,
+            descending,
+            limit,
+        } => {
+            let order = if descending {
+                Order::Descending
+            } else {
+                Order::Ascending
+            };
+            let bound = |bound: &Option<String>| bound.as_ref().map(|b| b.as_bytes().to_vec());
+            let found: Vec<_> = deps
+                .storage
+                .range(bound(&start).as_deref(), bound(&end).as_deref(), order)
+                .take(limit as usize)
+                .map(|(key, value)| (text(Some(key)), text(Some(value))))
+                .collect();
+            to_json_binary(&found)
+        }
+        QueryMsg::Interleave { prefixes } => {
+            let mut iterators: Vec<_> = prefixes
+                .iter()
+                .map(|prefix| {
+                    let end = format!("{prefix}~");
+                    deps.storage
+                        .range(Some(prefix.as_bytes()), Some(end.as_bytes()), Order::Ascending)
+                })
+                .collect();
+            let mut found = vec![];
+            loop {
+                let before = found.len();
+                for iterator in &mut iterators {
+                    found.extend(iterator.next().map(|(key, value)| (text(Some(key)), text(Some(value)))));
+                }
+                if found.len() == before {
+                    return to_json_binary(&found);
+                }
+            }
+        }
+        QueryMsg::Work { rounds } => to_json_binary(&work(rounds)),
+        QueryMsg::Raw { request } => to_json_binary(&format!("{:?}", deps.querier.raw_query(&request))),
+        QueryMsg::Smart { contract, msg } => smart(deps, contract, msg),
+        QueryMsg::Nest { levels: 0, then } => query(deps, env, *then),
+        QueryMsg::Nest { levels, then } => {
+            let levels = levels - 1;
+            let msg = to_json_binary(&QueryMsg::Nest { levels, then })?;
+            smart(deps, env.contract.address.into_string(), msg)
+        }
+        QueryMsg::Balance { account, denom } => {
+            let coin: Coin = deps.querier.query_balance(account, denom)?;
+            to_json_binary(&coin)
+        }
+        QueryMsg::Canonicalize { address } => {
+            to_json_binary(&HexBinary::from(deps.api.addr_canonicalize(&address)?.as_slice()))
+        }
+        QueryMsg::Humanize { canonical } => to_json_binary(&deps.api.addr_humanize(&CanonicalAddr::from(canonical))?),
+        QueryMsg::Validate { address } => to_json_binary(&deps.api.addr_validate(&address).is_ok()),
+        QueryMsg::Env {} => to_json_binary(&(env.block.height, env.contract.address)),
+        QueryMsg::Infer { code_id, x } => {
+            let outputs = Model::new(code_id)
+                .infer(deps.querier, &[Tensor::from_i64s(&x)])
+                .map_err(|error| StdError::msg(error.to_string()))?;
+            let output = outputs.single().map_err(|error| StdError::msg(error.to_string()))?;
+            to_json_binary(&output.integers().collect::<Vec<_>>())
+        }
+        QueryMsg::Fail { text } => Err(StdError::msg(text)),
+    }
+}
+
+fn smart(deps: Deps, contract_addr: String, msg: Binary) -> StdResult<Binary> {
+    let request: QueryRequest<Empty> = WasmQuery::Smart { contract_addr, msg }.into();
+    deps.querier
+        .raw_query(&to_json_vec(&request)?)
+        .into_result()
+        .map_err(|error| StdError::msg(error.to_string()))?
+        .into_result()
+        .map_err(StdError::msg)
+}
+
+fn run(deps: DepsMut, env: Env, script: Script) -> StdResult<Response> {
+    for step in script.steps {
+        perform(deps.storage, &step)?;
+        if let Step::Note { key, query: asked } = step {
+            let answer = query(
+                Deps {
+                    storage: deps.storage,
+                    api: deps.api,
+                    querier: deps.querier,
+                },
+                env.clone(),
+                asked,
+            )?;
+            deps.storage.set(key.as_bytes(), &answer);
+        }
+    }
+    if let Some(text) = script.fail {
+        return Err(StdError::msg(text));
+    }
+    let mut response = Response::new()
+        .add_submessages(script.messages)
+        .add_attributes(script.attributes);
+    response.data = script.data;
+    Ok(response)
+}
+
+fn perform(storage: &mut dyn Storage, step: &Step) -> StdResult<()> {
+    match step {
+        Step::Set { key, value } => storage.set(key.as_bytes(), value.as_bytes()),
+        Step::Remove { key } => storage.remove(key.as_bytes()),
+        Step::Work { rounds } => {
+            let result = to_json_string(&work(*rounds))?;
+            storage.set(b"work", result.as_bytes());
+        }
+        Step::Panic { text } => panic!("{text}"),
+        Step::OverflowStack {} => storage.set(b"depth", &recurse(1).to_be_bytes()),
+        Step::Note { .. } => {}
+    }
+    Ok(())
+}
+
+/// Arithmetic that no compiler can shorten.
+fn work(rounds: u64) -> u64 {
+    (0..rounds).fold(0x9e37_79b9_7f4a_7c15, |x: u64, round| {
+        (x ^ (x >> 27)).wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(round)
+    })
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(depth: u64) -> u64 {
+    let frame = core::hint::black_box([depth; 64]);
+    recurse(depth + 1).wrapping_add(frame[depth as usize % 64])
+}
+
+fn text(bytes: Option<Vec<u8>>) -> Option<String> {
+    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
