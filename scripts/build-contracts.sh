@@ -7,8 +7,9 @@
 target=wasm32-unknown-unknown
 out=$root/target/contracts
 # What wasm-opt may use: the first version of Wasm only, which every CosmWasm chain takes. -O3 because a contract pays
-# gas by executed operators.
-opt_flags=(-O3 --mvp-features --strip-debug --strip-producers --strip-target-features)
+# gas by executed operators; but no inlining of large functions that have one caller: cosmwasm-vm refuses a function with
+# more than 100 locals, and the engine compiled into a guest came to 125 that way.
+opt_flags=(-O3 --one-caller-inline-max-function-size=0 --mvp-features --strip-debug --strip-producers --strip-target-features)
 
 folders=("$@")
 if [ ${#folders[@]} -eq 0 ]; then
