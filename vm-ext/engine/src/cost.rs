@@ -332,6 +332,13 @@ fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
         panels
     };
     let group_out = channels / groups;
+    // Every panel reads its group's weights again, from further away where they do not stay near.
+    let group_bytes = 2 * group_out * taps;
+    let again = if group_bytes > gas::NEAR_BYTES {
+        sum!(batch, groups, panels, group_bytes)
+    } else {
+        0
+    };
     let tiles = sum!(batch, groups, panels, group_out.div_ceil(conv::CHANNEL_BLOCK as u64));
     let padded = if slide.pads() {
         sum!(batch, shape.in_channels, slide.padded[0], slide.padded[1])
@@ -341,6 +348,7 @@ fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
     let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
     let gas = sum!(
         touched;
+        again, gas::WEIGHT_BYTE_AGAIN;
         scratch, gas::RESULT_BYTE;
         padded, gas::MOVE;
         batch, shape.in_channels, slide.image[0], gas::RUN;

@@ -13,6 +13,10 @@ pub const MAC_I8: u64 = 20;
 pub const MAC_I16: u64 = 24;
 /// A byte of weights, once per run.
 pub const WEIGHT_BYTE: u64 = 80;
+/// Weights up to this size stay in a near cache while they are used.
+pub const NEAR_BYTES: u64 = 512 << 10;
+/// A byte of more weights than that, each further time it is read.
+pub const WEIGHT_BYTE_AGAIN: u64 = 25;
 /// A tile of up to 48 rows, beside its products.
 pub const TILE: u64 = 60_000;
 /// A row of a tile, beside its products.
