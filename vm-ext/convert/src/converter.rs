@@ -296,6 +296,7 @@ impl<'a> Converter<'a> {
                 op: graph.nodes[node].name().into(),
                 fraction_bits: layer.fraction_bits,
                 gas: program.nodes()[node].cost.gas,
+                weight_bits: weight_bits(&graph.nodes[node]),
                 difference: layers[i].finish(),
             })
         };
@@ -306,7 +307,6 @@ impl<'a> Converter<'a> {
             macs: program.macs(),
             gas: program.run_gas(),
             peak_bytes: program.peak_bytes(),
-            weight_bits: graph.nodes.iter().find_map(weight_bits),
             inputs: graph.inputs.iter().map(input_report).collect(),
             outputs,
             metrics,

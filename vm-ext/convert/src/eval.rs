@@ -164,14 +164,24 @@ fn conv(x: &[f64], shape: &[usize], weights: &[f64], bias: &[f64], window: &Wind
                 for ky in 0..kh {
                     for kx in 0..kw {
                         let weight = weights[((o * per_group + c) * kh + ky) * kw + kx];
+                        // Columns whose tap lies within the image.
+                        let first = left.saturating_sub(kx * dw).div_ceil(sw);
+                        let end = (w + left).saturating_sub(kx * dw).div_ceil(sw).min(ow);
                         for y in 0..oh {
                             let Some(iy) = (y * sh + ky * dh).checked_sub(top).filter(|i| *i < h) else {
                                 continue;
                             };
-                            for x in 0..ow {
-                                if let Some(ix) = (x * sw + kx * dw).checked_sub(left).filter(|i| *i < w) {
-                                    plane[y * ow + x] += weight * image[iy * w + ix];
-                                }
+                            if first >= end {
+                                continue;
+                            }
+                            let row = &mut plane[y * ow + first..y * ow + end];
+                            let from = &image[iy * w + first * sw + kx * dw - left..(iy + 1) * w];
+                            if sw == 1 {
+                                row.iter_mut().zip(from).for_each(|(y, x)| *y += weight * x);
+                            } else {
+                                row.iter_mut()
+                                    .zip(from.iter().step_by(sw))
+                                    .for_each(|(y, x)| *y += weight * x);
                             }
                         }
                     }

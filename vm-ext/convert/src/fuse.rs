@@ -8,7 +8,7 @@ const MAX_EXPR: usize = 64;
 
 /// Simplifies until nothing changes, then drops what nothing reads.
 pub fn fuse(net: &mut Net) {
-    while compose(net) | fold_into_linear(net) {
+    while compose(net) | fold_into_linear(net) | move_functions_up(net) {
         drop_dead(net);
     }
     drop_dead(net);
@@ -24,10 +24,15 @@ fn as_function(net: &Net, id: Id) -> (Id, Expr) {
 
 /// Functions of functions, and sums and products of two functions of one value, become one function.
 fn compose(net: &mut Net) -> bool {
+    let uses = net.uses();
     let mut changed = false;
     for id in 0..net.nodes.len() {
         let joined = match &net.nodes[id].kind {
             Kind::Map { x, f } => match &net.nodes[*x].kind {
+                // 1 - p of a probability p that is needed anyway stays its exact complement.
+                Kind::Map { f: inner, .. } if uses[*x] > 1 && f.clamped().is_some() && inner.clamped().is_none() => {
+                    None
+                }
                 Kind::Map { x: source, f: inner } => Some((*source, f.of(inner))),
                 _ => None,
             },
@@ -49,6 +54,45 @@ fn compose(net: &mut Net) -> bool {
 fn of_one_value(net: &Net, a: Id, b: Id, op: Binary) -> Option<(Id, Expr)> {
     let ((x, f), (y, g)) = (as_function(net, a), as_function(net, b));
     (x == y && net.shape(a) == net.shape(b)).then(|| (x, Expr::binary(op, f, g)))
+}
+
+/// A function after a reshape, transposition or enlargement that only it reads goes before it, nearer to what it can
+/// fuse with; reshapes of reshapes become one.
+fn move_functions_up(net: &mut Net) -> bool {
+    let uses = net.uses();
+    for id in 0..net.nodes.len() {
+        match net.nodes[id].kind.clone() {
+            Kind::Reshape { x } => {
+                if let Kind::Reshape { x: source } = net.nodes[x].kind {
+                    net.nodes[id].kind = Kind::Reshape { x: source };
+                    return true;
+                }
+                if net.shape(x) == net.shape(id) {
+                    redirect(net, id, x);
+                    return true;
+                }
+            }
+            Kind::Map { x, f } if uses[x] == 1 => {
+                let mut moved = net.nodes[x].kind.clone();
+                let (Kind::Reshape { x: source }
+                | Kind::Transpose { x: source, .. }
+                | Kind::Upsample { x: source, .. }) = moved
+                else {
+                    continue;
+                };
+                moved.rename(&|_| x);
+                let shape = net.shape(source).to_vec();
+                let name = net.nodes[x].name.clone();
+                net.nodes[x].name = std::mem::replace(&mut net.nodes[id].name, name);
+                net.nodes[x].kind = Kind::Map { x: source, f };
+                net.nodes[x].shape = shape;
+                net.nodes[id].kind = moved;
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Factors and terms after a MatMul, Conv or Affine that nothing else reads move into its weights.

@@ -15,8 +15,6 @@ pub struct Report {
     pub gas: u64,
     /// Most bytes of tensors at once during a run.
     pub peak_bytes: u64,
-    /// Bits of weights: 8 or 16; none for models without.
-    pub weight_bits: Option<u32>,
     /// The inputs' formats.
     pub inputs: Vec<InputReport>,
     /// Per output.
@@ -88,6 +86,8 @@ pub struct LayerReport {
     pub fraction_bits: i32,
     /// Gas of this node.
     pub gas: u64,
+    /// Bits of its weights, 8 or 16, if it has any.
+    pub weight_bits: Option<u32>,
     /// Error.
     #[serde(flatten)]
     pub difference: Difference,

@@ -23,8 +23,8 @@ const WIDE_BITS: i32 = 24;
 const LEAF_BITS: i32 = 20;
 /// Bits of a multiplier after a MatMul or Conv.
 const MULTIPLIER_BITS: u32 = 15;
-/// Models with fewer multiplications than this get 16-bit weights by default.
-const SMALL_MODEL: u64 = 1_000_000;
+/// Layers with fewer multiplications than this get 16-bit weights by default.
+const SMALL_LAYER: u64 = 1_000_000;
 /// Accumulators stay below, as the loader demands.
 const ACCUMULATOR: f64 = (1u64 << 46) as f64;
 
@@ -124,12 +124,6 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
             matches!(kind, Kind::Trees { .. }) || (wide[*r] && (kind.moves_only() || is_clamp(kind)))
         });
     }
-    let weights = match options.weights {
-        Weights::I8 => 127,
-        Weights::I16 => QMAX,
-        Weights::Auto if macs(net) < SMALL_MODEL => QMAX,
-        Weights::Auto => 127,
-    };
     let mut q = Quantiser {
         net,
         seen,
@@ -137,7 +131,6 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
         readers,
         returned,
         wide,
-        weights,
         graph: Graph::new(),
         values: vec![None; net.nodes.len()],
         variants: BTreeMap::new(),
@@ -166,20 +159,6 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
     })
 }
 
-/// Multiplications of the whole net.
-fn macs(net: &Net) -> u64 {
-    let each = net.nodes.iter().map(|node| {
-        let size: usize = node.shape.iter().product();
-        match &node.kind {
-            Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } => {
-                size as u64 * (weights.len() / bias.len().max(1)) as u64
-            }
-            _ => 0,
-        }
-    });
-    each.sum()
-}
-
 /// Whether a node only clamps.
 fn is_clamp(kind: &Kind) -> bool {
     matches!(kind, Kind::Map { f, .. } if f.clamped().is_some_and(|c| c.keeps_scale()))
@@ -198,8 +177,6 @@ struct Quantiser<'a> {
     returned: Vec<bool>,
     /// Whether trees read the value, so that it deserves 32 bits.
     wide: Vec<bool>,
-    /// Largest magnitude of weights.
-    weights: i32,
     graph: Graph,
     values: Vec<Option<Q>>,
     variants: BTreeMap<(Id, i32), Q>,
@@ -581,11 +558,18 @@ impl Quantiser<'_> {
         let target = self.target(id);
         let (mut k, qmax) = self.format(&target, f64::INFINITY);
         let taps = weights.len() / bias.len().max(1);
+        let size: usize = self.net.shape(id).iter().product();
+        let wmax = match self.options.weights {
+            Weights::I8 => 127,
+            Weights::I16 => QMAX,
+            Weights::Auto if (size as u64) * (taps as u64) < SMALL_LAYER => QMAX,
+            Weights::Auto => 127,
+        };
         let mut integers: Vec<i32> = Vec::with_capacity(weights.len());
         let mut biases = Vec::with_capacity(bias.len());
         let mut scales = Vec::with_capacity(bias.len());
         for (row, &b) in weights.chunks(taps).zip(bias) {
-            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), self.weights);
+            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax);
             integers.extend(row);
             biases.push(b);
             scales.push(scale);
@@ -604,7 +588,7 @@ impl Quantiser<'_> {
             shifts.push(s);
         }
         let (low, high) = self.limits(&target, k, qmax);
-        let weights = if self.weights <= 127 {
+        let weights = if wmax <= 127 {
             Array::I8(integers.iter().map(|w| *w as i8).collect())
         } else {
             Array::I16(integers.iter().map(|w| *w as i16).collect())

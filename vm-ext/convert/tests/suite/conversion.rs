@@ -1,11 +1,9 @@
 //! The conversion as a whole: same bytes, limits, errors, data.
 
-mod common;
-
+use crate::common::*;
 use aiinference_convert::{ConvertError, Converter, Dataset, NamedArray, Options, OutOfRange, Stage, Weights};
 use aiinference_engine::format;
 use aiinference_engine::graph::header_key;
-use common::*;
 
 fn mlp() -> Vec<u8> {
     let mut n = Numbers::new(3);
@@ -133,7 +131,7 @@ fn the_report_is_json_with_every_layer() {
         .collect();
     assert_eq!(ops, ["MatMul", "Table", "MatMul", "Table"]);
     assert!(json["gas"].as_u64().unwrap() > 0);
-    assert_eq!(json["weight_bits"], 16);
+    assert_eq!(json["layers"][0]["weight_bits"], 16);
     assert!(json["outputs"][0]["cosine"].as_f64().unwrap() > 0.99999);
     assert!(json["outputs"][0]["max_abs_error"].as_f64().unwrap() < 5e-4);
     assert!(json["metrics"].is_null());

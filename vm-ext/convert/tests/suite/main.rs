@@ -1,0 +1,7 @@
+//! Behaviour at the crate's public API. One binary: linking tract takes longer than the tests.
+
+mod common;
+mod conversion;
+mod operators;
+mod shipped_models;
+mod trees;

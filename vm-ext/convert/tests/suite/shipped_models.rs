@@ -1,0 +1,69 @@
+//! The models that ship with the contracts, converted on their own calibration data.
+
+use std::path::PathBuf;
+
+use aiinference_convert::{Conversion, Converter, Dataset};
+use aiinference_engine::format;
+
+fn file(contract: &str, name: &str) -> Vec<u8> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let path: PathBuf = [root, "..", "..", "contracts", contract, "model", name]
+        .iter()
+        .collect();
+    std::fs::read(path).unwrap()
+}
+
+fn credit(model: &str, data: &str) -> Conversion {
+    let bytes = file("credit-score", data);
+    let data = match data.ends_with(".csv") {
+        true => Dataset::from_csv(&bytes).unwrap(),
+        false => Dataset::from_npz(&bytes).unwrap(),
+    };
+    Converter::new(&file("credit-score", model), &data)
+        .labels("label")
+        .convert()
+        .unwrap()
+}
+
+#[test]
+fn integer_credit_models_rank_applicants_as_well_as_float_models() {
+    for model in ["gbdt.onnx", "mlp.onnx"] {
+        let report = credit(model, "calibration.npz").report;
+        println!("{}", report.to_json());
+        let metrics = report.metrics.unwrap();
+        let (float, integer) = (metrics.float.auc.unwrap(), metrics.integer.auc.unwrap());
+        assert!(float > 0.85, "{model}: {float}");
+        assert!((float - integer).abs() < 0.001, "{model}: {float} {integer}");
+        assert!(report.outputs.iter().all(|o| o.agreement.unwrap() > 0.998), "{model}");
+        assert_eq!(report.inputs[0].fraction_bits, 0, "{model} takes whole numbers");
+        assert!(
+            report.inputs[0].low <= 0.0 && report.inputs[0].high >= 20_000.0,
+            "{model}"
+        );
+    }
+}
+
+#[test]
+fn a_csv_table_gives_the_same_model_as_the_npz() {
+    for model in ["gbdt.onnx", "mlp.onnx"] {
+        let [npz, csv] = ["calibration.npz", "calibration.csv"].map(|data| credit(model, data).graph);
+        assert_eq!(format::encode(&npz), format::encode(&csv), "{model}");
+    }
+}
+
+#[test]
+fn the_pictures_of_the_nft_models_stay_what_they_are() {
+    for model in ["mood", "painter"] {
+        let data = Dataset::from_npz(&file("dynamic-nft", &format!("{model}_calibration.npz"))).unwrap();
+        let onnx = file("dynamic-nft", &format!("{model}.onnx"));
+        let conversion = Converter::new(&onnx, &data).convert().unwrap();
+        println!("{}", conversion.report.to_json());
+        for output in &conversion.report.outputs {
+            let d = output.difference;
+            assert!(
+                d.cosine > 0.9999 && d.rmse < 0.004 * d.rms.max(0.1),
+                "{model}: {output:?}"
+            );
+        }
+    }
+}
