@@ -268,6 +268,9 @@ fn offsets(extents: &[usize], steps: &[usize]) -> Vec<usize> {
 }
 
 fn broadcast(net: &Net, x: &[f64], a: Id, y: &[f64], b: Id, shape: &[usize], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    if net.shape(a) == shape && net.shape(b) == shape {
+        return x.iter().zip(y).map(|(x, y)| f(*x, *y)).collect();
+    }
     let steps = |from: &[usize]| {
         let missing = shape.len() - from.len();
         let mut steps = vec![0; shape.len()];
@@ -278,9 +281,19 @@ fn broadcast(net: &Net, x: &[f64], a: Id, y: &[f64], b: Id, shape: &[usize], f: 
         }
         steps
     };
-    let (xs, ys) = (
-        offsets(shape, &steps(net.shape(a))),
-        offsets(shape, &steps(net.shape(b))),
-    );
-    xs.into_iter().zip(ys).map(|(i, j)| f(x[i], y[j])).collect()
+    let (xs, ys) = (steps(net.shape(a)), steps(net.shape(b)));
+    // Rows along the last axis; their starts by the axes before it.
+    let rank = shape.len().max(1) - 1;
+    let (length, dx, dy) = match shape.last() {
+        Some(n) => (*n, xs[rank], ys[rank]),
+        None => (1, 0, 0),
+    };
+    let starts = offsets(&shape[..rank], &xs[..rank])
+        .into_iter()
+        .zip(offsets(&shape[..rank], &ys[..rank]));
+    let mut out = Vec::with_capacity(shape.iter().product());
+    for (i, j) in starts {
+        out.extend((0..length).map(|n| f(x[i + n * dx], y[j + n * dy])));
+    }
+    out
 }

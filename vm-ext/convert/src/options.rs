@@ -3,7 +3,7 @@
 /// Width of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weights {
-    /// 16 bits for layers of under a million multiplications, else 8.
+    /// 16 bits for layers of under two million multiplications and for the last ones before an output, else 8.
     #[default]
     Auto,
     /// 8 bits.

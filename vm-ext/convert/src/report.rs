@@ -23,7 +23,7 @@ pub struct Report {
     pub metrics: Option<Metrics>,
     /// What the limit on accuracy is about.
     pub drop: Drop,
-    /// Per layer, in the order in which they run.
+    /// Per layer, in the order in which they run; errors over the first samples only.
     pub layers: Vec<LayerReport>,
 }
 

@@ -24,7 +24,11 @@ const LEAF_BITS: i32 = 20;
 /// Bits of a multiplier after a MatMul or Conv.
 const MULTIPLIER_BITS: u32 = 15;
 /// Layers with fewer multiplications than this get 16-bit weights by default.
-const SMALL_LAYER: u64 = 1_000_000;
+const SMALL_LAYER: u64 = 2_000_000;
+/// The last layers before the outputs get 16 bits up to this: nothing after them averages their errors away.
+const SMALL_LAST_LAYER: u64 = 16_000_000;
+/// By how many fraction bits 32-bit terms of a sum must be finer than 16-bit ones to be worth their cost.
+const WORTHWHILE_BITS: i32 = 4;
 /// Accumulators stay below, as the loader demands.
 const ACCUMULATOR: f64 = (1u64 << 46) as f64;
 
@@ -124,6 +128,12 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
             matches!(kind, Kind::Trees { .. }) || (wide[*r] && (kind.moves_only() || is_clamp(kind)))
         });
     }
+    let mut last = vec![true; net.nodes.len()];
+    for id in (0..net.nodes.len()).rev() {
+        let weighted = |r: &Id| matches!(net.nodes[*r].kind, Kind::Linear { .. } | Kind::Conv { .. });
+        last[id] = readers[id].iter().all(|r| !weighted(r) && last[*r]);
+    }
+    let finer = finer_terms(net, seen, &readers, &returned);
     let mut q = Quantiser {
         net,
         seen,
@@ -131,6 +141,8 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
         readers,
         returned,
         wide,
+        finer,
+        last,
         graph: Graph::new(),
         values: vec![None; net.nodes.len()],
         variants: BTreeMap::new(),
@@ -159,6 +171,43 @@ pub fn quantise_net(net: &Net, seen: &[Seen], options: &Options) -> Result<Quant
     })
 }
 
+/// Terms of a sum whose result is much smaller than they are (a mask clipped from steep ramps): which values are read by
+/// sums, clamps and scalings only, and how many fraction bits those have. They get 32 bits.
+fn finer_terms(net: &Net, seen: &[Seen], readers: &[Vec<Id>], returned: &[bool]) -> Vec<Option<i32>> {
+    let bits =
+        |id: Id, low: f64, high: f64| fraction_bits(reach(seen[id].largest()).min(low.abs().max(high.abs())), QMAX);
+    let mut finer: Vec<Option<i32>> = vec![None; net.nodes.len()];
+    for id in (0..net.nodes.len()).rev() {
+        if returned[id] {
+            continue;
+        }
+        let wanted: Option<Vec<i32>> = readers[id]
+            .iter()
+            .map(|&r| match &net.nodes[r].kind {
+                Kind::Map { f, .. } => f.clamped().map(|c| bits(r, c.low, c.high)),
+                Kind::Add { .. } => Some(match (finer[r], &readers[r][..]) {
+                    (Some(k), _) => k,
+                    // The clamp that follows becomes part of the sum.
+                    (None, [reader]) if is_clamp(&net.nodes[*reader].kind) && !returned[r] => {
+                        match &net.nodes[*reader].kind {
+                            Kind::Map { f, .. } => f.clamped().map_or(0, |c| bits(*reader, c.low, c.high)),
+                            _ => 0,
+                        }
+                    }
+                    _ => bits(r, f64::INFINITY, f64::INFINITY),
+                }),
+                kind if kind.moves_only() => Some(finer[r].unwrap_or(i32::MIN)),
+                _ => None,
+            })
+            .collect();
+        let wanted = wanted.and_then(|w| w.into_iter().max());
+        let own = bits(id, f64::INFINITY, f64::INFINITY);
+        // 32 bits cost memory and time: they must bring something.
+        finer[id] = wanted.filter(|k| *k > own + WORTHWHILE_BITS);
+    }
+    finer
+}
+
 /// Whether a node only clamps.
 fn is_clamp(kind: &Kind) -> bool {
     matches!(kind, Kind::Map { f, .. } if f.clamped().is_some_and(|c| c.keeps_scale()))
@@ -177,6 +226,10 @@ struct Quantiser<'a> {
     returned: Vec<bool>,
     /// Whether trees read the value, so that it deserves 32 bits.
     wide: Vec<bool>,
+    /// Fraction bits of values that sums want finer than 16 bits hold them.
+    finer: Vec<Option<i32>>,
+    /// Whether no layer with weights follows.
+    last: Vec<bool>,
     graph: Graph,
     values: Vec<Option<Q>>,
     variants: BTreeMap<(Id, i32), Q>,
@@ -391,6 +444,9 @@ impl Quantiser<'_> {
         if self.wide[target.id] {
             return (fraction_bits(room, WIDE_MAX - 1).min(WIDE_BITS), WIDE_MAX);
         }
+        if let Some(k) = self.finer[target.id] {
+            return (fraction_bits(room, WIDE_MAX - 1).min(k), WIDE_MAX);
+        }
         // The only reader is a table: its input scale.
         let readers = &self.readers[target.id];
         let tables: Vec<i32> = readers
@@ -562,26 +618,41 @@ impl Quantiser<'_> {
         let wmax = match self.options.weights {
             Weights::I8 => 127,
             Weights::I16 => QMAX,
-            Weights::Auto if (size as u64) * (taps as u64) < SMALL_LAYER => QMAX,
-            Weights::Auto => 127,
+            Weights::Auto => {
+                let small = if self.last[id] { SMALL_LAST_LAYER } else { SMALL_LAYER };
+                if (size as u64) * (taps as u64) < small {
+                    QMAX
+                } else {
+                    127
+                }
+            }
         };
         let mut integers: Vec<i32> = Vec::with_capacity(weights.len());
         let mut biases = Vec::with_capacity(bias.len());
         let mut scales = Vec::with_capacity(bias.len());
+        let mut sums = 1.0f64;
         for (row, &b) in weights.chunks(taps).zip(bias) {
             let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax);
+            let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
+            sums = sums.max(sum * x.magnitude() + b.unsigned_abs() as f64);
             integers.extend(row);
             biases.push(b);
             scales.push(scale);
         }
         let largest = scales.iter().copied().fold(0.0, f64::max);
-        while largest * pow2(k - x.k) >= pow2(MULTIPLIER_BITS as i32) && k > scale::FRACTION_BITS.0 {
+        // Results of 32 bits deserve multipliers of more than 15, as far as products allow.
+        let bits = if qmax > QMAX {
+            (61 - libm::frexp(sums).1).clamp(15, 30) as u32
+        } else {
+            MULTIPLIER_BITS
+        };
+        while largest * pow2(k - x.k) >= pow2(bits as i32) && k > scale::FRACTION_BITS.0 {
             k -= 1;
         }
         let mut multipliers = Vec::with_capacity(bias.len());
         let mut shifts = Vec::with_capacity(bias.len());
         for scale in scales {
-            let Some((m, s)) = multiplier(scale * pow2(k - x.k), MULTIPLIER_BITS) else {
+            let Some((m, s)) = multiplier(scale * pow2(k - x.k), bits) else {
                 return self.range_error(id, format!("a weight scale of {scale} is too large"));
             };
             multipliers.push(m);
@@ -779,6 +850,7 @@ impl Quantiser<'_> {
     }
 
     fn concat(&mut self, id: Id, xs: &[Id], axis: usize) -> Result<()> {
+        let wide = self.wide[id] || self.finer[id].is_some();
         let mut qs = xs.iter().map(|x| self.value(*x)).collect::<Result<Vec<_>>>()?;
         let k = if qs.windows(2).all(|w| w[0].k == w[1].k) {
             qs[0].k
@@ -786,11 +858,11 @@ impl Quantiser<'_> {
             let finest = qs.iter().map(|q| q.k).max().unwrap_or(0);
             // Integers beside reals, both exact, need no more bits than their operands have.
             let largest = qs.iter().map(|q| q.magnitude() * pow2(-q.k)).fold(0.0, f64::max);
-            let qmax = if self.wide[id] { WIDE_MAX - 1 } else { QMAX };
+            let qmax = if wide { WIDE_MAX - 1 } else { QMAX };
             let room = reach(self.seen[id].largest()).min(largest);
             fraction_bits(room, qmax).min(finest)
         };
-        let limit = if self.wide[id] { WIDE_MAX } else { QMAX };
+        let limit = if wide { WIDE_MAX } else { QMAX };
         for q in &mut qs {
             if q.k != k {
                 *q = self.requantise(id, *q, k, -limit, limit)?;

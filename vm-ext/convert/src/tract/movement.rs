@@ -79,6 +79,12 @@ impl Walker<'_> {
     pub(super) fn repeat(&mut self, name: &str, x: Id, axis: usize, times: usize) -> Id {
         let mut shape = self.net.shape(x).to_vec();
         shape[axis] *= times;
+        // One element repeated is one element enlarged.
+        let rank = shape.len();
+        if shape[axis] == times && axis + 2 >= rank && rank >= 2 {
+            let factors = if axis + 1 == rank { [1, times] } else { [times, 1] };
+            return self.net.push(name, Kind::Upsample { x, factors }, shape);
+        }
         let xs = vec![x; times];
         self.net.push(name, Kind::Concat { xs, axis }, shape)
     }

@@ -220,25 +220,23 @@ impl<'a> Walker<'a> {
         if let Some(op) = node.op_as::<Cast>() {
             return self.cast(node, op);
         }
-        if let Some(op) = node.op_as::<MultiBroadcastTo>() {
-            let _ = op;
+        if node.op_is::<MultiBroadcastTo>() {
             let x = self.operand(node, 0)?;
             let missing = shape.len() - self.net.shape(x).len();
             let mut aligned = vec![1; missing];
             aligned.extend_from_slice(self.net.shape(x));
             let mut x = self.net.reshape(name, x, aligned.clone());
-            for axis in 0..shape.len() {
-                if aligned[axis] != shape[axis] {
-                    x = self.repeat(name, x, axis, shape[axis]);
+            for (axis, (from, to)) in aligned.iter().zip(&shape).enumerate() {
+                if from != to {
+                    x = self.repeat(name, x, axis, *to);
                 }
             }
             return Ok(x);
         }
-        if let Some(op) = node.op_as::<Tile>() {
-            let _ = op;
+        if node.op_is::<Tile>() {
             let mut x = self.operand(node, 0)?;
-            for axis in 0..shape.len() {
-                let times = shape[axis] / self.net.shape(x)[axis];
+            for (axis, to) in shape.iter().enumerate() {
+                let times = to / self.net.shape(x)[axis];
                 if times > 1 {
                     x = self.repeat(name, x, axis, times);
                 }

@@ -49,6 +49,11 @@ fn value(name: &str, data_type: DataType, shape: &[i64]) -> ValueInfoProto {
 }
 
 impl Builder {
+    pub fn opset(mut self, opset: i64) -> Self {
+        self.opset = opset;
+        self
+    }
+
     pub fn input(mut self, name: &str, shape: &[i64]) -> Self {
         self.graph.input.push(value(name, DataType::Float, shape));
         self

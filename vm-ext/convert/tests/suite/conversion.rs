@@ -291,3 +291,54 @@ fn files_that_are_no_npz_are_errors() {
         assert!(matches!(Dataset::from_npz(bytes), Err(ConvertError::Data { .. })));
     }
 }
+
+/// An .npz of one array, stored or deflated.
+fn npz(name: &str, npy: &[u8], method: zip::CompressionMethod) -> Vec<u8> {
+    use std::io::Write;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    archive.start_file(format!("{name}.npy"), options).unwrap();
+    archive.write_all(npy).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn arrays_of_every_number_type_and_order_are_read() {
+    use npyz::WriterBuilder;
+    macro_rules! check {
+        ($type:ty, $values:expr, $want:expr, $order:expr) => {{
+            let mut bytes = Vec::new();
+            let builder = npyz::WriteOptions::<$type>::new()
+                .default_dtype()
+                .shape(&[2, 3])
+                .order($order);
+            let mut writer = builder.writer(&mut bytes).begin_nd().unwrap();
+            for value in $values {
+                writer.push(&value).unwrap();
+            }
+            writer.finish().unwrap();
+            for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
+                let data = Dataset::from_npz(&npz("a", &bytes, method)).unwrap();
+                let array = data.get("a").unwrap();
+                assert_eq!(array.shape, [2, 3]);
+                assert_eq!(array.values, $want, stringify!($type));
+            }
+        }};
+    }
+    use npyz::Order::{Fortran, C};
+    let want = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    check!(f32, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], want, C);
+    check!(f64, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], want, C);
+    check!(i64, [0, 1, 2, 3, 4, 5], want, C);
+    check!(i32, [0, 1, 2, 3, 4, 5], want, C);
+    check!(u8, [0, 1, 2, 3, 4, 5], want, C);
+    check!(i16, [0, -1, 2, 3, 4, 5], [0.0, -1.0, 2.0, 3.0, 4.0, 5.0], C);
+    check!(
+        bool,
+        [false, true, true, false, false, true],
+        [0.0, 1.0, 1.0, 0.0, 0.0, 1.0],
+        C
+    );
+    // By columns: 0 3, 1 4, 2 5.
+    check!(f32, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0], want, Fortran);
+}

@@ -29,7 +29,6 @@ fn credit(model: &str, data: &str) -> Conversion {
 fn integer_credit_models_rank_applicants_as_well_as_float_models() {
     for model in ["gbdt.onnx", "mlp.onnx"] {
         let report = credit(model, "calibration.npz").report;
-        println!("{}", report.to_json());
         let metrics = report.metrics.unwrap();
         let (float, integer) = (metrics.float.auc.unwrap(), metrics.integer.auc.unwrap());
         assert!(float > 0.85, "{model}: {float}");
@@ -57,13 +56,9 @@ fn the_pictures_of_the_nft_models_stay_what_they_are() {
         let data = Dataset::from_npz(&file("dynamic-nft", &format!("{model}_calibration.npz"))).unwrap();
         let onnx = file("dynamic-nft", &format!("{model}.onnx"));
         let conversion = Converter::new(&onnx, &data).convert().unwrap();
-        println!("{}", conversion.report.to_json());
         for output in &conversion.report.outputs {
-            let d = output.difference;
-            assert!(
-                d.cosine > 0.9999 && d.rmse < 0.004 * d.rms.max(0.1),
-                "{model}: {output:?}"
-            );
+            // On average less than a step of an 8-bit colour.
+            assert!(output.difference.mean_abs_error < 1.0 / 255.0, "{model}: {output:?}");
         }
     }
 }
