@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts demo test lint bench models fuzz clean
+.PHONY: help setup contracts build demo test lint bench proto models fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,8 +12,12 @@ setup: ## bring the toolchain for guest Wasm (done by the other targets too)
 contracts: setup ## build the contracts to target/contracts/*.wasm
 	@scripts/build-contracts.sh
 
-demo: contracts ## convert, store and run the example contracts; writes target/demo/
-	cargo run --release -p aiinference-demo
+# Always the whole workspace: building one package alone would choose other features, and compile much a second time.
+build: ## build everything; the command line becomes target/release/aiinference
+	cargo build --workspace --release
+
+demo: contracts build ## convert, store and run the example contracts; writes target/demo/
+	"$(or $(CARGO_TARGET_DIR),target)/release/aiinference-demo"
 
 test: contracts ## run all tests that need no server
 	cargo test --workspace --release
@@ -24,6 +28,9 @@ lint: ## check the format, and clippy without warnings
 
 bench: contracts ## measure the models: native, through the import, and as guest Wasm
 	cargo bench --workspace
+
+proto: ## write the Rust of the messages again, after a change of the .proto files
+	cargo run --release -p aiinference-proto
 
 models: ## train the contracts' ONNX models again (needs Python 3)
 	@scripts/train-models.sh

@@ -881,7 +881,7 @@ fn certify<W: Copy + Into<i64>>(
     let (low, high) = (i128::from(x.low), i128::from(x.high));
     let mut range = Range::new(rescale);
     let mut widest = 0i128;
-    let mut blocks = Blocks::default();
+    let mut blocks = Blocks::new(taps);
     for (channel, row) in weights.chunks_exact(taps).enumerate() {
         let (mut positive, mut negative) = (0i64, 0i64);
         for pair in row.chunks(2) {
@@ -921,8 +921,9 @@ fn certify<W: Copy + Into<i64>>(
 
 /// Largest L1 norm over aligned blocks of 2, 4, 8, .. weights, over all channels. A binary counter: constant time per
 /// pair on average.
-#[derive(Default)]
 struct Blocks {
+    /// Levels in use: the block of the last one holds a whole channel.
+    levels: usize,
     pairs: u64,
     /// Per level l: the sum of the current block of 2^(l+1), and the largest seen.
     open: [i64; 32],
@@ -930,11 +931,23 @@ struct Blocks {
 }
 
 impl Blocks {
+    /// For channels of so many weights.
+    fn new(taps: usize) -> Self {
+        let pairs = taps.div_ceil(2).max(1);
+        let levels = pairs.next_power_of_two().ilog2() as usize + 1;
+        Blocks {
+            levels: levels.min(32),
+            pairs: 0,
+            open: [0; 32],
+            largest: [0; 32],
+        }
+    }
+
     /// The next two weights' magnitudes together.
     fn pair(&mut self, magnitude: i64) {
         self.pairs += 1;
         let mut sum = magnitude;
-        for level in 0..self.open.len() {
+        for level in 0..self.levels {
             sum += self.open[level];
             self.open[level] = 0;
             self.largest[level] = self.largest[level].max(sum);
@@ -949,7 +962,7 @@ impl Blocks {
     /// The channel is over: unfinished blocks end.
     fn end(&mut self) {
         let mut sum = 0;
-        for level in 0..self.open.len() {
+        for level in 0..self.levels {
             sum += self.open[level];
             self.open[level] = 0;
             self.largest[level] = self.largest[level].max(sum);
@@ -959,7 +972,9 @@ impl Blocks {
 
     /// The widest block whose sums fit 32 bits.
     fn widest(&self, magnitude: i128) -> Option<u32> {
-        let fits = |level: &usize| i128::from(self.largest[*level]) * magnitude < NARROW_BOUND;
+        // Beyond the last level a block still holds one channel.
+        let largest = |level: usize| self.largest[level.min(self.levels - 1)];
+        let fits = |level: &usize| i128::from(largest(*level)) * magnitude < NARROW_BOUND;
         (0..30).rev().find(fits).map(|level| 2 << level)
     }
 }

@@ -107,6 +107,9 @@ impl Program {
     }
 
     /// Computes a node's value; none where it lives elsewhere.
+    ///
+    /// Kept a function of its own: compiled to Wasm, a VM may cap the locals of one function.
+    #[inline(never)]
     fn step(&self, step: &Step, value: usize, buffers: &[Option<Tensor>], kernels: &Kernels) -> Option<Tensor> {
         let view = |x: &ValueId| self.view(buffers, *x);
         let kind = |x: &ValueId| &self.values[*x as usize];

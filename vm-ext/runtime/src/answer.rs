@@ -16,7 +16,7 @@ use crate::{
     cache::ModelCache,
     chain::{Chain, ChainError, NodeFault},
     meter::{Meter, TooExpensive},
-    model::{LoadedModel, ModelError},
+    model::{LoadedModel, ModelError, StoredModel},
     plan::{self, OutputRef, Plan, Refusal, Source},
     price,
 };
@@ -239,11 +239,14 @@ impl Runtime {
         }
         charge(meter, step, price::load(stored_bytes))?;
         if let Some(model) = cached {
+            charge(meter, step, price::graph(model.graph_bytes))?;
             return Ok(model);
         }
+        let refuse = |error: ModelError| Stop::from(Refusal::new(error.code(), step, error.to_string()));
         let wasm = chain.module_bytes(&checksum)?;
-        let model =
-            LoadedModel::load(checksum, &wasm).map_err(|error| Refusal::new(error.code(), step, error.to_string()))?;
+        let stored = StoredModel::open(&wasm).map_err(refuse)?;
+        charge(meter, step, price::graph(stored.graph_bytes()))?;
+        let model = stored.load(checksum).map_err(refuse)?;
         let model = Arc::new(model);
         self.models.put(&model);
         Ok(model)

@@ -12,6 +12,8 @@ pub struct LoadedModel {
     pub checksum: [u8; 32],
     /// Bytes of the stored module.
     pub stored_bytes: u64,
+    /// Bytes of the graph in it.
+    pub graph_bytes: u64,
     /// The engine's program.
     pub program: Program,
 }
@@ -59,20 +61,46 @@ pub fn engine_limits() -> Limits {
     }
 }
 
-impl LoadedModel {
-    /// Validates a stored module fully.
-    pub fn load(checksum: [u8; 32], wasm: &[u8]) -> Result<Self, ModelError> {
+/// A stored module whose sections have been found and not looked into.
+pub(crate) struct StoredModel<'a> {
+    stored_bytes: u64,
+    sections: module::Sections<'a>,
+}
+
+impl<'a> StoredModel<'a> {
+    pub(crate) fn open(wasm: &'a [u8]) -> Result<Self, ModelError> {
         let stored_bytes = wasm.len() as u64;
         if stored_bytes > limits::MAX_MODEL_BYTES {
             return Err(ModelError::TooLarge(stored_bytes));
         }
         let sections = module::sections(wasm)?.ok_or(ModelError::NotAModel)?;
-        let program = Program::load(sections.graph, sections.weights, &engine_limits())?;
+        Ok(StoredModel { stored_bytes, sections })
+    }
+
+    pub(crate) fn graph_bytes(&self) -> u64 {
+        self.sections.graph.len() as u64
+    }
+
+    pub(crate) fn load(&self, checksum: [u8; 32]) -> Result<LoadedModel, ModelError> {
+        let program = Program::load(self.sections.graph, self.sections.weights, &engine_limits())?;
         Ok(LoadedModel {
             checksum,
-            stored_bytes,
+            stored_bytes: self.stored_bytes,
+            graph_bytes: self.graph_bytes(),
             program,
         })
+    }
+}
+
+impl LoadedModel {
+    /// Validates a stored module fully.
+    pub fn load(checksum: [u8; 32], wasm: &[u8]) -> Result<Self, ModelError> {
+        StoredModel::open(wasm)?.load(checksum)
+    }
+
+    /// Price of naming this model, cached or not.
+    pub fn load_gas(&self) -> u64 {
+        price::load(self.stored_bytes).saturating_add(price::graph(self.graph_bytes))
     }
 
     /// What the model is and costs, in the words of the protocol.
@@ -104,7 +132,7 @@ impl LoadedModel {
             parameters: program.parameters(),
             stored_bytes: self.stored_bytes,
             peak_memory_bytes: program.peak_bytes(),
-            load_gas: price::load(self.stored_bytes),
+            load_gas: self.load_gas(),
             run_gas: program.run_gas(),
             gas_schedule: price::GAS_SCHEDULE,
         }

@@ -12,8 +12,10 @@ pub const CALL: u64 = 5_000_000;
 pub const REQUEST_BYTE: u64 = 40_000;
 /// Finding and opening a stored module.
 pub const LOAD: u64 = 60_000_000;
-/// Reading, hashing, parsing and validating, per byte of stored module.
-pub const LOAD_BYTE: u64 = 12_000;
+/// Reading, hashing, validating and preparing, per byte of stored module.
+pub const LOAD_BYTE: u64 = 30_000;
+/// Parsing and validating, per byte of a model's graph: a few bytes of it make a whole node.
+pub const GRAPH_BYTE: u64 = 250_000;
 /// Converting, per element, a tensor that one model hands to the next.
 pub const CONNECT_ELEMENT: u64 = 20_000;
 /// Naming and framing one returned tensor.
@@ -26,9 +28,14 @@ pub fn call(request_bytes: u64) -> u64 {
     CALL.saturating_add(REQUEST_BYTE.saturating_mul(request_bytes))
 }
 
-/// Price of naming a model whose stored module has so many bytes, cached or not.
+/// Price of naming a model whose stored module has so many bytes, cached or not. Charged before they are read.
 pub fn load(stored_bytes: u64) -> u64 {
     LOAD.saturating_add(LOAD_BYTE.saturating_mul(stored_bytes))
+}
+
+/// Price of a graph of so many bytes, cached or not. Charged, on top of [`load`], before it is parsed.
+pub fn graph(graph_bytes: u64) -> u64 {
+    GRAPH_BYTE.saturating_mul(graph_bytes)
 }
 
 /// Price of handing so many elements from one model to the next.

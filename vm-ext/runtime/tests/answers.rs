@@ -24,7 +24,11 @@ fn the_charge_is_the_static_estimate_whether_cached_or_not() {
     let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
     let id = chain.store(&doubler(-100, 100, false));
     let info = model_info(&runtime, &mut chain, id);
-    assert_eq!(info.load_gas, price::load(chain.module(id).len() as u64));
+    let graph = module::sections(chain.module(id)).unwrap().unwrap().graph.len() as u64;
+    assert_eq!(
+        info.load_gas,
+        price::load(chain.module(id).len() as u64) + price::graph(graph)
+    );
     let request = encode(v1::request::Operation::Infer(one_step(
         id,
         integers("x", &[1, 2], &[3, -4]),

@@ -33,6 +33,7 @@ pub(crate) fn scratch_bytes(shape: &ConvShape, sums: Sums) -> u64 {
 }
 
 impl Conv {
+    #[inline(never)]
     pub fn run(&self, x: View<'_>, out: &mut Tensor, kernels: &Kernels) {
         match (x, self.sums) {
             (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels),

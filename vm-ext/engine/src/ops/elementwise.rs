@@ -85,6 +85,7 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
+    #[inline(never)]
     pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut Tensor, kernels: &Kernels) {
         let loops = &self.plan.loops;
         let Some((&[run, step_a, step_b], outer)) = loops.split_last() else {

@@ -19,6 +19,7 @@ pub(crate) struct MatMul {
 }
 
 impl MatMul {
+    #[inline(never)]
     pub fn run(&self, x: View<'_>, out: &mut Tensor, kernels: &Kernels) {
         match &self.weights {
             Columns::I8(panels) => self.columns(panels, &kernels.i8, x, out, kernels),

@@ -4,11 +4,13 @@ use crate::shape::Slide;
 use crate::tensor::{Tensor, View};
 
 /// Largest element of each window; the loader has made sure that every window holds one.
+#[inline(never)]
 pub(crate) fn max_pool(x: View<'_>, slide: &Slide, out: &mut Tensor) {
     windows(x, slide, out, i32::MIN, |best, x| best.max(x), |best, _| best);
 }
 
 /// Mean of each window, rounded half up.
+#[inline(never)]
 pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mut Tensor) {
     // Kernels may be huge where padding counts; images hold fewer than 2^31 elements of at most 2^31.
     let all = slide.taps() as i128;

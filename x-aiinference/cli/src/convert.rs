@@ -1,0 +1,165 @@
+//! `aiinference convert`
+
+use std::{fs, path::PathBuf};
+
+use aiinference_convert::{ConvertError, Converter, Options, OutOfRange, Progress as At, Report, Stage, Weights};
+use aiinference_engine::format;
+use aiinference_runtime::module;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{data, progress::Progress, Exit};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  aiinference convert model.onnx --calibration data.npz -o model.wasm
+  aiinference convert credit.onnx --calibration train.csv --labels default --max-drop 0.005 \\
+      --report report.json -o credit.wasm
+
+DATA holds one array per input, named as the model's inputs; the first axis counts samples. For tabular models
+a CSV with a header row does: all columns but the labels', in order, are the model's single input.
+Calibrate on data as the model will meet it: ranges and precision follow from it. The same ONNX file and data
+give the same bytes on every machine.")]
+pub struct Args {
+    /// The ONNX model
+    model: PathBuf,
+    /// Data to calibrate on: .npz, or .csv for tabular models
+    #[arg(long, value_name = "DATA.npz")]
+    calibration: PathBuf,
+    /// The array or column of DATA that holds the true labels; the report then tells AUC and accuracy
+    #[arg(long, value_name = "NAME")]
+    labels: Option<String>,
+    /// Fail with exit code 3 if the metric drops by more than this (without labels: the share of samples that
+    /// change their class, or the relative error)
+    #[arg(long, value_name = "X", value_parser = drop)]
+    max_drop: Option<f64>,
+    /// Write the accuracy report as JSON
+    #[arg(long, value_name = "R.json")]
+    report: Option<PathBuf>,
+    /// Width of the weights
+    #[arg(long, value_enum, default_value_t)]
+    weights: Width,
+    /// What becomes of input values out of the calibrated range
+    #[arg(long, value_enum, default_value_t)]
+    out_of_range: Range,
+    /// Where the module goes
+    #[arg(short, long, value_name = "MODEL.wasm")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Width {
+    /// 16 bits for small models, else 8
+    #[default]
+    Auto,
+    I8,
+    I16,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Range {
+    /// Take the nearest value in range, and say so in the result
+    #[default]
+    Saturate,
+    /// Refuse the call
+    Refuse,
+}
+
+fn drop(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(drop) if drop.is_finite() && drop >= 0.0 => Ok(drop),
+        _ => Err("it must be a number of at least 0".into()),
+    }
+}
+
+pub fn convert(args: &Args) -> Result<()> {
+    let onnx = fs::read(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
+    let data = data::read(&args.calibration)?;
+    let options = Options {
+        weights: match args.weights {
+            Width::Auto => Weights::Auto,
+            Width::I8 => Weights::I8,
+            Width::I16 => Weights::I16,
+        },
+        out_of_range: match args.out_of_range {
+            Range::Saturate => OutOfRange::Saturate,
+            Range::Refuse => OutOfRange::Refuse,
+        },
+        max_drop: args.max_drop,
+    };
+    let mut bar = Progress::new();
+    let mut progress = |at: At| {
+        let stage = match at.stage {
+            Stage::Import => "reading the model",
+            Stage::Calibrate => "running the float model",
+            Stage::Quantise => "choosing integers",
+            Stage::Verify => "comparing both models",
+        };
+        bar.at(stage, at.done as u64, at.total as u64);
+    };
+    let mut converter = Converter::new(&onnx, &data).options(options).progress(&mut progress);
+    if let Some(labels) = &args.labels {
+        converter = converter.labels(labels);
+    }
+    let result = converter.convert();
+    bar.finish();
+    let conversion = match result {
+        Ok(conversion) => conversion,
+        Err(error) => {
+            // A model that is not good enough is reported all the same, to see why.
+            if let ConvertError::Accuracy { report, .. } = &error {
+                print(report);
+                write_report(args, report)?;
+                return Err(anyhow::Error::new(error).context(Exit(3)));
+            }
+            return Err(anyhow::Error::new(error).context(format!("converting {}", args.model.display())));
+        }
+    };
+    print(&conversion.report);
+    write_report(args, &conversion.report)?;
+    let encoded = format::encode(&conversion.graph);
+    let wasm = module::wrap(&encoded.graph, &encoded.weights);
+    data::write(&args.output, &wasm)?;
+    eprintln!("wrote {}: {} bytes", args.output.display(), wasm.len());
+    Ok(())
+}
+
+fn write_report(args: &Args, report: &Report) -> Result<()> {
+    match &args.report {
+        Some(path) => data::write(path, report.to_json().as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// The report for people.
+fn print(report: &Report) {
+    println!(
+        "compared on {} samples: integer model against float model",
+        report.samples
+    );
+    for output in &report.outputs {
+        let agreement = output
+            .agreement
+            .map_or(String::new(), |share| format!(", same class on {:.2} %", share * 100.0));
+        println!(
+            "  output {:<16} max error {:.3e}, mean {:.3e}, cosine {:.6}{agreement}",
+            output.name, output.difference.max_abs_error, output.difference.mean_abs_error, output.difference.cosine
+        );
+    }
+    if let Some(metrics) = &report.metrics {
+        for (name, float, integer) in [
+            ("AUC", metrics.float.auc, metrics.integer.auc),
+            ("accuracy", metrics.float.accuracy, metrics.integer.accuracy),
+            ("R2", metrics.float.r2, metrics.integer.r2),
+        ] {
+            if let (Some(float), Some(integer)) = (float, integer) {
+                println!("  {name:<23} float {float:.4}, integer {integer:.4}");
+            }
+        }
+    }
+    println!("  drop of {}: {:.6}", report.drop.metric, report.drop.value);
+    println!(
+        "  {} parameters, {} gas a run, {} bytes of memory",
+        report.parameters, report.gas, report.peak_bytes
+    );
+}
