@@ -185,7 +185,7 @@ fn integer_classes_other_than_0_1_2_keep_their_numbers_in_names_and_metrics() {
     assert_eq!(report.drop.metric, "accuracy");
 }
 
-fn limits() -> aiinference_engine::Limits {
+pub fn limits() -> aiinference_engine::Limits {
     aiinference_engine::Limits {
         max_nodes: 1000,
         max_rank: 6,
