@@ -1,14 +1,12 @@
-//! Writes `schema/`: `cargo run -p credit-score --example schema`.
+//! Writes `schema/`: `cargo run --release -p credit-score --example schema`.
 
-use cosmwasm_schema::write_api;
-use credit_score::msg::{ExecuteMsg, InstantiateMsg, MigrateMsg, QueryMsg};
+use std::{fs, io, path::Path};
 
-fn main() {
-    std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).expect("the package's folder is there");
-    write_api! {
-        instantiate: InstantiateMsg,
-        execute: ExecuteMsg,
-        query: QueryMsg,
-        migrate: MigrateMsg,
+fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    fs::create_dir_all(&folder)?;
+    for (name, json) in credit_score::schema::files() {
+        fs::write(folder.join(name), json)?;
     }
+    Ok(())
 }

@@ -15,6 +15,8 @@ mod applicant;
 pub mod contract;
 mod error;
 pub mod msg;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 mod state;
 
 pub use applicant::{Applicant, Feature, FEATURES};

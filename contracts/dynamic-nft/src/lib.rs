@@ -31,6 +31,8 @@ mod history;
 pub mod market;
 pub mod msg;
 pub mod png;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 mod seed;
 mod state;
 

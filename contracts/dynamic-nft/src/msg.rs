@@ -7,7 +7,7 @@ use cw721::{
     msg::{Cw721ExecuteMsg, Cw721QueryMsg},
     state::Trait,
     traits::{Contains, Cw721CustomMsg, Cw721State},
-    DefaultOptionalCollectionExtension, DefaultOptionalCollectionExtensionMsg,
+    EmptyOptionalCollectionExtension, EmptyOptionalCollectionExtensionMsg,
 };
 
 use crate::market::Market;
@@ -27,8 +27,8 @@ pub struct InstantiateMsg {
     pub name: String,
     /// Symbol of the collection.
     pub symbol: String,
-    /// Description, picture, royalties of the collection.
-    pub collection_info_extension: DefaultOptionalCollectionExtensionMsg,
+    /// Nothing. cw721's own extension of the collection's info checks URLs, which would bring 400 kB of Unicode tables.
+    pub collection_info_extension: EmptyOptionalCollectionExtensionMsg,
     /// Who may mint; the sender where none is given.
     pub minter: Option<String>,
     /// Who may change the collection's info and the oracle; the sender where none is given.
@@ -46,11 +46,11 @@ pub struct InstantiateMsg {
 }
 
 /// The messages of cw721. `update_nft_info` is refused, and so is a `token_uri` or an `extension` in `mint`.
-pub type ExecuteMsg = Cw721ExecuteMsg<Option<Empty>, DefaultOptionalCollectionExtensionMsg, CollectionMsg>;
+pub type ExecuteMsg = Cw721ExecuteMsg<Option<Empty>, EmptyOptionalCollectionExtensionMsg, CollectionMsg>;
 
 /// The queries of cw721. `nft_info` and `all_nft_info` answer with an [`Artwork`] drawn for the occasion;
 /// `get_nft_by_extension` is refused.
-pub type QueryMsg = Cw721QueryMsg<Artwork, DefaultOptionalCollectionExtension, CollectionQuery>;
+pub type QueryMsg = Cw721QueryMsg<Artwork, EmptyOptionalCollectionExtension, CollectionQuery>;
 
 /// In `update_extension`.
 #[cw_serde]

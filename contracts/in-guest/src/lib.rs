@@ -8,5 +8,7 @@
 
 mod contract;
 pub mod msg;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 
 pub use contract::*;

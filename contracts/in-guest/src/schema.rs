@@ -1,0 +1,15 @@
+//! The messages as JSON schema, for `schema/` and the test that keeps it up to date.
+
+use cosmwasm_schema::generate_api;
+
+use crate::msg::{ExecuteMsg, InstantiateMsg, QueryMsg};
+
+/// File names and their content.
+pub fn files() -> Vec<(&'static str, String)> {
+    let api = generate_api! {
+        instantiate: InstantiateMsg,
+        execute: ExecuteMsg,
+        query: QueryMsg,
+    };
+    vec![("in-guest.json", api.render().to_string().unwrap_or_default() + "\n")]
+}

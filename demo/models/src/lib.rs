@@ -1,0 +1,179 @@
+//! The ONNX models of `contracts/` as the Wasm modules that a chain stores: converted once, then kept in
+//! `target/models/` under a name that changes with the model, its calibration data and the converter.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use aiinference_convert::{ConvertError, Converter, Dataset, Options, OutOfRange};
+use aiinference_runtime::module;
+use sha2::{Digest, Sha256};
+
+/// A model of `contracts/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, and that of the ONNX file.
+    pub name: &'static str,
+    folder: &'static str,
+    calibration: &'static str,
+    labels: Option<&'static str>,
+}
+
+/// The tree ensemble of `credit-score`.
+pub const GBDT: Source = Source {
+    name: "gbdt",
+    folder: "contracts/credit-score/model",
+    calibration: "calibration.npz",
+    labels: Some("label"),
+};
+/// The perceptron of `credit-score`.
+pub const MLP: Source = Source { name: "mlp", ..GBDT };
+/// The mood of `dynamic-nft`.
+pub const MOOD: Source = Source {
+    name: "mood",
+    folder: "contracts/dynamic-nft/model",
+    calibration: "mood_calibration.npz",
+    labels: None,
+};
+/// The painter of `dynamic-nft`.
+pub const PAINTER: Source = Source {
+    name: "painter",
+    calibration: "painter_calibration.npz",
+    ..MOOD
+};
+/// All of them.
+pub const ALL: [Source; 4] = [GBDT, MLP, MOOD, PAINTER];
+
+/// Why a model cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error("converting the models of contracts/: {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The conversion.
+    #[error("converting {name}.onnx: {source}")]
+    Convert {
+        /// Which model.
+        name: &'static str,
+        /// Why.
+        source: Box<ConvertError>,
+    },
+}
+
+/// The tree ensemble of `credit-score`, as a module.
+pub fn gbdt() -> Result<Vec<u8>, Error> {
+    GBDT.module()
+}
+
+/// The perceptron of `credit-score`, as a module.
+pub fn mlp() -> Result<Vec<u8>, Error> {
+    MLP.module()
+}
+
+/// The mood of `dynamic-nft`, as a module.
+pub fn mood() -> Result<Vec<u8>, Error> {
+    MOOD.module()
+}
+
+/// The painter of `dynamic-nft`, as a module.
+pub fn painter() -> Result<Vec<u8>, Error> {
+    PAINTER.module()
+}
+
+/// The folder of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The module of a contract as `make contracts` left it.
+pub fn contract(name: &str) -> Result<Vec<u8>, Error> {
+    let path = root().join("target/contracts").join(name).with_extension("wasm");
+    fs::read(&path).map_err(|source| Error::File {
+        source: io::Error::new(source.kind(), format!("{source}; run `make contracts`")),
+        path,
+    })
+}
+
+impl Source {
+    /// The module, converted now or before.
+    pub fn module(self) -> Result<Vec<u8>, Error> {
+        let (onnx, data) = self.read()?;
+        let mut key = Sha256::new();
+        key.update(env!("CONVERTER"));
+        key.update(Sha256::digest(&onnx));
+        key.update(Sha256::digest(&data));
+        let key = hex::encode(&key.finalize()[..8]);
+        let folder = root().join("target/models");
+        let path = folder.join(format!("{}-{key}.wasm", self.name));
+        if let Ok(module) = fs::read(&path) {
+            return Ok(module);
+        }
+
+        let module = self.convert_bytes(&onnx, &data)?;
+        // Tests of several processes may convert at the same time: each writes a file of its own, and the last to
+        // rename wins, with the same bytes.
+        static WRITTEN: AtomicU32 = AtomicU32::new(0);
+        let written = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let part = path.with_extension(format!("{}-{written}", std::process::id()));
+        let write = fs::create_dir_all(&folder).and_then(|()| fs::write(&part, &module));
+        write
+            .and_then(|()| fs::rename(&part, &path))
+            .map_err(|source| Error::File { path, source })?;
+        Ok(module)
+    }
+
+    /// The module, converted now.
+    pub fn convert(self) -> Result<Vec<u8>, Error> {
+        let (onnx, data) = self.read()?;
+        self.convert_bytes(&onnx, &data)
+    }
+
+    fn read(self) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let folder = root().join(self.folder);
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(|source| Error::File { path, source })
+        };
+        Ok((read(&format!("{}.onnx", self.name))?, read(self.calibration)?))
+    }
+
+    fn convert_bytes(self, onnx: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |source| Error::Convert {
+            name: self.name,
+            source: Box::new(source),
+        };
+        let data = Dataset::from_npz(data).map_err(failed)?;
+        let mut converter = Converter::new(onnx, &data).options(Options {
+            out_of_range: OutOfRange::Saturate,
+            ..Options::default()
+        });
+        if let Some(labels) = self.labels {
+            converter = converter.labels(labels);
+        }
+        let graph = converter.convert().map_err(failed)?.graph;
+        let encoded = aiinference_engine::format::encode(&graph);
+        Ok(module::wrap(&encoded.graph, &encoded.weights))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converting_twice_gives_the_same_bytes() {
+        for source in ALL {
+            let first = source.convert().unwrap();
+            assert_eq!(first, source.convert().unwrap(), "{}", source.name);
+            assert_eq!(first, source.module().unwrap(), "{}", source.name);
+            assert!(matches!(module::sections(&first), Ok(Some(_))));
+        }
+    }
+}
