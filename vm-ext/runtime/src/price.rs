@@ -15,7 +15,7 @@ pub const LOAD: u64 = 60_000_000;
 /// Reading, hashing, validating and preparing, per byte of stored module.
 pub const LOAD_BYTE: u64 = 30_000;
 /// Parsing and validating, per byte of a model's graph: a few bytes of it make a whole node.
-pub const GRAPH_BYTE: u64 = 250_000;
+pub const GRAPH_BYTE: u64 = 80_000;
 /// Converting, per element, a tensor that one model hands to the next.
 pub const CONNECT_ELEMENT: u64 = 20_000;
 /// Naming and framing one returned tensor.

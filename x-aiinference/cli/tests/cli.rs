@@ -1,0 +1,275 @@
+//! The command line as a script meets it, on the models of contracts/credit-score.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use aiinference_convert::Dataset;
+use tempfile::TempDir;
+
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/credit-score/model");
+
+/// A folder of its own for each test, with the MLP converted in it.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Desk {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn with_model() -> Self {
+        let desk = Desk::new();
+        let done = desk.convert("mlp.onnx", "calibration.npz", &[]);
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aiinference"));
+        command.current_dir(&self.folder).args(arguments).output().unwrap()
+    }
+
+    fn convert(&self, model: &str, calibration: &str, more: &[&str]) -> Output {
+        let (model, calibration) = (format!("{MODELS}/{model}"), format!("{MODELS}/{calibration}"));
+        let fixed = ["convert", &model, "--calibration", &calibration, "-o", "model.wasm"];
+        self.run(&[&fixed, more].concat())
+    }
+
+    /// Runs the model on the held-out rows; the arrays written.
+    fn infer(&self, more: &[&str]) -> Dataset {
+        let input = format!("{MODELS}/test.npz");
+        let fixed = ["run", "model.wasm", "--input", &input, "--output", "out.npz"];
+        let done = self.run(&[&fixed, more].concat());
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        read(&self.path("out.npz"))
+    }
+}
+
+fn read(path: &Path) -> Dataset {
+    Dataset::from_npz(&fs::read(path).unwrap()).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn a_model_is_converted_inspected_and_run() {
+    let desk = Desk::new();
+    let done = desk.convert(
+        "mlp.onnx",
+        "calibration.npz",
+        &["--labels", "label", "--max-drop", "0.005", "--report", "report.json"],
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let report = json(&fs::read(desk.path("report.json")).unwrap());
+    assert_eq!(report["samples"], 700);
+    assert!(report["metrics"]["integer"]["auc"].as_f64().unwrap() > 0.85);
+
+    let facts = json(&desk.run(&["inspect", "model.wasm", "--json"]).stdout);
+    assert_eq!(facts["inputs"][0]["name"], "applicant");
+    assert_eq!(facts["outputs"][0]["name"], "probability");
+    assert_eq!(facts["op_set"], 0);
+    assert_eq!(facts["checksum"].as_str().unwrap().len(), 64);
+    assert!(facts["gas"]["run"].as_u64().unwrap() > 0);
+    let people = text(&desk.run(&["inspect", "model.wasm"]).stdout);
+    assert!(
+        people.contains("applicant") && people.contains(facts["checksum"].as_str().unwrap()),
+        "{people}"
+    );
+
+    let out = desk.infer(&[]);
+    let probability = out.get("probability").unwrap();
+    assert_eq!(probability.shape, [300, 1]);
+    assert!(probability.values.iter().all(|p| (0.0..=1.0).contains(p)));
+}
+
+#[test]
+fn raw_integers_are_the_reals_times_a_power_of_two_on_all_kernels() {
+    let desk = Desk::with_model();
+    let facts = json(&desk.run(&["inspect", "model.wasm", "--json"]).stdout);
+    let unit = (-facts["outputs"][0]["fraction_bits"].as_f64().unwrap()).exp2();
+    let real = desk.infer(&[]);
+    let raw = desk.infer(&["--raw", "--kernels", "auto"]);
+    assert_eq!(raw, desk.infer(&["--raw", "--kernels", "scalar"]));
+    let (real, raw) = (real.get("probability").unwrap(), raw.get("probability").unwrap());
+    assert!(real.values.iter().zip(&raw.values).all(|(x, q)| *x == q * unit));
+    let wrong = desk.run(&[
+        "run",
+        "model.wasm",
+        "--input",
+        "x.npz",
+        "--output",
+        "y.npz",
+        "--kernels",
+        "abacus",
+    ]);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn a_summary_is_printed_as_json() {
+    let desk = Desk::with_model();
+    let input = format!("{MODELS}/test.npz");
+    let done = desk.run(&["run", "model.wasm", "--input", &input, "--output", "out.npz", "--json"]);
+    let summary = json(&done.stdout);
+    assert_eq!(
+        (&summary["samples"], &summary["saturated_samples"]),
+        (&300.into(), &0.into())
+    );
+    assert_eq!(summary["outputs"][0]["shape"], serde_json::json!([300, 1]));
+}
+
+#[test]
+fn the_same_model_and_data_give_the_same_bytes_from_npz_and_csv() {
+    let desk = Desk::with_model();
+    let first = fs::read(desk.path("model.wasm")).unwrap();
+    desk.convert("mlp.onnx", "calibration.npz", &[]);
+    assert!(first == fs::read(desk.path("model.wasm")).unwrap());
+    let done = desk.convert("mlp.onnx", "calibration.csv", &["--labels", "label"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(first == fs::read(desk.path("model.wasm")).unwrap());
+
+    // A table runs as well as an array does.
+    let rows = format!("{MODELS}/calibration.csv");
+    let done = desk.run(&[
+        "run",
+        "model.wasm",
+        "--input",
+        &rows,
+        "--labels",
+        "label",
+        "--output",
+        "table.npz",
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let array = format!("{MODELS}/calibration.npz");
+    desk.run(&["run", "model.wasm", "--input", &array, "--output", "array.npz"]);
+    assert_eq!(read(&desk.path("table.npz")), read(&desk.path("array.npz")));
+}
+
+#[test]
+fn labels_are_written_as_whole_numbers() {
+    let desk = Desk::new();
+    let done = desk.convert("gbdt.onnx", "calibration.npz", &["--labels", "label"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let out = desk.infer(&[]);
+    assert_eq!(out.get("label").unwrap().shape, [300]);
+    assert_eq!(out.get("probabilities").unwrap().shape, [300, 2]);
+}
+
+#[test]
+fn a_model_that_loses_more_than_allowed_fails_with_its_own_exit_code_and_a_report() {
+    let desk = Desk::new();
+    // Eight bits lose something, and nothing is allowed.
+    let more = ["--weights", "i8", "--max-drop", "0", "--report", "report.json"];
+    let done = desk.convert("mlp.onnx", "calibration.npz", &more);
+    assert_eq!(done.status.code(), Some(3), "{}", text(&done.stderr));
+    assert!(!desk.path("model.wasm").exists());
+    assert!(
+        json(&fs::read(desk.path("report.json")).unwrap())["drop"]["value"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
+    assert!(text(&done.stderr).contains("drops by"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn errors_name_the_cause_and_leave_nothing_behind() {
+    let desk = Desk::with_model();
+    let onnx = format!("{MODELS}/mlp.onnx");
+    let calibration = format!("{MODELS}/calibration.npz");
+    fs::write(desk.path("noise.onnx"), [7; 100]).unwrap();
+    fs::write(desk.path("noise.npz"), [7; 100]).unwrap();
+    fs::write(desk.path("plain.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let mut cut = fs::read(desk.path("model.wasm")).unwrap();
+    let half = cut.len() / 2;
+    cut[half] ^= 0xff;
+    fs::write(desk.path("flipped.wasm"), &cut).unwrap();
+    for (arguments, cause) in [
+        (
+            vec!["convert", "gone.onnx", "--calibration", &calibration, "-o", "x.wasm"],
+            "gone.onnx",
+        ),
+        (
+            vec!["convert", "noise.onnx", "--calibration", &calibration, "-o", "x.wasm"],
+            "ONNX",
+        ),
+        (
+            vec!["convert", &onnx, "--calibration", "noise.npz", "-o", "x.wasm"],
+            "noise.npz",
+        ),
+        (
+            vec!["convert", &onnx, "--calibration", "data.txt", "-o", "x.wasm"],
+            "data.txt",
+        ),
+        (vec!["inspect", "plain.wasm"], "carries none"),
+        (vec!["inspect", "noise.npz"], "no Wasm module"),
+        (
+            vec!["run", "model.wasm", "--input", "noise.npz", "--output", "x.npz"],
+            "noise.npz",
+        ),
+        (
+            vec!["run", "model.wasm", "--input", &calibration, "--output", "gone/x.npz"],
+            "gone/x.npz",
+        ),
+    ] {
+        let done = desk.run(&arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.starts_with("error: ") && said.contains(cause),
+            "{arguments:?}: {said}"
+        );
+    }
+    // A changed byte is either refused or gives another model: never a crash.
+    assert!(matches!(
+        desk.run(&["inspect", "flipped.wasm"]).status.code(),
+        Some(0 | 1)
+    ));
+    assert!(!desk.path("x.wasm").exists() && !desk.path("x.npz").exists());
+    assert_eq!(desk.run(&["convert"]).status.code(), Some(2));
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let desk = Desk::with_model();
+    // Row 0 alone is one sample; the columns' names alone do not make it another model's input.
+    fs::write(desk.path("narrow.csv"), "a,b\n1,2\n").unwrap();
+    let done = desk.run(&["run", "model.wasm", "--input", "narrow.csv", "--output", "x.npz"]);
+    assert!(
+        text(&done.stderr).contains("takes 18 columns"),
+        "{}",
+        text(&done.stderr)
+    );
+    let columns: Vec<String> = (0..18).map(|n| format!("f{n}")).collect();
+    let row = |value: &str| format!("{}\n{}\n", columns.join(","), vec![value; 18].join(","));
+    fs::write(desk.path("far.csv"), row("1e9")).unwrap();
+    let done = desk.run(&["run", "model.wasm", "--input", "far.csv", "--output", "x.npz"]);
+    assert!(text(&done.stderr).contains("saturated"), "{}", text(&done.stderr));
+
+    desk.convert("mlp.onnx", "calibration.npz", &["--out-of-range", "refuse"]);
+    let done = desk.run(&["run", "model.wasm", "--input", "far.csv", "--output", "y.npz"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        text(&done.stderr).contains("out of the model's range"),
+        "{}",
+        text(&done.stderr)
+    );
+    assert!(!desk.path("y.npz").exists());
+}
