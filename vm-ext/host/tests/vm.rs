@@ -5,7 +5,11 @@ mod common;
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use aiinference_types::{abi::MAGIC, ErrorCode};
-use aiinference_vm::{lowering::LoweringError, runtime::price, Error};
+use aiinference_vm::{
+    lowering::LoweringError,
+    runtime::{price, LoadedModel},
+    Error,
+};
 use common::*;
 use cosmwasm_std::Checksum;
 use cosmwasm_vm::{Cache, VmError};
@@ -110,6 +114,31 @@ fn gas_rises_by_the_price_of_the_run_and_the_inner_query_is_external() {
     // Again, from the cache of decoded models: the same.
     let (again, internal_again, _) = query(&vm, &checksum, &chain, &request);
     assert_eq!((inference(&again.unwrap()).unwrap().1, internal_again), (gas, internal));
+}
+
+#[test]
+fn the_callers_gas_rises_by_exactly_the_static_estimate() {
+    let dir = tempdir().unwrap();
+    let vm = vm(dir.path(), true);
+    let checksum = vm.store_code(&inferring_guest(), true, true).unwrap();
+    let request = infer_request(7, [3, -4]);
+    let run = |detours| {
+        let wasm = model_with_detours("y", detours);
+        let stored = vm.store_code(&wasm, true, true).unwrap();
+        let (answer, internal, _) = query(&vm, &checksum, &chain_with(stored), &request);
+        let (outputs, charged) = inference(&answer.unwrap()).unwrap();
+        assert_eq!(outputs, [6, -8]);
+        let info = LoadedModel::load([0; 32], &wasm).unwrap().info();
+        // Two integers of -200 to 200 take four bytes.
+        let estimate = price::call(request.len() as u64) + info.load_gas + info.run_gas + price::output(4);
+        assert_eq!(charged, estimate);
+        (estimate, internal)
+    };
+    // The same contract, request and length of answer: what differs is the model's price alone.
+    let (small, without) = run(1);
+    let (large, with) = run(20);
+    assert!(large > small);
+    assert_eq!(with - without, large - small);
 }
 
 #[test]

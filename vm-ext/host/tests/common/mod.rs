@@ -185,6 +185,11 @@ pub fn vm_error(error: Error) -> VmError {
 
 /// A module that carries a model: y = 2 * x for two numbers of -100 to 100. `name` is that of its output.
 pub fn model(name: &str) -> Vec<u8> {
+    model_with_detours(name, 0)
+}
+
+/// The same, after so many nodes that change nothing but cost.
+pub fn model_with_detours(name: &str, detours: usize) -> Vec<u8> {
     use aiinference_engine::graph::{Graph, Input, Op, Output};
     let mut graph = Graph::new();
     let x = graph.input(Input {
@@ -194,6 +199,13 @@ pub fn model(name: &str) -> Vec<u8> {
         low: -100,
         high: 100,
         saturate: false,
+    });
+    let x = (0..detours).fold(x, |x, _| {
+        graph.push(Op::Clamp {
+            x,
+            low: -100,
+            high: 100,
+        })
     });
     let value = graph.push(Op::Add {
         a: x,
