@@ -10,7 +10,7 @@ use aiinference_types::{
     v1::{DataType, OutOfRange, Tensor},
 };
 use anyhow::{anyhow, ensure, Context, Result};
-use cosmwasm_std::{Addr, Binary, Decimal};
+use cosmwasm_std::{Addr, Binary, Decimal, Uint128};
 use credit_score::{
     msg::{ModelKind, QueryMsg as CreditQuery, ScoreResponse},
     Applicant,
@@ -266,5 +266,5 @@ fn decimals(name: &str, atomics: &[i128]) -> Tensor {
 fn decimal(q: i32, bits: i32) -> Decimal {
     let half = if bits > 0 { 1 << (bits - 1) } else { 0 };
     let atomics = (i128::from(q) * DECIMAL_UNIT + half) >> bits;
-    Decimal::raw(atomics.try_into().unwrap_or_default())
+    Decimal::new(Uint128::new(atomics.try_into().unwrap_or_default()))
 }

@@ -66,8 +66,6 @@ pub struct Frame {
     pub owner: &'static str,
     pub art: Artwork,
     pub png: Vec<u8>,
-    /// CosmWasm gas of the query.
-    pub gas: u64,
 }
 
 pub struct Gallery {
@@ -151,14 +149,13 @@ pub fn run(stage: &mut Stage, mut say: impl FnMut(&str)) -> Result<Gallery> {
                 let msg = QueryMsg::NftInfo {
                     token_id: life.id.to_owned(),
                 };
-                let (info, gas): (NftInfoResponse<Artwork>, u64) = stage.query(&contract, &msg)?;
+                let (info, _): (NftInfoResponse<Artwork>, u64) = stage.query(&contract, &msg)?;
                 gallery.frames.push(Frame {
                     token: life.id,
                     day: today,
                     owner: owner(life, today),
                     png: png(&info.extension)?,
                     art: info.extension,
-                    gas,
                 });
             }
             say(&format!(

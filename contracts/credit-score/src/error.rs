@@ -56,7 +56,4 @@ pub enum ContractError {
     /// No application of this address.
     #[error("looking up the decision: {0} has not applied")]
     NoDecision(String),
-    /// The stored state is another contract's, or a newer version's.
-    #[error("migrating: {0}")]
-    Migration(#[from] cw2::VersionError),
 }

@@ -95,7 +95,4 @@ pub enum ContractError {
         /// Why.
         problem: &'static str,
     },
-    /// The stored state is another contract's, or a newer version's.
-    #[error("migrating: {0}")]
-    Migration(#[from] cw2::VersionError),
 }

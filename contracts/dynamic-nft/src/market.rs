@@ -144,15 +144,14 @@ mod tests {
 
     #[test]
     fn formulas_are_those_of_the_model() {
-        // 100 steps back nothing counts; fewer than 21 are filled up with the oldest.
-        let want = ["-10", "-10", "-10", "4", "1", "18.181818181818181800", "0", "0.05"];
-        let want: Vec<SignedDecimal> = want.iter().map(|w| w.parse().unwrap()).collect();
-        assert_eq!(Market::of(&decimals(&["100", "110", "90"])).return_20, want[0]);
         let m = Market::of(&decimals(&["100", "110", "99", "90"]));
-        // 110/100, 99/110, 90/99: +10 %, -10 %, -9.0909.. %.
+        // 18 times 100, then +10 %, -10 %, -9.0909.. %: fewer than 21 prices are filled up with the oldest.
         assert_eq!(m.return_1.to_string(), "-9.0909090909090909");
-        assert_eq!(m.return_5.to_string(), "-10");
-        assert_eq!(m.volatility_5.to_string(), "5.81818181818181818");
+        assert_eq!(
+            (m.return_5, m.return_20),
+            (SignedDecimal::percent(-1000), SignedDecimal::percent(-1000))
+        );
+        assert_eq!(m.volatility_5.to_string(), "5.8181818181818181");
         assert_eq!(m.volatility_20.to_string(), "1.4545454545454545");
         assert_eq!(m.drawdown.to_string(), "18.1818181818181818");
         assert_eq!(m.position.to_string(), "0");
@@ -167,7 +166,7 @@ mod tests {
         );
         assert_eq!(
             market(&["1000000000000", "0.000001"]),
-            ["-25", "-40", "-60", "16", "5", "60", "0", "0"]
+            ["-25", "-40", "-60", "16", "4.9999999999999999", "60", "0", "0"]
         );
     }
 

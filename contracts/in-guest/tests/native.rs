@@ -58,27 +58,45 @@ fn a_model_in_pieces_gives_the_engines_integers() {
         let input = &program.inputs()[0];
         for step in 0..5 {
             let values: Vec<i32> = (0..18).map(|i| (i * 7 + step).clamp(input.low, input.high)).collect();
-            let want: Vec<Binary> =
-                program.run(&[&values], &Kernels::auto()).unwrap().iter().map(|values| bytes(values)).collect();
+            let want: Vec<Binary> = program
+                .run(&[&values], &Kernels::auto())
+                .unwrap()
+                .iter()
+                .map(|values| bytes(values))
+                .collect();
             assert_eq!(run(&deps, &[&values]).unwrap(), want);
         }
         assert!(matches!(run(&deps, &[]), Err(ContractError::Run(_))));
         assert!(matches!(run(&deps, &[&[1]]), Err(ContractError::Run(_))));
-        let odd = QueryMsg::Run { inputs: vec![vec![1, 2, 3].into()] };
-        assert!(matches!(query(deps.as_ref(), mock_env(), odd), Err(ContractError::InputLength(0))));
+        let odd = QueryMsg::Run {
+            inputs: vec![vec![1, 2, 3].into()],
+        };
+        assert!(matches!(
+            query(deps.as_ref(), mock_env(), odd),
+            Err(ContractError::InputLength(0))
+        ));
     }
 }
 
 #[test]
 fn only_the_owner_adds_and_only_so_much() {
     let mut deps = start();
-    assert!(matches!(append(&mut deps, "stranger", Part::Graph, &[1]), Err(ContractError::Unauthorized)));
-    assert!(matches!(append(&mut deps, "owner", Part::Graph, &[1; 100_001]), Err(ContractError::TooLarge)));
+    assert!(matches!(
+        append(&mut deps, "stranger", Part::Graph, &[1]),
+        Err(ContractError::Unauthorized)
+    ));
+    assert!(matches!(
+        append(&mut deps, "owner", Part::Graph, &[1; 100_001]),
+        Err(ContractError::TooLarge)
+    ));
     append(&mut deps, "owner", Part::Graph, &[]).unwrap();
     for _ in 0..80 {
         append(&mut deps, "owner", Part::Weights, &[1]).unwrap();
     }
-    assert!(matches!(append(&mut deps, "owner", Part::Weights, &[1]), Err(ContractError::TooLarge)));
+    assert!(matches!(
+        append(&mut deps, "owner", Part::Weights, &[1]),
+        Err(ContractError::TooLarge)
+    ));
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Source {
         Ok(module)
     }
 
+    /// The data it is calibrated on.
+    pub fn calibration_path(self) -> PathBuf {
+        root().join(self.folder).join(self.calibration)
+    }
+
     /// The module, converted now.
     pub fn convert(self) -> Result<Vec<u8>, Error> {
         let (onnx, data) = self.read()?;

@@ -1,0 +1,116 @@
+//! Golden vectors of the shipped models: module, inputs, outputs. They hold op-set 0's meaning in place.
+//!
+//! `golden/<name>.wasm` is the module as it was converted, `golden/<name>.txt` inputs and outputs of some runs, as the
+//! engine's integers (long outputs by the SHA-256 of their little-endian 32-bit integers). They are written once, by
+//! `AIINFERENCE_WRITE_GOLDEN=1 cargo test --workspace --release --test golden -- --ignored`, which never overwrites a file: a model
+//! that changes gets new vectors under a new name, and the old ones stay.
+
+use std::{fmt::Write, fs, path::PathBuf};
+
+use aiinference_convert::{dyadic, Dataset};
+use aiinference_demo_models as models;
+use aiinference_engine::{graph::Input, Kernels};
+use aiinference_runtime::LoadedModel;
+use aiinference_types::quantize::from_dyadic;
+use sha2::{Digest, Sha256};
+
+/// Runs kept of each model.
+const RUNS: usize = 8;
+/// Longer outputs are kept as a hash.
+const LONG: usize = 256;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn load(wasm: &[u8]) -> LoadedModel {
+    LoadedModel::load(Sha256::digest(wasm).into(), wasm).unwrap()
+}
+
+fn line(kind: &str, name: &str, values: &[i32]) -> String {
+    let mut line = format!("{kind} {name}");
+    if kind == "out" && values.len() > LONG {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        write!(line, " sha256 {}", hex::encode(Sha256::digest(bytes))).unwrap();
+    } else {
+        values.iter().for_each(|v| write!(line, " {v}").unwrap());
+    }
+    line
+}
+
+/// The outputs of a run, as lines.
+fn outputs(model: &LoadedModel, inputs: &[Vec<i32>], kernels: &Kernels) -> Vec<String> {
+    let inputs: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+    let results = model.program.run(&inputs, kernels).unwrap();
+    let ports = model.program.outputs().iter().zip(&results);
+    ports.map(|(port, values)| line("out", &port.name, values)).collect()
+}
+
+#[test]
+fn shipped_models_give_their_golden_outputs_on_all_kernels() {
+    for source in models::ALL {
+        let model = load(&fs::read(path(&format!("{}.wasm", source.name))).unwrap());
+        let text = fs::read_to_string(path(&format!("{}.txt", source.name))).unwrap();
+        let mut runs = 0;
+        for run in text.split("\n\n").filter(|run| !run.is_empty()) {
+            let (given, want): (Vec<&str>, Vec<&str>) = run.lines().partition(|line| line.starts_with("in "));
+            let integers = |line: &&str| line.split(' ').skip(2).map(|v| v.parse().unwrap()).collect();
+            let inputs: Vec<Vec<i32>> = given.iter().map(integers).collect();
+            for kernels in [Kernels::scalar(), Kernels::auto()] {
+                assert_eq!(outputs(&model, &inputs, &kernels), want, "{} on {}", source.name, kernels.name());
+            }
+            runs += 1;
+        }
+        assert_eq!(runs, RUNS, "{}", source.name);
+    }
+}
+
+#[test]
+fn conversion_gives_the_golden_bytes_on_this_machine_too() {
+    for source in models::ALL {
+        let golden = fs::read(path(&format!("{}.wasm", source.name))).unwrap();
+        assert!(
+            source.convert().unwrap() == golden,
+            "{}.onnx converts to other bytes than when its golden vectors were made",
+            source.name
+        );
+    }
+}
+
+#[test]
+#[ignore = "writes golden vectors that do not exist yet"]
+fn write_missing_vectors() {
+    assert!(std::env::var_os("AIINFERENCE_WRITE_GOLDEN").is_some(), "set AIINFERENCE_WRITE_GOLDEN=1");
+    for source in models::ALL {
+        let (module, text) = (path(&format!("{}.wasm", source.name)), path(&format!("{}.txt", source.name)));
+        if module.exists() || text.exists() {
+            continue;
+        }
+        let wasm = source.convert().unwrap();
+        let model = load(&wasm);
+        let data = Dataset::from_npz(&fs::read(source.calibration_path()).unwrap()).unwrap();
+        let samples = data.arrays[0].shape[0];
+        let runs = (0..RUNS).map(|run| {
+            let sample = run * (samples - 1) / (RUNS - 1);
+            let inputs: Vec<Vec<i32>> = model.program.inputs().iter().map(|port| integers(port, &data, sample)).collect();
+            let given = model.program.inputs().iter().zip(&inputs).map(|(port, values)| line("in", &port.name, values));
+            let lines: Vec<String> = given.chain(outputs(&model, &inputs, &Kernels::scalar())).collect();
+            lines.join("\n") + "\n"
+        });
+        fs::write(text, runs.collect::<Vec<_>>().join("\n")).unwrap();
+        fs::write(module, wasm).unwrap();
+    }
+}
+
+/// One sample of the calibration data, in the model's integers.
+fn integers(port: &Input, data: &Dataset, sample: usize) -> Vec<i32> {
+    let array = data.get(&port.name).unwrap();
+    let count: usize = array.shape[1..].iter().product();
+    let values = &array.values[sample * count..(sample + 1) * count];
+    let integer = |x: &f64| {
+        let (mantissa, exponent) = dyadic(*x);
+        let q = from_dyadic(mantissa.into(), exponent, port.fraction_bits);
+        q.clamp(port.low.into(), port.high.into()) as i32
+    };
+    values.iter().map(integer).collect()
+}
