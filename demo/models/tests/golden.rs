@@ -20,7 +20,9 @@ const RUNS: usize = 8;
 const LONG: usize = 256;
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn load(wasm: &[u8]) -> LoadedModel {
@@ -57,7 +59,13 @@ fn shipped_models_give_their_golden_outputs_on_all_kernels() {
             let integers = |line: &&str| line.split(' ').skip(2).map(|v| v.parse().unwrap()).collect();
             let inputs: Vec<Vec<i32>> = given.iter().map(integers).collect();
             for kernels in [Kernels::scalar(), Kernels::auto()] {
-                assert_eq!(outputs(&model, &inputs, &kernels), want, "{} on {}", source.name, kernels.name());
+                assert_eq!(
+                    outputs(&model, &inputs, &kernels),
+                    want,
+                    "{} on {}",
+                    source.name,
+                    kernels.name()
+                );
             }
             runs += 1;
         }
@@ -80,9 +88,15 @@ fn conversion_gives_the_golden_bytes_on_this_machine_too() {
 #[test]
 #[ignore = "writes golden vectors that do not exist yet"]
 fn write_missing_vectors() {
-    assert!(std::env::var_os("AIINFERENCE_WRITE_GOLDEN").is_some(), "set AIINFERENCE_WRITE_GOLDEN=1");
+    assert!(
+        std::env::var_os("AIINFERENCE_WRITE_GOLDEN").is_some(),
+        "set AIINFERENCE_WRITE_GOLDEN=1"
+    );
     for source in models::ALL {
-        let (module, text) = (path(&format!("{}.wasm", source.name)), path(&format!("{}.txt", source.name)));
+        let (module, text) = (
+            path(&format!("{}.wasm", source.name)),
+            path(&format!("{}.txt", source.name)),
+        );
         if module.exists() || text.exists() {
             continue;
         }
@@ -92,8 +106,18 @@ fn write_missing_vectors() {
         let samples = data.arrays[0].shape[0];
         let runs = (0..RUNS).map(|run| {
             let sample = run * (samples - 1) / (RUNS - 1);
-            let inputs: Vec<Vec<i32>> = model.program.inputs().iter().map(|port| integers(port, &data, sample)).collect();
-            let given = model.program.inputs().iter().zip(&inputs).map(|(port, values)| line("in", &port.name, values));
+            let inputs: Vec<Vec<i32>> = model
+                .program
+                .inputs()
+                .iter()
+                .map(|port| integers(port, &data, sample))
+                .collect();
+            let given = model
+                .program
+                .inputs()
+                .iter()
+                .zip(&inputs)
+                .map(|(port, values)| line("in", &port.name, values));
             let lines: Vec<String> = given.chain(outputs(&model, &inputs, &Kernels::scalar())).collect();
             lines.join("\n") + "\n"
         });
