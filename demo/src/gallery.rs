@@ -193,11 +193,7 @@ pub fn run(stage: &mut Stage, mut say: impl FnMut(&str)) -> Result<Gallery> {
 
 /// Who owns a token at the end of a day.
 fn owner(life: &Life, day: usize) -> &'static str {
-    let owners = if life.kept == 0 {
-        0
-    } else {
-        (day - life.minted) / life.kept
-    };
+    let owners = (day - life.minted).checked_div(life.kept).unwrap_or(0);
     let first = usize::from(life.id.as_bytes()[0]);
     OWNERS[(first + owners) % OWNERS.len()]
 }

@@ -140,14 +140,13 @@ pub fn instantiate(
 }
 
 #[cfg_attr(not(feature = "library"), entry_point)]
-pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> Result<Response, ContractError> {
-    let mut deps = deps;
+pub fn execute(mut deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> Result<Response, ContractError> {
     let now = env.block.time.seconds();
     match &msg {
-        ExecuteMsg::UpdateExtension { msg } => return update_extension(deps, env, info, msg.clone()),
-        ExecuteMsg::UpdateNftInfo { .. } => return Err(ContractError::MetadataIsDrawn("updating a token's metadata")),
+        ExecuteMsg::UpdateExtension { msg } => update_extension(deps, env, info, msg.clone()),
+        ExecuteMsg::UpdateNftInfo { .. } => Err(ContractError::MetadataIsDrawn("updating a token's metadata")),
         ExecuteMsg::Mint { token_uri: Some(_), .. } | ExecuteMsg::Mint { extension: Some(_), .. } => {
-            return Err(ContractError::MetadataIsDrawn("minting with metadata"));
+            Err(ContractError::MetadataIsDrawn("minting with metadata"))
         }
         ExecuteMsg::Mint { token_id, .. } => {
             if !(1..=MAX_TOKEN_ID_BYTES).contains(&token_id.len()) {
