@@ -80,8 +80,21 @@ pub enum QueryMsg {
     Env {},
     /// Runs the model behind a code id on integers; the integers of its single output: `Vec<i64>`.
     Infer { code_id: u64, x: Vec<i64> },
+    /// Runs the model behind a code id on its integers; the integers of each output: `Vec<Binary>`, 4 bytes each, little
+    /// endian.
+    Run { code_id: u64, inputs: Vec<Given> },
     /// Fails with this text.
     Fail { text: String },
+}
+
+/// One input of a model.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Given {
+    pub name: String,
+    pub shape: Vec<u32>,
+    pub fraction_bits: i32,
+    /// Integers of 4 bytes each, little endian.
+    pub integers: Binary,
 }
 
 /// What a reply was told.
@@ -210,6 +223,24 @@ pub fn query(deps: Deps, env: Env, msg: QueryMsg) -> StdResult<Binary> {
                 .map_err(|error| StdError::msg(error.to_string()))?;
             let output = outputs.single().map_err(|error| StdError::msg(error.to_string()))?;
             to_json_binary(&output.integers().collect::<Vec<_>>())
+        }
+        QueryMsg::Run { code_id, inputs } => {
+            let inputs = inputs.iter().map(|given| {
+                let integers = given.integers.as_chunks().0.iter();
+                Tensor::from_i64s(&integers.map(|&q| i32::from_le_bytes(q).into()).collect::<Vec<_>>())
+                    .named(&given.name)
+                    .shaped(&given.shape)
+                    .fraction_bits(given.fraction_bits)
+            });
+            let outputs = Model::new(code_id)
+                .infer(deps.querier, inputs)
+                .map_err(|error| StdError::msg(error.to_string()))?;
+            let integers = outputs.iter().map(|output| {
+                // A model's integers have 32 bits.
+                let bytes = output.integers().flat_map(|q| (q as i32).to_le_bytes());
+                Binary::from(bytes.collect::<Vec<_>>())
+            });
+            to_json_binary(&integers.collect::<Vec<_>>())
         }
         QueryMsg::Fail { text } => Err(StdError::msg(text)),
     }

@@ -1,0 +1,157 @@
+//! Each shipped model by itself, through the host import, and as guest Wasm: time, gas, and the time that a unit of gas pays
+//! for. The three give the same integers, which is checked.
+//!
+//! *native* is `Program::run`; *import* the query of a Wasm contract that asks the host (`contracts/test-probe`), *guest* that
+//! of one that carries the engine (`contracts/in-guest`). Both contracts take and give integers as base64 in JSON, so
+//! that the two rows compare. 1 ns is worth 1,000 gas: a ratio above 1 is time that nobody paid for.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use aiinference_convert::{dyadic, Dataset};
+use aiinference_demo_models as models;
+use aiinference_engine::{graph::Input, Kernels};
+use aiinference_multi_test::{cw_multi_test::Executor, Chain, GasLimits, SDK_GAS};
+use aiinference_runtime::{module, LoadedModel};
+use aiinference_types::quantize::from_dyadic;
+use anyhow::{ensure, Context, Error, Result};
+use cosmwasm_std::{Addr, Binary};
+use serde::Deserialize;
+use serde_json::{json, Value};
+
+fn main() -> Result<()> {
+    println!(
+        "{:<9} {:<14} {:>12} {:>16} {:>8}",
+        "model", "path", "ns", "gas", "ns/gas"
+    );
+    let mut chain = Chain::new()?;
+    // Running a model in guest Wasm takes more than any chain allows.
+    chain.set_gas_limits(GasLimits {
+        query: 100_000_000 * SDK_GAS,
+        ..GasLimits::default()
+    });
+    let owner = chain.account("owner");
+    let probe = chain.store_wasm(&models::contract("test-probe")?)?;
+    let probe = chain
+        .instantiate_contract(probe, owner.clone(), &json!({}), &[], "probe", None)
+        .map_err(Error::msg)?;
+    let guest = chain.store_wasm(&models::contract("in-guest")?)?;
+    for source in models::ALL {
+        let wasm = source.module()?;
+        let model = LoadedModel::load([0; 32], &wasm)?;
+        let inputs = inputs(source, &model)?;
+
+        let slices: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut want = Vec::new();
+        for kernels in [Kernels::scalar(), Kernels::auto()] {
+            let took = time(|| {
+                want = model.program.run(&slices, &kernels)?;
+                Ok(())
+            })?;
+            row(
+                source.name,
+                &format!("native {}", kernels.name()),
+                took,
+                model.program.run_gas(),
+            );
+        }
+
+        let code_id = chain.store_wasm(&wasm)?;
+        let given: Vec<Value> = model
+            .program
+            .inputs()
+            .iter()
+            .zip(&inputs)
+            .map(|(port, q)| given(port, q))
+            .collect();
+        let (outputs, took): (Vec<Binary>, _) = query(
+            &chain,
+            &probe,
+            &json!({ "run": { "code_id": code_id, "inputs": given } }),
+        )?;
+        ensure!(
+            outputs == want.iter().map(|q| bytes(q)).collect::<Vec<_>>(),
+            "the import gives other integers"
+        );
+        row(source.name, "import", took, chain.last_query().used);
+
+        let contract = chain
+            .instantiate_contract(guest, owner.clone(), &json!({}), &[], "guest", None)
+            .map_err(Error::msg)?;
+        let sections = module::sections(&wasm)?.context("the module carries no model")?;
+        for (part, data) in [("graph", sections.graph), ("weights", sections.weights)] {
+            for piece in data.chunks(100_000) {
+                let append = json!({ "append": { "part": part, "data": Binary::from(piece) } });
+                chain
+                    .execute_contract(owner.clone(), contract.clone(), &append, &[])
+                    .map_err(Error::msg)?;
+            }
+        }
+        let packed: Vec<Binary> = inputs.iter().map(|q| bytes(q)).collect();
+        let (answer, took): (Outputs, _) = query(&chain, &contract, &json!({ "run": { "inputs": packed } }))?;
+        ensure!(answer.outputs == outputs, "the guest gives other integers");
+        row(source.name, "guest", took, chain.last_query().used);
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Outputs {
+    outputs: Vec<Binary>,
+}
+
+/// Least time of one run, over at least 5 runs and a fifth of a second.
+fn time(mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
+    run()?;
+    let (start, mut least, mut count) = (Instant::now(), Duration::MAX, 0);
+    while count < 5 || start.elapsed() < Duration::from_millis(200) {
+        let begin = Instant::now();
+        run()?;
+        least = least.min(begin.elapsed());
+        count += 1;
+    }
+    Ok(least)
+}
+
+fn query<T: serde::de::DeserializeOwned>(chain: &Chain, contract: &Addr, msg: &Value) -> Result<(T, Duration)> {
+    let mut answer = None;
+    let took = time(|| {
+        answer = Some(chain.wrap().query_wasm_smart(contract, msg).map_err(Error::msg)?);
+        Ok(())
+    })?;
+    Ok((answer.context("nothing was asked")?, took))
+}
+
+fn row(model: &str, path: &str, took: Duration, gas: u64) {
+    let ns = took.as_nanos();
+    println!(
+        "{model:<9} {path:<14} {ns:>12} {gas:>16} {:>8.3}",
+        ns as f64 * 1000.0 / gas as f64
+    );
+}
+
+/// The first sample of the calibration data, in the model's integers.
+fn inputs(source: models::Source, model: &LoadedModel) -> Result<Vec<Vec<i32>>> {
+    let data = Dataset::from_npz(&fs::read(source.calibration_path())?)?;
+    let ports = model.program.inputs().iter().map(|port| {
+        let array = data.get(&port.name).context("the calibration data lack an input")?;
+        let count: usize = array.shape[1..].iter().product();
+        let integer = |x: &f64| {
+            let (mantissa, exponent) = dyadic(*x);
+            let q = from_dyadic(mantissa.into(), exponent, port.fraction_bits);
+            q.clamp(port.low.into(), port.high.into()) as i32
+        };
+        Ok(array.values[..count].iter().map(integer).collect())
+    });
+    ports.collect()
+}
+
+fn given(port: &Input, integers: &[i32]) -> Value {
+    json!({ "name": port.name, "shape": port.shape, "fraction_bits": port.fraction_bits, "integers": bytes(integers) })
+}
+
+fn bytes(integers: &[i32]) -> Binary {
+    integers.iter().flat_map(|q| q.to_le_bytes()).collect::<Vec<_>>().into()
+}
