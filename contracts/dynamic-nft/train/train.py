@@ -25,6 +25,7 @@ from onnx_graph import save  # noqa: E402
 
 SEED = 7
 POOL = 8000  # pictures painted for training
+CURVE_STEPS = 4000
 STEPS = 9000
 PRICES = 420  # closes kept for the demo: the last ones of 2018
 OUT = Path(__file__).resolve().parent.parent / "model"
@@ -79,10 +80,13 @@ def train_painter():
     moods = mood_samples(4000)
     data = painter.pool(np.random.default_rng(SEED + 2), POOL, moods)
     report = lambda step, loss, _: print(f"painter step {step}: loss {loss:.4f}", flush=True)
-    params = painter.train(data, SEED + 3, STEPS, report=report)
+    params = painter.init(np.random.default_rng(SEED + 3))
+    params, curve_loss = painter.train_curves(params, SEED + 3, moods, steps=CURVE_STEPS)
+    print(f"painter curves: loss {curve_loss:.5f}", flush=True)
+    params = painter.train(params, data, SEED + 4, STEPS, report=report)
     save(painter.to_onnx(params), OUT / "painter.onnx")
 
-    rng = np.random.default_rng(SEED + 4)
+    rng = np.random.default_rng(SEED + 5)
     calibration = dict(zip(["mood", "seed"], painter.sample(rng, 96, moods)))
     corners = rng.choice([-1.0, 1.0], (32, 16)).astype(np.float32)
     calibration = {"mood": np.concatenate([calibration["mood"], corners[:, :8]]),
@@ -92,7 +96,7 @@ def train_painter():
     expected = np.asarray(painter.apply(params, calibration["mood"], calibration["seed"])).transpose(0, 3, 1, 2)
     assert np.abs(answer - expected).max() < 1e-3, np.abs(answer - expected).max()
 
-    fresh = dict(zip(["mood", "seed"], painter.sample(np.random.default_rng(SEED + 5), 128, moods)))
+    fresh = dict(zip(["mood", "seed"], painter.sample(np.random.default_rng(SEED + 6), 128, moods)))
     (answer,) = session(OUT / "painter.onnx").run(["pixels"], fresh)
     error = float(np.abs(answer - np.asarray(scene.paint_batch(fresh["mood"], fresh["seed"]))).mean())
     scores = {"mean_absolute_error": round(error, 4), "parameters": painter.parameters(params)}
