@@ -459,6 +459,30 @@ fn cases() -> Vec<(String, Graph)> {
         "Transpose 8192x1024".into(),
         unary(&[8192, 1024], (-3000, 3000), Op::Transpose { x: 0, axes: vec![1, 0] }),
     );
+    // Operands that no cache holds, read down their columns.
+    add(
+        "Transpose 8192x2048 far".into(),
+        unary(&[8192, 2048], (-3000, 3000), Op::Transpose { x: 0, axes: vec![1, 0] }),
+    );
+    for (name, kernel, dilations) in [("column", [4096, 1], [1, 1]), ("dilated row", [1, 64], [1, 32])] {
+        let window = Window {
+            kernel,
+            strides: [1, 1],
+            dilations,
+            pads: [0; 4],
+        };
+        let far = |op| unary(&[1, 1, 4096, 2048], (-3000, 3000), op);
+        add(
+            format!("MaxPool2d 4096x2048 far {name}"),
+            far(Op::MaxPool2d {
+                x: 0,
+                window: Window {
+                    strides: [1, 4],
+                    ..window
+                },
+            }),
+        );
+    }
     add("Add outer".into(), pair(&[1000, 1], &[1, 1000], false));
     add("Add zigzag".into(), pair(&[100, 1, 100, 1], &[1, 10, 1, 10], false));
     for (c, hw, factors) in [

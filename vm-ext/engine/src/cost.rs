@@ -154,7 +154,7 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
         } => {
             // Inference has built the same shape.
             match ConvShape::new(value(x), *channels, window, *groups, limits) {
-                Ok(shape) => conv2d(&shape, sums),
+                Ok(shape) => conv2d(&shape, sums, far(value(x))),
                 Err(_) => Work {
                     gas: u64::MAX,
                     macs: u64::MAX,
@@ -197,7 +197,12 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
                 [_, _, height, width] => Slide::new(*height, *width, window).map_or(u64::MAX, |s| pool_taps(&s)),
                 _ => u64::MAX,
             };
-            plain(sum!(elements, gas::POOL; elements, taps, gas::POOL_TAP))
+            let tap = if far(value(x)) {
+                gas::POOL_TAP_FAR
+            } else {
+                gas::POOL_TAP
+            };
+            plain(sum!(elements, gas::POOL; elements, taps, tap))
         }
         Op::Upsample2d { x, .. } => {
             let x = value(x);
@@ -206,18 +211,20 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
         Op::Transpose { x, axes } => {
             let plan = shape::transpose_plan(&value(x).shape, axes);
             let [run, step] = plan.last().copied().unwrap_or([1, 1]);
-            let each = if step == 1 { gas::MOVE } else { gas::MOVE_STRIDED };
+            let each = if step == 1 { gas::MOVE } else { strided(value(x)) };
             plain(sum!(elements, each; elements / run as u64, gas::RUN))
         }
         Op::Concat { xs, axis } => {
             let [outer, _, _] = shape::around(&out.shape, *axis as usize);
             plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::RUN))
         }
-        Op::Slice { axis, step, length, .. } => {
+        Op::Slice {
+            x, axis, step, length, ..
+        } => {
             let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
             match (*step, inner) {
                 (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::RUN)),
-                (_, 1) => plain(sum!(elements, gas::MOVE_STRIDED; outer, gas::RUN)),
+                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::RUN)),
                 _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::RUN)),
             }
         }
@@ -226,8 +233,14 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
             let (rows, features) = value(x).rows();
             let (levels, entries) = forest_work(trees);
             let targets = trees.base.len();
-            // Walks miss the caches that the forest does not fit into.
-            let level = match trees.features.len() as u64 * trees::NODE_BYTES {
+            // Walks miss the caches that the forest and the row that it reads do not fit into.
+            let forest = sum!(
+                trees.features.len(), trees::NODE_BYTES;
+                trees.leaf_starts.len(), 4;
+                trees.weights.len(), 8;
+                features, 4
+            );
+            let level = match forest {
                 0..=0x8_0000 => gas::TREE_LEVEL,
                 0x8_0001..=0x80_0000 => gas::TREE_LEVEL_FAR,
                 _ => gas::TREE_LEVEL_FARTHEST,
@@ -306,7 +319,21 @@ fn flushes(k: u64, sums: Sums) -> Option<u64> {
     }
 }
 
-fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
+/// Whether an operand is too large for every cache.
+fn far(x: &ValueType) -> bool {
+    x.bytes() as u64 > gas::FAR_BYTES
+}
+
+/// Price of an element copied from anywhere.
+fn strided(x: &ValueType) -> u64 {
+    if far(x) {
+        gas::MOVE_STRIDED_FAR
+    } else {
+        gas::MOVE_STRIDED
+    }
+}
+
+fn conv2d(shape: &ConvShape, sums: Sums, far: bool) -> Work {
     let slide = &shape.slide;
     let pixels = slide.out[0] as u64 * slide.out[1] as u64;
     let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
@@ -314,8 +341,13 @@ fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
     let macs = sum!(batch, channels, pixels, taps);
     let scratch = conv::scratch_bytes(shape, sums);
     let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
+    let (mac, gather) = if far {
+        (gas::MAC_WIDE_CONV_FAR, gas::GATHER_FAR)
+    } else {
+        (gas::MAC_WIDE_CONV, gas::GATHER)
+    };
     let Some(flushes) = flushes(taps, sums) else {
-        let gas = sum!(touched; macs, gas::MAC_WIDE_CONV; batch, channels, pixels, gas::RESCALE_WIDE);
+        let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE);
         return Work { gas, macs, scratch };
     };
     let wide = WIDE as u64;
@@ -353,7 +385,7 @@ fn conv2d(shape: &ConvShape, sums: Sums) -> Work {
         padded, gas::MOVE;
         batch, shape.in_channels, slide.image[0], gas::RUN;
         batch, groups, panels - scattered, taps, wide, gas::GATHER_RUN;
-        batch, groups, scattered, taps, wide, gas::GATHER;
+        batch, groups, scattered, taps, wide, gather;
         batch, groups, panels, gas::RUN;
         tiles, gas::TILE;
         batch, channels, panels, wide, taps + 1, gas::MAC_I16;

@@ -148,7 +148,7 @@ pub enum PortProblem {
         limit: usize,
     },
     /// A name used before.
-    #[error("its name {name:?} is already taken; give every port its own")]
+    #[error("its name \"{}\" is already taken; give every port its own", .name.escape_default())]
     Duplicate {
         /// Which.
         name: String,
@@ -339,7 +339,7 @@ pub enum RunError {
         want: usize,
     },
     /// Wrong number of elements.
-    #[error("running the model: input {name:?} has {found} elements, its shape needs {want}")]
+    #[error("running the model: input \"{}\" has {found} elements, its shape needs {want}", .name.escape_default())]
     InputLength {
         /// Which input.
         name: String,
@@ -349,7 +349,7 @@ pub enum RunError {
         want: usize,
     },
     /// A value out of the input's range.
-    #[error("running the model: element {position} of input {name:?} is {value}, allowed are {low}..={high}")]
+    #[error("running the model: element {position} of input \"{}\" is {value}, allowed are {low}..={high}", .name.escape_default())]
     InputRange {
         /// Which input.
         name: String,

@@ -39,6 +39,16 @@ pub const RESCALE_WIDE: u64 = 6_000;
 pub const GATHER_RUN: u64 = 300;
 /// An element that a convolution gathers from anywhere.
 pub const GATHER: u64 = 1_500;
+/// Operands above this size do not stay in any cache, and elements apart are fetched from memory one by one.
+pub const FAR_BYTES: u64 = 8 << 20;
+/// An element that a convolution gathers from anywhere in a far operand.
+pub const GATHER_FAR: u64 = 20_000;
+/// A product in 64 bits of a convolution over a far operand.
+pub const MAC_WIDE_CONV_FAR: u64 = 40_000;
+/// An element that pooling looks at in a far operand.
+pub const POOL_TAP_FAR: u64 = 40_000;
+/// An element copied from anywhere in a far operand.
+pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 3_000;
 /// A run of neighbouring elements treated alike.
