@@ -184,9 +184,21 @@ impl Runtime {
         meter.set_limit(request.gas_limit);
         charge(meter, 0, 0)?;
         plan::check_steps(request)?;
-        let mut models = Vec::with_capacity(request.steps.len());
+        let mut models: Vec<Arc<LoadedModel>> = Vec::with_capacity(request.steps.len());
+        let mut bytes = 0u64;
         for (index, step) in request.steps.iter().enumerate() {
-            models.push(self.load(index, step.model.as_ref(), meter, chain)?);
+            let model = self.load(index, step.model.as_ref(), meter, chain)?;
+            if models.iter().all(|other| other.checksum != model.checksum) {
+                bytes = bytes.saturating_add(model.stored_bytes);
+            }
+            if bytes > limits::MAX_PLAN_BYTES {
+                let message = format!(
+                    "reading a plan: its models take {bytes} bytes up to this step, the limit is {}",
+                    limits::MAX_PLAN_BYTES
+                );
+                return Err(Refusal::new(ErrorCode::InvalidPlan, index, message).into());
+            }
+            models.push(model);
         }
         let plan = Plan::bind(request, &models)?;
         let last = models.len() - 1; // check_steps: at least one

@@ -57,7 +57,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) outputs: Vec<OutputRef>,
 }
 
-/// Checks the number of steps and that each names a model; before anything is resolved.
+/// Checks the number of steps, before anything is resolved.
 pub(crate) fn check_steps(request: &v1::InferRequest) -> Result<(), Refusal> {
     let count = request.steps.len();
     if count == 0 || count > limits::MAX_STEPS {
@@ -129,14 +129,18 @@ impl<'a> Plan<'a> {
         tensor::element_count(shape).unwrap_or(u64::MAX)
     }
 
+    /// Counts data, names and, generously, what frames them.
     fn check_response_size(&self) -> Result<(), Refusal> {
-        let bytes = self
-            .outputs
-            .iter()
-            .map(|output| self.output_bytes(*output))
-            .fold(0, u64::saturating_add);
-        let names = self.outputs.len().saturating_mul(limits::MAX_NAME_BYTES);
-        if bytes.saturating_add(names as u64) > limits::MAX_RESPONSE_BYTES {
+        const RECEIPT_BYTES: u64 = 2048;
+        const FRAME_BYTES: u64 = 64;
+        let sizes = self.outputs.iter().map(|output| {
+            let name = &self.steps[output.step].model.program.outputs()[output.output].name;
+            self.output_bytes(*output)
+                .saturating_add(name.len() as u64)
+                .saturating_add(FRAME_BYTES)
+        });
+        let bytes = sizes.fold(RECEIPT_BYTES, u64::saturating_add);
+        if bytes > limits::MAX_RESPONSE_BYTES {
             let message = format!(
                 "reading a plan: its outputs take {bytes} bytes, the limit is {}; return fewer of them",
                 limits::MAX_RESPONSE_BYTES
@@ -146,11 +150,23 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Intermediate tensors count against the same limit as a model's own memory.
+    /// What the runtime holds beside a model's own memory counts against the same limit: its inputs and outputs, 4 bytes
+    /// an element, and the outputs of earlier steps.
     fn check_memory(&self) -> Result<(), Refusal> {
+        let held = |shape: &[u32]| tensor::element_count(shape).unwrap_or(u64::MAX).saturating_mul(4);
         let mut kept = 0u64;
         for (index, step) in self.steps.iter().enumerate() {
-            let peak = kept.saturating_add(step.model.program.peak_bytes());
+            let program = &step.model.program;
+            let inputs = program.inputs().iter().map(|input| held(&input.shape));
+            let outputs = program
+                .outputs()
+                .iter()
+                .map(|output| held(&output.shape))
+                .fold(0, u64::saturating_add);
+            let peak = inputs
+                .fold(kept, u64::saturating_add)
+                .saturating_add(outputs)
+                .saturating_add(program.peak_bytes());
             if peak > limits::MAX_PEAK_MEMORY_BYTES {
                 let message = format!(
                     "reading a plan: it needs {peak} bytes of memory at this step, the limit is {}",
@@ -158,12 +174,19 @@ impl<'a> Plan<'a> {
                 );
                 return Err(Refusal::new(ErrorCode::InvalidPlan, index, message));
             }
-            for output in 0..step.model.program.outputs().len() {
-                kept = kept.saturating_add(self.elements(OutputRef { step: index, output }).saturating_mul(4));
-            }
+            kept = kept.saturating_add(outputs);
         }
         Ok(())
     }
+}
+
+/// A name as error texts show it: ASCII, so that the text depends on no version of Unicode, and cut to a name's limit.
+fn shown(name: &str) -> String {
+    let escaped = name.chars().flat_map(char::escape_default);
+    let mut text: String = escaped.take(limits::MAX_NAME_BYTES).collect();
+    text.insert(0, '"');
+    text.push('"');
+    text
 }
 
 fn bind_inputs<'a>(
@@ -181,23 +204,19 @@ fn bind_inputs<'a>(
             wanted.iter().position(|candidate| candidate.name == input.name)
         };
         let Some(position) = position else {
-            let names: Vec<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
+            let names: Vec<String> = wanted.iter().map(|w| shown(&w.name)).collect();
             let message = format!(
-                "binding inputs: the model has no input {:?}; it has {}",
-                input.name,
+                "binding inputs: the model has no input {}; it has {}",
+                shown(&input.name),
                 names.join(", ")
             );
             return Err(Refusal::new(ErrorCode::UnknownInput, index, message));
         };
-        let name = &wanted[position].name;
+        let name = shown(&wanted[position].name);
         let (source, shape) = match &input.source {
             Some(v1::input::Source::Tensor(tensor)) => {
                 tensor.validate().map_err(|e| {
-                    Refusal::new(
-                        ErrorCode::MalformedTensor,
-                        index,
-                        format!("binding input {name:?}: {e}"),
-                    )
+                    Refusal::new(ErrorCode::MalformedTensor, index, format!("binding input {name}: {e}"))
                 })?;
                 (Source::Tensor(tensor), tensor.shape.as_slice())
             }
@@ -210,25 +229,25 @@ fn bind_inputs<'a>(
                 (Source::Output(found), shape)
             }
             None => {
-                let message = format!("binding input {name:?}: it names no source; give a tensor or a step's output");
+                let message = format!("binding input {name}: it names no source; give a tensor or a step's output");
                 return Err(Refusal::new(ErrorCode::MissingInput, index, message));
             }
         };
         if !tensor::same_shape(shape, &wanted[position].shape) {
             let message = format!(
-                "binding input {name:?}: its shape is {shape:?}, the model takes {:?}",
+                "binding input {name}: its shape is {shape:?}, the model takes {:?}",
                 wanted[position].shape
             );
             return Err(Refusal::new(ErrorCode::ShapeMismatch, index, message));
         }
         if sources[position].replace(source).is_some() {
-            let message = format!("binding input {name:?}: it is given twice");
+            let message = format!("binding input {name}: it is given twice");
             return Err(Refusal::new(ErrorCode::DuplicateInput, index, message));
         }
     }
     let bound = sources.into_iter().zip(wanted).map(|(source, wanted)| {
         source.ok_or_else(|| {
-            let message = format!("binding inputs: input {:?} is given no value", wanted.name);
+            let message = format!("binding inputs: input {} is given no value", shown(&wanted.name));
             Refusal::new(ErrorCode::MissingInput, index, message)
         })
     });
@@ -239,8 +258,8 @@ fn find_output(at: usize, wanted: &v1::StepOutput, steps: &[PlannedStep]) -> Res
     let step = wanted.step as usize;
     let Some(planned) = steps.get(step) else {
         let message = format!(
-            "reading a plan: step {step} has not run yet when its output {:?} is read",
-            wanted.output
+            "reading a plan: step {step} has not run yet when its output {} is read",
+            shown(&wanted.output)
         );
         return Err(Refusal::new(ErrorCode::InvalidPlan, at, message));
     };
@@ -251,10 +270,10 @@ fn find_output(at: usize, wanted: &v1::StepOutput, steps: &[PlannedStep]) -> Res
         outputs.iter().position(|output| output.name == wanted.output)
     };
     let output = position.ok_or_else(|| {
-        let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+        let names: Vec<String> = outputs.iter().map(|o| shown(&o.name)).collect();
         let message = format!(
-            "reading a plan: step {step} has no output {:?}; it has {}",
-            wanted.output,
+            "reading a plan: step {step} has no output {}; it has {}",
+            shown(&wanted.output),
             names.join(", ")
         );
         Refusal::new(ErrorCode::InvalidPlan, at, message)
@@ -275,6 +294,6 @@ pub(crate) fn quantize(
                 tensor::TensorError::OutOfRange { .. } => ErrorCode::OutOfRange,
                 _ => ErrorCode::MalformedTensor,
             };
-            Refusal::new(code, step, format!("converting input {:?}: {e}", input.name))
+            Refusal::new(code, step, format!("converting input {}: {e}", shown(&input.name)))
         })
 }

@@ -344,6 +344,24 @@ fn an_answer_above_the_limit_is_refused_before_it_is_made() {
 }
 
 #[test]
+fn a_plan_above_the_memory_limit_is_refused_before_it_runs() {
+    let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
+    // Each step keeps 64 MiB for those that follow.
+    let id = chain.store(&common::inflater(4096, 4096));
+    let mut plan = one_step(id, integers("x", &[1], &[1]));
+    plan.steps = vec![plan.steps[0].clone(); limits::MAX_STEPS];
+    let message = refused(&runtime, &mut chain, plan, ErrorCode::ResponseTooLarge);
+    assert!(message.contains("limit"), "{message}");
+
+    let small = chain.store(&doubler(-100, 100, false));
+    let mut plan = one_step(id, integers("x", &[1], &[1]));
+    plan.steps = vec![plan.steps[0].clone(); limits::MAX_STEPS - 1];
+    plan.steps.push(step(small, vec![integers("x", &[2], &[3, -4])]));
+    let message = refused(&runtime, &mut chain, plan, ErrorCode::InvalidPlan);
+    assert!(message.contains("bytes of memory"), "{message}");
+}
+
+#[test]
 fn arbitrary_bytes_never_panic() {
     let (mut chain, runtime) = (Table::new(), Runtime::new(settings()));
     let id = chain.store(&doubler(-100, 100, false));

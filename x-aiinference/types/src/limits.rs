@@ -4,6 +4,8 @@
 pub const MAX_MODEL_BYTES: u64 = 64 << 20;
 /// Largest memory that the tensors and working space of one model may take while it runs.
 pub const MAX_PEAK_MEMORY_BYTES: u64 = 256 << 20;
+/// Stored bytes of all different models of one plan together: all are held at once.
+pub const MAX_PLAN_BYTES: u64 = 2 * MAX_MODEL_BYTES;
 /// Models in one plan.
 pub const MAX_STEPS: usize = 16;
 /// Largest request, magic included: the VM's own cap on what a guest hands over.

@@ -228,7 +228,7 @@ pub fn infer(runtime: &Runtime, chain: &mut Table, request: v1::InferRequest) ->
     try_infer(runtime, chain, request).unwrap()
 }
 
-/// The request is refused with that code, twice the same; its message.
+/// The request is refused with that code, the same again and on a runtime that holds nothing ready; its message.
 pub fn refused(
     runtime: &Runtime,
     chain: &mut Table,
@@ -236,7 +236,8 @@ pub fn refused(
     code: aiinference_types::ErrorCode,
 ) -> String {
     let first = try_infer_with_gas(runtime, chain, request.clone());
-    assert_eq!(first, try_infer_with_gas(runtime, chain, request));
+    assert_eq!(first, try_infer_with_gas(runtime, chain, request.clone()));
+    assert_eq!(first, try_infer_with_gas(&Runtime::new(settings()), chain, request));
     let error = first.0.unwrap_err();
     assert_eq!(error.code, code as u32, "{}", error.message);
     error.message
