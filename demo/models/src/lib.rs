@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 pub struct Source {
     /// Its name, and that of the ONNX file.
     pub name: &'static str,
+    /// Its golden vectors: a model that changes gets new ones under a new name.
+    pub golden: &'static str,
     folder: &'static str,
     calibration: &'static str,
     labels: Option<&'static str>,
@@ -24,15 +26,21 @@ pub struct Source {
 /// The tree ensemble of `credit-score`.
 pub const GBDT: Source = Source {
     name: "gbdt",
+    golden: "gbdt",
     folder: "contracts/credit-score/model",
     calibration: "calibration.npz",
     labels: Some("label"),
 };
 /// The perceptron of `credit-score`.
-pub const MLP: Source = Source { name: "mlp", ..GBDT };
+pub const MLP: Source = Source {
+    name: "mlp",
+    golden: "mlp",
+    ..GBDT
+};
 /// The mood of `dynamic-nft`.
 pub const MOOD: Source = Source {
     name: "mood",
+    golden: "mood",
     folder: "contracts/dynamic-nft/model",
     calibration: "mood_calibration.npz",
     labels: None,
@@ -40,6 +48,7 @@ pub const MOOD: Source = Source {
 /// The painter of `dynamic-nft`.
 pub const PAINTER: Source = Source {
     name: "painter",
+    golden: "painter",
     calibration: "painter_calibration.npz",
     ..MOOD
 };

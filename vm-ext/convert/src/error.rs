@@ -36,7 +36,7 @@ pub enum ConvertError {
         advice: String,
     },
     /// Calibration data that cannot be read.
-    #[error("reading the calibration data{}: {reason}; give an .npz with one array per model input, first axis counting samples, or a CSV with a header row", .array.as_ref().map(|a| format!(" ({a})")).unwrap_or_default())]
+    #[error("reading the data{}: {reason}; give an .npz with one array per model input, first axis counting samples, or a CSV with a header row", .array.as_ref().map(|a| format!(" ({a})")).unwrap_or_default())]
     Data {
         /// Which array or column.
         array: Option<String>,
@@ -76,7 +76,7 @@ pub enum ConvertError {
         reason: String,
     },
     /// The integer model is worse than allowed.
-    #[error("checking the accuracy: {} drops by {:.6}, more than the {limit} allowed; calibrate on more (or more typical) data, use 16-bit weights, or allow more", .report.drop.metric, .report.drop.value)]
+    #[error("checking the accuracy: {} is worse by {:.6}, more than the {limit} allowed; calibrate on more (or more typical) data, use 16-bit weights, or allow more", .report.drop.metric, .report.drop.value)]
     Accuracy {
         /// What was allowed.
         limit: f64,

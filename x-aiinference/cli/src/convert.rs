@@ -8,7 +8,7 @@ use aiinference_runtime::module;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::{data, progress::Progress, Exit};
+use crate::{data, progress::Progress};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -110,7 +110,7 @@ pub fn convert(args: &Args) -> Result<()> {
             if let ConvertError::Accuracy { report, .. } = &error {
                 print(report);
                 write_report(args, report)?;
-                return Err(anyhow::Error::new(error).context(Exit(3)));
+                return Err(anyhow::Error::new(error));
             }
             return Err(anyhow::Error::new(error).context(format!("converting {}", args.model.display())));
         }
@@ -157,7 +157,7 @@ fn print(report: &Report) {
             }
         }
     }
-    println!("  drop of {}: {:.6}", report.drop.metric, report.drop.value);
+    println!("  {} is worse by {:.6}", report.drop.metric, report.drop.value);
     println!(
         "  {} parameters, {} gas a run, {} bytes of memory",
         report.parameters, report.gas, report.peak_bytes

@@ -10,7 +10,7 @@ use std::{
 use aiinference_convert::Dataset;
 use anyhow::{bail, Context, Result};
 use npyz::WriterBuilder;
-use zip::{write::SimpleFileOptions, DateTime, ZipWriter};
+use zip::{write::SimpleFileOptions, CompressionMethod, DateTime, ZipWriter};
 
 /// Named arrays from an .npz or .csv file.
 pub fn read(path: &Path) -> Result<Dataset> {
@@ -36,7 +36,9 @@ pub enum Elements {
 /// Writes arrays as .npz, all or nothing. Equal arrays give equal files.
 pub fn write_npz(path: &Path, arrays: &[(String, Vec<u64>, Elements)]) -> Result<()> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().last_modified_time(DateTime::default());
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default());
     for (name, shape, elements) in arrays {
         let mut npy = Vec::new();
         match elements {

@@ -9,6 +9,7 @@ mod run;
 
 use std::process::ExitCode;
 
+use aiinference_convert::ConvertError;
 use clap::{Parser, Subcommand};
 
 /// Convert, inspect and run models that CosmWasm contracts call.
@@ -36,13 +37,11 @@ enum Command {
     Run(run::Args),
 }
 
-/// A failure with an exit code of its own.
-#[derive(Debug)]
-struct Exit(u8);
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit code {}", self.0)
+/// The exit code of a failure.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(ConvertError::Accuracy { .. }) => 3,
+        _ => 1,
     }
 }
 
@@ -65,7 +64,7 @@ fn main() -> ExitCode {
                     said = text;
                 }
             }
-            ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.0))
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -73,6 +73,13 @@ struct Batch {
 pub fn run(args: &Args) -> Result<()> {
     let model = model::load(&args.model)?;
     let mut data = data::read(&args.input)?;
+    if let Some(labels) = args.labels.as_deref().filter(|labels| data.get(labels).is_none()) {
+        bail!(
+            "reading {}: nothing in it is called {labels:?}; it has {}",
+            args.input.display(),
+            data.names()
+        );
+    }
     if data.tabular {
         data = as_table(data, args.labels.as_deref(), model.program.inputs())?;
     }

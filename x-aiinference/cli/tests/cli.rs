@@ -168,7 +168,13 @@ fn labels_are_written_as_whole_numbers() {
     let done = desk.convert("gbdt.onnx", "calibration.npz", &["--labels", "label"]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     let out = desk.infer(&[]);
-    assert_eq!(out.get("label").unwrap().shape, [300]);
+    let label = out.get("label").unwrap();
+    assert_eq!(label.shape, [300]);
+    assert!(label.values.iter().all(|l| *l == 0.0 || *l == 1.0));
+    // Stored without compression: the type stands in the file.
+    let bytes = fs::read(desk.path("out.npz")).unwrap();
+    let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|w| w == wanted);
+    assert!(has(b"<i8") && has(b"<f8"));
     assert_eq!(out.get("probabilities").unwrap().shape, [300, 2]);
 }
 
@@ -186,7 +192,11 @@ fn a_model_that_loses_more_than_allowed_fails_with_its_own_exit_code_and_a_repor
             .unwrap()
             > 0.0
     );
-    assert!(text(&done.stderr).contains("drops by"), "{}", text(&done.stderr));
+    let said = text(&done.stderr);
+    assert!(
+        said.starts_with("error: checking the accuracy") && said.contains("is worse by"),
+        "{said}"
+    );
 }
 
 #[test]

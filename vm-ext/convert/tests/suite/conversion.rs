@@ -116,7 +116,7 @@ fn too_large_a_drop_fails_and_carries_the_report() {
         .options(options)
         .convert()
         .unwrap_err();
-    assert!(error.to_string().contains("AUC drops by"), "{error}");
+    assert!(error.to_string().contains("AUC is worse by"), "{error}");
 }
 
 #[test]
