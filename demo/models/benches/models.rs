@@ -5,17 +5,12 @@
 //! of one that carries the engine (`contracts/in-guest`). Both contracts take and give integers as base64 in JSON, so
 //! that the two rows compare. 1 ns is worth 1,000 gas: a ratio above 1 is time that nobody paid for.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use aiinference_convert::{dyadic, Dataset};
 use aiinference_demo_models as models;
 use aiinference_engine::{graph::Input, Kernels};
 use aiinference_multi_test::{cw_multi_test::Executor, Chain, GasLimits, SDK_GAS};
 use aiinference_runtime::{module, LoadedModel};
-use aiinference_types::quantize::from_dyadic;
 use anyhow::{ensure, Context, Error, Result};
 use cosmwasm_std::{Addr, Binary};
 use serde::Deserialize;
@@ -41,7 +36,7 @@ fn main() -> Result<()> {
     for source in models::ALL {
         let wasm = source.module()?;
         let model = LoadedModel::load([0; 32], &wasm)?;
-        let inputs = inputs(source, &model)?;
+        let (inputs, _) = source.sample(&model, 0)?;
 
         let slices: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
         let mut want = Vec::new();
@@ -130,22 +125,6 @@ fn row(model: &str, path: &str, took: Duration, gas: u64) {
         "{model:<9} {path:<14} {ns:>12} {gas:>16} {:>8.3}",
         ns as f64 * 1000.0 / gas as f64
     );
-}
-
-/// The first sample of the calibration data, in the model's integers.
-fn inputs(source: models::Source, model: &LoadedModel) -> Result<Vec<Vec<i32>>> {
-    let data = Dataset::from_npz(&fs::read(source.calibration_path())?)?;
-    let ports = model.program.inputs().iter().map(|port| {
-        let array = data.get(&port.name).context("the calibration data lack an input")?;
-        let count: usize = array.shape[1..].iter().product();
-        let integer = |x: &f64| {
-            let (mantissa, exponent) = dyadic(*x);
-            let q = from_dyadic(mantissa.into(), exponent, port.fraction_bits);
-            q.clamp(port.low.into(), port.high.into()) as i32
-        };
-        Ok(array.values[..count].iter().map(integer).collect())
-    });
-    ports.collect()
 }
 
 fn given(port: &Input, integers: &[i32]) -> Value {

@@ -7,8 +7,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use aiinference_convert::{ConvertError, Converter, Dataset, Options, OutOfRange};
-use aiinference_runtime::module;
+use aiinference_convert::{dyadic, ConvertError, Converter, Dataset, Options, OutOfRange};
+use aiinference_runtime::{module, LoadedModel};
+use aiinference_types::quantize::from_dyadic;
 use sha2::{Digest, Sha256};
 
 /// A model of `contracts/`.
@@ -141,6 +142,42 @@ impl Source {
     /// The data it is calibrated on.
     pub fn calibration_path(self) -> PathBuf {
         root().join(self.folder).join(self.calibration)
+    }
+
+    /// One sample of that data in a model's integers, per input; and how many samples there are.
+    pub fn sample(self, model: &LoadedModel, sample: usize) -> Result<(Vec<Vec<i32>>, usize), Error> {
+        let path = self.calibration_path();
+        let lacking = |what: &str| Error::File {
+            path: path.clone(),
+            source: io::Error::other(format!("it lacks {what}")),
+        };
+        let bytes = fs::read(&path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        let data = Dataset::from_npz(&bytes).map_err(|source| Error::Convert {
+            name: self.name,
+            source: Box::new(source),
+        })?;
+        let mut samples = usize::MAX;
+        let ports = model.program.inputs().iter().map(|port| {
+            let array = data.get(&port.name).ok_or_else(|| lacking(&port.name))?;
+            let count: usize = array.shape.iter().skip(1).product();
+            samples = samples.min(array.shape.first().copied().unwrap_or(0));
+            let values = array.values.get(sample * count..(sample + 1) * count);
+            let integer = |x: &f64| {
+                let (mantissa, exponent) = dyadic(*x);
+                let q = from_dyadic(mantissa.into(), exponent, port.fraction_bits);
+                q.clamp(port.low.into(), port.high.into()) as i32
+            };
+            Ok(values
+                .ok_or_else(|| lacking("that sample"))?
+                .iter()
+                .map(integer)
+                .collect())
+        });
+        let inputs = ports.collect::<Result<_, Error>>()?;
+        Ok((inputs, samples))
     }
 
     /// The module, converted now.

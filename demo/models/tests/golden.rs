@@ -7,11 +7,9 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use aiinference_convert::{dyadic, Dataset};
 use aiinference_demo_models as models;
-use aiinference_engine::{graph::Input, Kernels};
+use aiinference_engine::Kernels;
 use aiinference_runtime::LoadedModel;
-use aiinference_types::quantize::from_dyadic;
 use sha2::{Digest, Sha256};
 
 /// Runs kept of each model.
@@ -109,16 +107,9 @@ fn write_missing_vectors() {
         }
         let wasm = source.convert().unwrap();
         let model = load(&wasm);
-        let data = Dataset::from_npz(&fs::read(source.calibration_path()).unwrap()).unwrap();
-        let samples = data.arrays[0].shape[0];
+        let (_, samples) = source.sample(&model, 0).unwrap();
         let runs = (0..RUNS).map(|run| {
-            let sample = run * (samples - 1) / (RUNS - 1);
-            let inputs: Vec<Vec<i32>> = model
-                .program
-                .inputs()
-                .iter()
-                .map(|port| integers(port, &data, sample))
-                .collect();
+            let (inputs, _) = source.sample(&model, run * (samples - 1) / (RUNS - 1)).unwrap();
             let given = model
                 .program
                 .inputs()
@@ -131,17 +122,4 @@ fn write_missing_vectors() {
         fs::write(text, runs.collect::<Vec<_>>().join("\n")).unwrap();
         fs::write(module, wasm).unwrap();
     }
-}
-
-/// One sample of the calibration data, in the model's integers.
-fn integers(port: &Input, data: &Dataset, sample: usize) -> Vec<i32> {
-    let array = data.get(&port.name).unwrap();
-    let count: usize = array.shape[1..].iter().product();
-    let values = &array.values[sample * count..(sample + 1) * count];
-    let integer = |x: &f64| {
-        let (mantissa, exponent) = dyadic(*x);
-        let q = from_dyadic(mantissa.into(), exponent, port.fraction_bits);
-        q.clamp(port.low.into(), port.high.into()) as i32
-    };
-    values.iter().map(integer).collect()
 }
