@@ -1,0 +1,1 @@
+//! A chain over RPC: keys, transactions, uploads in shards, queries.
