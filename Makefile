@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build demo test lint bench proto models fuzz clean
+.PHONY: help setup contracts build demo test lint wasmd bench proto models fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: contracts ## run all tests that need no server
 lint: ## check the format, and clippy without warnings
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
+
+wasmd: ## build unmodified wasmd and bring its stock libwasmvm, to target/wasmd
+	@scripts/wasmd.sh
 
 bench: contracts ## measure the models: native, through the import, and as guest Wasm
 	cargo bench --workspace
