@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use aiinference_runtime::{module, Runtime};
+use aiinference_runtime::{
+    module::{self, Carried},
+    Runtime,
+};
 use aiinference_types::abi::CAPABILITY;
 use cosmwasm_std::Checksum;
 use cosmwasm_vm::{
@@ -39,7 +42,8 @@ const MAX_KINDS: usize = 1 << 14;
 /// * a contract that imports `aiinference.*` is checked, and stored under the checksum of the uploaded bytes; what is
 ///   compiled is its lowered copy (see [`crate::lowering`]) in a cache of its own below `aiinference/lowered`. That folder
 ///   may be deleted at any time: it is made again from the uploads;
-/// * a module that carries a model is validated when it is uploaded (checked). Never when restored (unchecked): what is
+/// * a module that carries a model is validated when it is uploaded (checked); one that carries a shard of a model or a
+///   manifest as far as it can be judged alone. Never when restored (unchecked): what is
 ///   stored then is validated when it is used, as every model is;
 /// * requests of lowered contracts are answered by the [`Runtime`]. No other contract reaches it.
 ///
@@ -351,7 +355,7 @@ impl<A: BackendApi, S: Storage, Q: Querier> Extension<A, S, Q> {
     fn check(&self, wasm: &[u8], lowered: Option<&[u8]>) -> Result<(), Error> {
         let checked: VmResult<()> = check_wasm(lowered.unwrap_or(wasm), &self.capabilities, &self.limits, Logger::Off);
         checked?;
-        if !matches!(module::sections(wasm), Ok(None)) {
+        if !matches!(module::carried(wasm), Ok(Carried::Contract)) {
             self.runtime.check_model(wasm)?;
         }
         Ok(())

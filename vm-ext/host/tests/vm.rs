@@ -7,7 +7,7 @@ use std::{collections::HashMap, fs, path::PathBuf};
 use aiinference_types::{abi::MAGIC, ErrorCode};
 use aiinference_vm::{
     lowering::LoweringError,
-    runtime::{price, LoadedModel},
+    runtime::{module, price, LoadedModel},
     Error,
 };
 use common::*;
@@ -238,7 +238,7 @@ fn off_it_is_the_stock_cache() {
     );
 
     // Everything else is stored alike, broken models included, and the same files appear.
-    let broken_model = aiinference_vm::runtime::module::wrap(b"no graph", b"");
+    let broken_model = module::wrap(b"no graph", b"");
     for wasm in [plain_guest(), model("y"), broken_model] {
         assert_eq!(
             off.store_code(&wasm, true, true).unwrap(),
@@ -364,7 +364,7 @@ fn a_lowered_file_cut_short_by_a_crash_is_written_again() {
 #[test]
 fn what_a_stock_node_stored_infers_once_the_extension_is_on() {
     let dir = tempdir().unwrap();
-    let broken = aiinference_vm::runtime::module::wrap(b"no graph", b"");
+    let broken = module::wrap(b"no graph", b"");
     let (contract, good, bad) = {
         let stock = vm(dir.path(), false);
         (
@@ -397,8 +397,8 @@ fn models_are_validated_at_a_checked_upload_and_restored_without() {
         damaged[index] ^= 0x55;
         match vm.store_code(&damaged, true, false) {
             Ok(_) => {
-                let sections = aiinference_vm::runtime::module::sections(&damaged).unwrap();
-                assert!(sections.is_none() || LoadedModel::load([0; 32], &damaged).is_ok());
+                let carried = module::carried(&damaged).unwrap();
+                assert!(carried == module::Carried::Contract || LoadedModel::load([0; 32], &damaged).is_ok());
             }
             Err(Error::Model(_)) => refused += 1,
             Err(Error::Vm(_)) => {}
@@ -407,11 +407,74 @@ fn models_are_validated_at_a_checked_upload_and_restored_without() {
     }
     assert!(refused > 5, "{refused}");
 
-    let broken = aiinference_vm::runtime::module::wrap(b"no graph", b"");
+    let broken = module::wrap(b"no graph", b"");
     assert!(matches!(vm.store_code(&broken, true, true), Err(Error::Model(_))));
     let checksum = vm.store_code(&broken, false, true).unwrap();
     let (answer, ..) = query(&vm, &contract, &chain_with(checksum), &infer_request(7, [0, 0]));
     assert_eq!(inference(&answer.unwrap()), Err(ErrorCode::InvalidModel as u32));
+}
+
+/// Stores a model in shards on a chain, under code ids from 20 on, and its manifest under code id 7.
+fn chain_with_shards(vm: &TestVm, model: &[u8]) -> Chain {
+    let mut codes = HashMap::new();
+    let shards = module::split(model, 100);
+    let named: Vec<_> = (20..)
+        .zip(&shards)
+        .map(|(id, shard)| {
+            let checksum = vm.store_code(shard, true, true).unwrap();
+            codes.insert(id, checksum);
+            (id, *checksum.as_ref())
+        })
+        .collect();
+    let manifest = module::wrap_manifest(&module::manifest(model, named));
+    codes.insert(7, vm.store_code(&manifest, true, true).unwrap());
+    Chain {
+        codes,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_model_in_shards_is_resolved_by_the_chain_on_every_call() {
+    let dir = tempdir().unwrap();
+    let vm = vm(dir.path(), true);
+    let contract = vm.store_code(&inferring_guest(), true, true).unwrap();
+    let mut chain = chain_with_shards(&vm, &model("y"));
+    let ask = |chain: &Chain| query(&vm, &contract, chain, &infer_request(7, [3, -4]));
+    let (answer, internal, external) = ask(&chain);
+    assert_eq!(inference(&answer.unwrap()).unwrap().0, [6, -8]);
+    assert_eq!(external, chain.codes.len() as u64 * QUERY_GAS);
+    let (answer, internal_again, external_again) = ask(&chain);
+    assert!(answer.is_ok());
+    assert_eq!((internal_again, external_again), (internal, external));
+    assert_eq!(chain.requests().len(), 2 * chain.codes.len());
+
+    // As it was before the second shard was stored, which this node has on disk.
+    let second = chain.codes.remove(&21);
+    let missing = inference(&ask(&chain).0.unwrap());
+    assert_eq!(missing, Err(ErrorCode::ShardMissing as u32));
+    chain.codes.insert(21, chain.codes[&7]);
+    let replaced = inference(&ask(&chain).0.unwrap());
+    assert_eq!(replaced, Err(ErrorCode::ShardReplaced as u32));
+    chain.codes.extend(second.map(|checksum| (21, checksum)));
+    assert!(inference(&ask(&chain).0.unwrap()).is_ok());
+}
+
+#[test]
+fn shards_and_manifests_are_checked_alone_when_they_are_uploaded() {
+    let dir = tempdir().unwrap();
+    let vm = vm(dir.path(), true);
+    let good = module::manifest(b"model", [(1, [1; 32])]);
+    vm.store_code(&module::wrap_manifest(&good), true, true).unwrap();
+    let mut empty = good.clone();
+    empty.shards.clear();
+    let empty = module::wrap_manifest(&empty);
+    let error = vm.store_code(&empty, true, true).unwrap_err();
+    assert!(error.to_string().contains("names 0 shards"), "{error}");
+    // Restored, it is stored as it is.
+    vm.store_code(&empty, false, true).unwrap();
+    // A shard is judged with the others alone, when it is used.
+    vm.store_code(&module::split(b"anything", 3)[0], true, true).unwrap();
 }
 
 #[test]

@@ -114,6 +114,22 @@ fn requests() {
     }
 }
 
+/// The price and time of a load by a runtime that has nothing ready.
+fn load(case: &str, chain: &mut Table, id: u64) {
+    let request = encode(v1::request::Operation::ModelInfo(v1::ModelInfoRequest {
+        model: model_ref(id),
+    }));
+    let mut gas = 0;
+    let took = time(|| {
+        let cold = Runtime::new(Settings {
+            cache_bytes: 0,
+            ..settings()
+        });
+        gas = answer(&cold, chain, &request);
+    });
+    row(case, took, gas);
+}
+
 fn loads() {
     for (case, graph) in [
         ("load: smallest model", doubler(-1, 1, true)),
@@ -125,18 +141,24 @@ fn loads() {
     ] {
         let mut chain = Table::new();
         let id = chain.store(&graph);
-        let request = encode(v1::request::Operation::ModelInfo(v1::ModelInfoRequest {
-            model: model_ref(id),
-        }));
-        let mut gas = 0;
-        let took = time(|| {
-            let cold = Runtime::new(Settings {
-                cache_bytes: 0,
-                ..settings()
-            });
-            gas = answer(&cold, &mut chain, &request);
-        });
-        row(case, took, gas);
+        load(case, &mut chain, id);
+    }
+    for (case, graph, shard_bytes) in [
+        ("load: smallest model in 111 shards", doubler(-1, 1, true), 2),
+        (
+            "load: 1 MiB of i8 weights, in 2 shards",
+            dense(1024, 1024, false),
+            700_000,
+        ),
+        (
+            "load: 1 MiB, one column, in 2 shards",
+            dense(1, 1 << 20, false),
+            700_000,
+        ),
+    ] {
+        let mut chain = Table::new();
+        let id = chain.store_sharded(&whole(&graph), shard_bytes);
+        load(case, &mut chain, id);
     }
     let bytes = vec![0x5a; 8 << 20];
     let took = time(|| {

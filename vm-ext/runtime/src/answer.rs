@@ -14,11 +14,13 @@ use prost::Message;
 
 use crate::{
     cache::ModelCache,
-    chain::{Chain, ChainError, NodeFault},
-    meter::{Meter, TooExpensive},
-    model::{LoadedModel, ModelError, StoredModel},
+    chain::{Chain, NodeFault},
+    load::Loader,
+    meter::Meter,
+    model::{self, LoadedModel, ModelError},
     plan::{self, OutputRef, Plan, Refusal, Source},
     price,
+    stop::{charge, Stop},
 };
 
 /// What a node may set. None of it changes a result or gas.
@@ -75,25 +77,6 @@ pub fn is_request(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC[..7])
 }
 
-/// Why a request got no further.
-enum Stop {
-    Refused(Refusal),
-    OutOfGas,
-    Abort(Option<NodeFault>),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Stop::Refused(refusal)
-    }
-}
-
-impl From<NodeFault> for Stop {
-    fn from(fault: NodeFault) -> Self {
-        Stop::Abort(Some(fault))
-    }
-}
-
 /// Answers requests. Share one among all instances of a node.
 #[derive(Debug)]
 pub struct Runtime {
@@ -120,9 +103,10 @@ impl Runtime {
         self.models.bytes()
     }
 
-    /// Validates the model of a module fully, as every load does. A courtesy at upload.
+    /// Validates what a module carries, a courtesy at upload: a model fully, as every load does; a shard or a manifest as
+    /// far as it can be judged without the others. A module that carries nothing is refused.
     pub fn check_model(&self, wasm: &[u8]) -> Result<(), ModelError> {
-        LoadedModel::load([0; 32], wasm).map(|_| ())
+        model::check(wasm)
     }
 
     /// Answers one request with at most `gas_left` to spend.
@@ -162,7 +146,7 @@ impl Runtime {
         meter: &mut Meter,
         chain: &mut dyn Chain,
     ) -> Result<v1::ModelInfo, Stop> {
-        let info = self.load(0, request.model.as_ref(), meter, chain)?.info();
+        let info = self.load(0, request.model.as_ref(), &[], meter, chain)?.info();
         let bytes = info.encoded_len() as u64;
         charge(meter, 0, price::description(bytes))?;
         if bytes > limits::MAX_RESPONSE_BYTES {
@@ -187,7 +171,7 @@ impl Runtime {
         let mut models: Vec<Arc<LoadedModel>> = Vec::with_capacity(request.steps.len());
         let mut bytes = 0u64;
         for (index, step) in request.steps.iter().enumerate() {
-            let model = self.load(index, step.model.as_ref(), meter, chain)?;
+            let model = self.load(index, step.model.as_ref(), &models, meter, chain)?;
             if models.iter().all(|other| other.checksum != model.checksum) {
                 bytes = bytes.saturating_add(model.stored_bytes);
             }
@@ -231,37 +215,23 @@ impl Runtime {
         })
     }
 
-    /// Resolves a reference, pays for the load and loads.
+    /// The model that a reference of a step names, where those of earlier steps are `held`.
     fn load(
         &self,
         step: usize,
         model: Option<&v1::ModelRef>,
+        held: &[Arc<LoadedModel>],
         meter: &mut Meter,
         chain: &mut dyn Chain,
     ) -> Result<Arc<LoadedModel>, Stop> {
-        let checksum = resolve(step, model, meter, chain)?;
-        let cached = self.models.get(&checksum);
-        let stored_bytes = match &cached {
-            Some(model) => model.stored_bytes,
-            None => chain.module_size(&checksum)?,
+        let loader = Loader {
+            step,
+            cache: &self.models,
+            held,
+            meter,
+            chain,
         };
-        if stored_bytes > limits::MAX_MODEL_BYTES {
-            let error = ModelError::TooLarge(stored_bytes);
-            return Err(Refusal::new(error.code(), step, error.to_string()).into());
-        }
-        charge(meter, step, price::load(stored_bytes))?;
-        if let Some(model) = cached {
-            charge(meter, step, price::graph(model.graph_bytes))?;
-            return Ok(model);
-        }
-        let refuse = |error: ModelError| Stop::from(Refusal::new(error.code(), step, error.to_string()));
-        let wasm = chain.module_bytes(&checksum)?;
-        let stored = StoredModel::open(&wasm).map_err(refuse)?;
-        charge(meter, step, price::graph(stored.graph_bytes()))?;
-        let model = stored.load(checksum).map_err(refuse)?;
-        let model = Arc::new(model);
-        self.models.put(&model);
-        Ok(model)
+        loader.load(model)
     }
 
     fn run(&self, plan: &Plan) -> Result<Run, Stop> {
@@ -350,16 +320,6 @@ fn canonical(input: &aiinference_engine::graph::Input, integers: &[i32]) -> v1::
     )
 }
 
-fn charge(meter: &mut Meter, step: usize, amount: u64) -> Result<(), Stop> {
-    meter.charge(amount).map_err(|e| match e {
-        TooExpensive::AboveGasLeft => Stop::OutOfGas,
-        TooExpensive::AboveLimit { price, limit } => {
-            let message = format!("pricing a request: it costs at least {price} gas, its gas limit is {limit}");
-            Refusal::new(ErrorCode::GasLimitExceeded, step, message).into()
-        }
-    })
-}
-
 fn decode(request: &[u8]) -> Result<Operation, Refusal> {
     if request.len() > limits::MAX_REQUEST_BYTES {
         let message = format!(
@@ -390,52 +350,4 @@ fn decode(request: &[u8]) -> Result<Operation, Refusal> {
             "reading a request: it names no operation that this host knows",
         )
     })
-}
-
-fn resolve(
-    step: usize,
-    model: Option<&v1::ModelRef>,
-    meter: &mut Meter,
-    chain: &mut dyn Chain,
-) -> Result<[u8; 32], Stop> {
-    let refuse = |code, message: String| Stop::from(Refusal::new(code, step, message));
-    let reference = model.and_then(|m| m.reference.as_ref());
-    let (Some(model), Some(reference)) = (model, reference) else {
-        return Err(refuse(
-            ErrorCode::MalformedRequest,
-            "resolving a model: the request names none".into(),
-        ));
-    };
-    let checksum = match reference {
-        v1::model_ref::Reference::OwnCode(_) => chain.own_checksum(),
-        v1::model_ref::Reference::CodeId(code_id) => {
-            let (found, used) = chain.code_checksum(*code_id, meter.left());
-            meter.note_external(used);
-            match found {
-                Ok(checksum) => checksum,
-                Err(ChainError::NoSuchCode) => {
-                    let message = format!("resolving a model: no code is stored under code id {code_id}");
-                    return Err(refuse(ErrorCode::UnknownCodeId, message));
-                }
-                Err(ChainError::Failed(text)) => {
-                    let message = format!("resolving a model: asking the chain for code id {code_id} failed: {text}");
-                    return Err(refuse(ErrorCode::ChainQueryFailed, message));
-                }
-                Err(ChainError::Abort) => return Err(Stop::Abort(None)),
-            }
-        }
-    };
-    if !model.checksum.is_empty() && model.checksum != checksum {
-        let message = format!(
-            "resolving a model: its checksum is {}, the request expects {}",
-            hex(&checksum),
-            hex(model.checksum.get(..32).unwrap_or(&model.checksum))
-        );
-        return Err(refuse(ErrorCode::ChecksumMismatch, message));
-    }
-    Ok(checksum)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -65,5 +65,6 @@ impl ModelCache {
 }
 
 fn weight(model: &LoadedModel) -> u64 {
-    model.program.resident_bytes()
+    let shards = size_of_val(model.shards.as_slice()) as u64;
+    model.program.resident_bytes().saturating_add(shards)
 }

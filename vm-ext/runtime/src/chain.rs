@@ -14,6 +14,10 @@ pub trait Chain {
 
     /// The stored module with this checksum. Whoever implements this has checked the bytes against it.
     fn module_bytes(&self, checksum: &[u8; 32]) -> Result<Vec<u8>, NodeFault>;
+
+    /// Told once for each model that a request names, by the checksum of the module named, when it is ready to run; and
+    /// whether it was before. For the node's own counts: it changes no answer.
+    fn model_used(&mut self, _checksum: &[u8; 32], _cached: bool) {}
 }
 
 /// Why the chain told no checksum.

@@ -9,13 +9,15 @@
 mod answer;
 mod cache;
 mod chain;
+mod load;
 mod meter;
 mod model;
 pub mod module;
 mod plan;
 pub mod price;
+mod stop;
 
 pub use aiinference_engine::Kernels;
 pub use answer::{is_request, Answer, Runtime, Settings};
 pub use chain::{Chain, ChainError, NodeFault};
-pub use model::{engine_limits, LoadedModel, ModelError};
+pub use model::{engine_limits, LoadedModel, ModelError, StoredShard};

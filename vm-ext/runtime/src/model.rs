@@ -3,19 +3,35 @@
 use aiinference_engine::{Limits, LoadError, Program};
 use aiinference_types::{limits, tensor, v1, ErrorCode};
 
-use crate::{module, price};
+use crate::{
+    module::{self, Carried, Manifest, Sections, Shard, ShardError},
+    price,
+};
 
 /// A validated model, ready to run.
 #[derive(Debug)]
 pub struct LoadedModel {
-    /// SHA-256 of the stored module.
+    /// SHA-256 of the module that is named: the model's, or its manifest's.
     pub checksum: [u8; 32],
-    /// Bytes of the stored module.
+    /// Bytes of that module and of all shards.
     pub stored_bytes: u64,
-    /// Bytes of the graph in it.
+    /// Bytes of the module that is named.
+    pub module_bytes: u64,
+    /// The shards of a model that is stored in such, in order.
+    pub shards: Vec<StoredShard>,
+    /// Bytes of the graph.
     pub graph_bytes: u64,
     /// The engine's program.
     pub program: Program,
+}
+
+/// A shard that the chain has resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredShard {
+    /// As its manifest names it.
+    pub named: Shard,
+    /// Bytes of its module.
+    pub bytes: u64,
 }
 
 /// Why a stored module gives no model.
@@ -30,6 +46,20 @@ pub enum ModelError {
     /// The module is ordinary code.
     #[error("loading a model: the code carries none (no custom section {name}); convert one with `aiinference convert` and name its code id", name = aiinference_types::abi::GRAPH_SECTION)]
     NotAModel,
+    /// The module is a part of a model.
+    #[error("loading a model: the code is one shard of it; name the code id of its manifest")]
+    Shard,
+    /// The module is a manifest where a whole model is needed.
+    #[error(
+        "loading a model: the module is a manifest, whose shards are on a chain; give the module of the whole model"
+    )]
+    Manifest,
+    /// The shards' modules are above the limit of size.
+    #[error("loading a model: its shards take {0} bytes or more, the limit is {max}", max = limits::MAX_SHARDED_BYTES)]
+    ShardsTooLarge(u64),
+    /// Manifest and shards make no model.
+    #[error("loading a model: {0}")]
+    Shards(#[from] ShardError),
     /// The model fails validation.
     #[error("loading a model: {0}")]
     Invalid(#[from] LoadError),
@@ -39,9 +69,9 @@ impl ModelError {
     /// Its number in the table of errors.
     pub fn code(&self) -> ErrorCode {
         match self {
-            ModelError::TooLarge(_) => ErrorCode::ModelTooLarge,
-            ModelError::NotAModel => ErrorCode::NotAModel,
-            ModelError::Module(_) | ModelError::Invalid(_) => ErrorCode::InvalidModel,
+            ModelError::TooLarge(_) | ModelError::ShardsTooLarge(_) => ErrorCode::ModelTooLarge,
+            ModelError::NotAModel | ModelError::Shard | ModelError::Manifest => ErrorCode::NotAModel,
+            ModelError::Module(_) | ModelError::Shards(_) | ModelError::Invalid(_) => ErrorCode::InvalidModel,
         }
     }
 }
@@ -61,46 +91,119 @@ pub fn engine_limits() -> Limits {
     }
 }
 
-/// A stored module whose sections have been found and not looked into.
-pub(crate) struct StoredModel<'a> {
-    stored_bytes: u64,
-    sections: module::Sections<'a>,
+/// What a module that is named as a model turns out to be.
+pub(crate) enum Named<'a> {
+    /// A whole model, not looked into.
+    Model(Sections<'a>),
+    /// One in shards.
+    Manifest(Manifest),
 }
 
-impl<'a> StoredModel<'a> {
-    pub(crate) fn open(wasm: &'a [u8]) -> Result<Self, ModelError> {
-        let stored_bytes = wasm.len() as u64;
-        if stored_bytes > limits::MAX_MODEL_BYTES {
-            return Err(ModelError::TooLarge(stored_bytes));
-        }
-        let sections = module::sections(wasm)?.ok_or(ModelError::NotAModel)?;
-        Ok(StoredModel { stored_bytes, sections })
+/// Opens a module that is named as a model.
+pub(crate) fn open(wasm: &[u8]) -> Result<Named<'_>, ModelError> {
+    check_size(wasm)?;
+    match module::carried(wasm)? {
+        Carried::Contract => Err(ModelError::NotAModel),
+        Carried::Model(sections) => Ok(Named::Model(sections)),
+        Carried::Shard(_) => Err(ModelError::Shard),
+        Carried::Manifest(bytes) => Ok(Named::Manifest(Manifest::decode(bytes)?)),
     }
+}
 
-    pub(crate) fn graph_bytes(&self) -> u64 {
-        self.sections.graph.len() as u64
+/// Opens the module that shards make.
+pub(crate) fn joined_sections(wasm: &[u8]) -> Result<Sections<'_>, ModelError> {
+    module::sections(wasm)?.ok_or(ModelError::Shards(ShardError::NoModel))
+}
+
+/// Checks what a module carries as far as it can be judged alone.
+pub(crate) fn check(wasm: &[u8]) -> Result<(), ModelError> {
+    check_size(wasm)?;
+    match module::carried(wasm)? {
+        Carried::Contract => Err(ModelError::NotAModel),
+        Carried::Model(_) => LoadedModel::load([0; 32], wasm).map(|_| ()),
+        Carried::Shard(_) => Ok(()),
+        Carried::Manifest(bytes) => Ok(Manifest::decode(bytes).map(|_| ())?),
     }
+}
 
-    pub(crate) fn load(&self, checksum: [u8; 32]) -> Result<LoadedModel, ModelError> {
-        let program = Program::load(self.sections.graph, self.sections.weights, &engine_limits())?;
+fn check_size(wasm: &[u8]) -> Result<(), ModelError> {
+    let bytes = wasm.len() as u64;
+    if bytes > limits::MAX_MODEL_BYTES {
+        return Err(ModelError::TooLarge(bytes));
+    }
+    Ok(())
+}
+
+/// What is stored of a model.
+pub(crate) struct Stored {
+    /// Of the module that is named.
+    pub(crate) checksum: [u8; 32],
+    pub(crate) module_bytes: u64,
+    pub(crate) shards: Vec<StoredShard>,
+}
+
+impl Stored {
+    /// Validates the model fully.
+    pub(crate) fn load(self, sections: Sections) -> Result<LoadedModel, ModelError> {
+        let program = Program::load(sections.graph, sections.weights, &engine_limits())?;
+        let sizes = self.shards.iter().map(|shard| shard.bytes);
         Ok(LoadedModel {
-            checksum,
-            stored_bytes: self.stored_bytes,
-            graph_bytes: self.graph_bytes(),
+            checksum: self.checksum,
+            stored_bytes: sizes.fold(self.module_bytes, u64::saturating_add),
+            module_bytes: self.module_bytes,
+            shards: self.shards,
+            graph_bytes: sections.graph.len() as u64,
             program,
         })
     }
 }
 
 impl LoadedModel {
-    /// Validates a stored module fully.
+    /// Validates a module that carries a whole model.
     pub fn load(checksum: [u8; 32], wasm: &[u8]) -> Result<Self, ModelError> {
-        StoredModel::open(wasm)?.load(checksum)
+        let Named::Model(sections) = open(wasm)? else {
+            return Err(ModelError::Manifest);
+        };
+        let stored = Stored {
+            checksum,
+            module_bytes: wasm.len() as u64,
+            shards: Vec::new(),
+        };
+        stored.load(sections)
+    }
+
+    /// Validates a model in shards, from the modules of its manifest and of all shards, in order. What
+    /// [`load`](Self::load) gives for the same model stored whole differs in checksum, stored bytes and price of loading alone.
+    pub fn load_sharded(checksum: [u8; 32], manifest: &[u8], shards: &[impl AsRef<[u8]>]) -> Result<Self, ModelError> {
+        let module_bytes = manifest.len() as u64;
+        let Named::Manifest(manifest) = open(manifest)? else {
+            return Err(ModelError::Shards(ShardError::NoManifest));
+        };
+        let mut stored = Stored {
+            checksum,
+            module_bytes,
+            shards: Vec::with_capacity(manifest.shards.len()),
+        };
+        for (named, module) in manifest.shards.iter().zip(shards) {
+            let bytes = module.as_ref().len() as u64;
+            stored.shards.push(StoredShard { named: *named, bytes });
+        }
+        let sizes = stored.shards.iter().map(|shard| shard.bytes);
+        let total = sizes.fold(0, u64::saturating_add);
+        if total > limits::MAX_SHARDED_BYTES {
+            return Err(ModelError::ShardsTooLarge(total));
+        }
+        let joined = module::join(&manifest, shards)?;
+        stored.load(joined_sections(&joined)?)
     }
 
     /// Price of naming this model, cached or not.
     pub fn load_gas(&self) -> u64 {
-        price::load(self.stored_bytes).saturating_add(price::graph(self.graph_bytes))
+        let modules = [self.module_bytes].into_iter();
+        let modules = modules.chain(self.shards.iter().map(|shard| shard.bytes));
+        modules
+            .map(price::load)
+            .fold(price::graph(self.graph_bytes), u64::saturating_add)
     }
 
     /// What the model is and costs, in the words of the protocol.

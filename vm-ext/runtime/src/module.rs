@@ -1,8 +1,13 @@
-//! A model as code: a small Wasm module that stores like any contract and carries the model in two custom sections.
+//! A model as code: a small Wasm module that stores like any contract and carries the model in two custom sections; or,
+//! where it is too large for one transaction, several that carry a slice each and one that says how to join them.
 
-use aiinference_types::abi::{GRAPH_SECTION, WEIGHTS_SECTION};
+use aiinference_types::abi::{GRAPH_SECTION, MANIFEST_SECTION, SHARD_SECTION, WEIGHTS_SECTION};
 use wasm_encoder as enc;
 use wasmparser::{Parser, Payload};
+
+mod shards;
+
+pub use shards::{join, manifest, split, wrap_manifest, Joiner, Manifest, Shard, ShardError};
 
 /// Why the sections of a module could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +21,26 @@ pub enum ModuleError {
     /// Weights without a graph.
     #[error("reading a module: it has section {WEIGHTS_SECTION} but no {GRAPH_SECTION}")]
     NoGraph,
+    /// Sections that do not go together.
+    #[error("reading a module: it carries more than one of a model, a shard and a manifest")]
+    Mixed,
 }
+
+/// What a module carries for the extension: one of these, never two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried<'a> {
+    /// Nothing: it is ordinary code.
+    Contract,
+    /// A whole model.
+    Model(Sections<'a>),
+    /// A slice of a model's module.
+    Shard(&'a [u8]),
+    /// An encoded [`Manifest`].
+    Manifest(&'a [u8]),
+}
+
+/// The sections that are read. The order is that of [`carried`].
+const SECTIONS: [&str; 4] = [GRAPH_SECTION, WEIGHTS_SECTION, SHARD_SECTION, MANIFEST_SECTION];
 
 /// The model sections of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +51,15 @@ pub struct Sections<'a> {
     pub weights: &'a [u8],
 }
 
-/// The module that carries a model: what a chain's upload checks ask of any contract, and nothing that could run.
+/// The module that carries a model.
+pub fn wrap(graph: &[u8], weights: &[u8]) -> Vec<u8> {
+    envelope(&[(GRAPH_SECTION, graph), (WEIGHTS_SECTION, weights)])
+}
+
+/// A module with custom sections: what a chain's upload checks ask of any contract, and nothing that could run.
 ///
 /// `allocate` answers the null pointer, so that instantiating it as a contract fails at once.
-pub fn wrap(graph: &[u8], weights: &[u8]) -> Vec<u8> {
+fn envelope(sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut types = enc::TypeSection::new();
     types.ty().function([], []);
     types.ty().function([enc::ValType::I32], [enc::ValType::I32]);
@@ -70,40 +99,48 @@ pub fn wrap(graph: &[u8], weights: &[u8]) -> Vec<u8> {
         .section(&memories)
         .section(&exports)
         .section(&code);
-    for (name, data) in [(GRAPH_SECTION, graph), (WEIGHTS_SECTION, weights)] {
+    for (name, data) in sections {
         module.section(&enc::CustomSection {
-            name: name.into(),
-            data: data.into(),
+            name: (*name).into(),
+            data: (*data).into(),
         });
     }
     module.finish()
 }
 
-/// The model sections of a module; None if it carries no model.
-pub fn sections(wasm: &[u8]) -> Result<Option<Sections<'_>>, ModuleError> {
-    let (mut graph, mut weights) = (None, None);
+/// What a module carries.
+pub fn carried(wasm: &[u8]) -> Result<Carried<'_>, ModuleError> {
+    let mut found = [None; SECTIONS.len()];
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|e| ModuleError::Malformed(e.offset() as u64))?;
         let Payload::CustomSection(section) = payload else {
             continue;
         };
-        let (slot, name) = match section.name() {
-            GRAPH_SECTION => (&mut graph, GRAPH_SECTION),
-            WEIGHTS_SECTION => (&mut weights, WEIGHTS_SECTION),
-            _ => continue,
-        };
-        if slot.replace(section.data()).is_some() {
-            return Err(ModuleError::Repeated(name));
+        for (slot, name) in found.iter_mut().zip(SECTIONS) {
+            if name == section.name() && slot.replace(section.data()).is_some() {
+                return Err(ModuleError::Repeated(name));
+            }
         }
     }
-    match (graph, weights) {
-        (Some(graph), weights) => Ok(Some(Sections {
+    match found {
+        [None, None, None, None] => Ok(Carried::Contract),
+        [Some(graph), weights, None, None] => Ok(Carried::Model(Sections {
             graph,
             weights: weights.unwrap_or_default(),
         })),
-        (None, Some(_)) => Err(ModuleError::NoGraph),
-        (None, None) => Ok(None),
+        [None, Some(_), None, None] => Err(ModuleError::NoGraph),
+        [None, None, Some(slice), None] => Ok(Carried::Shard(slice)),
+        [None, None, None, Some(manifest)] => Ok(Carried::Manifest(manifest)),
+        _ => Err(ModuleError::Mixed),
     }
+}
+
+/// The model sections of a module; None if it carries no whole model.
+pub fn sections(wasm: &[u8]) -> Result<Option<Sections<'_>>, ModuleError> {
+    Ok(match carried(wasm)? {
+        Carried::Model(sections) => Some(sections),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -153,11 +190,36 @@ mod tests {
 
     #[test]
     fn weights_alone_are_no_model() {
-        let mut module = enc::Module::new();
-        module.section(&enc::CustomSection {
-            name: WEIGHTS_SECTION.into(),
-            data: b"w".as_slice().into(),
-        });
-        assert_eq!(sections(&module.finish()), Err(ModuleError::NoGraph));
+        let wasm = envelope(&[(WEIGHTS_SECTION, b"w")]);
+        assert_eq!(sections(&wasm), Err(ModuleError::NoGraph));
+    }
+
+    #[test]
+    fn a_module_carries_one_kind_alone() {
+        for (name, want) in SECTIONS.into_iter().zip([
+            Ok(Carried::Model(Sections {
+                graph: b"s",
+                weights: b"",
+            })),
+            Err(ModuleError::NoGraph),
+            Ok(Carried::Shard(b"s")),
+            Ok(Carried::Manifest(b"s")),
+        ]) {
+            assert_eq!(carried(&envelope(&[(name, b"s"), ("else", b"")])), want);
+            assert_eq!(
+                carried(&envelope(&[(name, b"s"), (name, b"")])),
+                Err(ModuleError::Repeated(name))
+            );
+            for other in SECTIONS.into_iter().filter(|other| *other != name) {
+                let both = envelope(&[(name, b"s"), (other, b"t")]);
+                let both = carried(&both);
+                let model = [GRAPH_SECTION, WEIGHTS_SECTION];
+                if model.contains(&name) && model.contains(&other) {
+                    assert!(matches!(both, Ok(Carried::Model(_))));
+                } else {
+                    assert_eq!(both, Err(ModuleError::Mixed), "{name} and {other}");
+                }
+            }
+        }
     }
 }

@@ -27,3 +27,9 @@ pub const GRAPH_SECTION: &str = "aiinference.graph";
 
 /// Custom section of a module that holds a model's weights.
 pub const WEIGHTS_SECTION: &str = "aiinference.weights";
+
+/// Custom section of a module that holds a slice of a model's module.
+pub const SHARD_SECTION: &str = "aiinference.shard";
+
+/// Custom section of a module that holds a [`Manifest`](crate::v1::Manifest): which shards make a model.
+pub const MANIFEST_SECTION: &str = "aiinference.manifest";

@@ -56,6 +56,10 @@ error_codes! {
     NodeFault = 15,
     /// The chain's own query for the code failed.
     ChainQueryFailed = 16,
+    /// No code is stored under the code id of one of the model's shards.
+    ShardMissing = 17,
+    /// The code behind one of the model's shards has another checksum than the manifest states.
+    ShardReplaced = 18,
     /// The model has no input of that name.
     UnknownInput = 20,
     /// An input of the model was given no value.

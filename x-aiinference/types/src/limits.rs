@@ -1,7 +1,13 @@
 //! Every limit of the extension, in one place. They are compiled in: changing one is a consensus-breaking release.
 
-/// Largest stored module that carries a model.
+/// Largest stored module that carries a model, or a manifest; and largest model that shards make.
 pub const MAX_MODEL_BYTES: u64 = 64 << 20;
+/// Shards of one model.
+pub const MAX_SHARDS: usize = 128;
+/// Stored modules of all shards of one model together: the largest model and 1 KiB a shard for what wraps its slice.
+pub const MAX_SHARDED_BYTES: u64 = MAX_MODEL_BYTES + ((MAX_SHARDS as u64) << 10);
+/// Largest manifest: more than the largest one takes in its one encoding.
+pub const MAX_MANIFEST_BYTES: usize = 8 << 10;
 /// Largest memory that the tensors and working space of one model may take while it runs.
 pub const MAX_PEAK_MEMORY_BYTES: u64 = 256 << 20;
 /// Stored bytes of all different models of one plan together: all are held at once.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aiinference_engine::{
     format,
-    graph::{Graph, Input, Op, Output},
+    graph::{Array, Graph, Input, Op, Output, Rescale},
     Kernels,
 };
 use aiinference_runtime::{module, Answer, Chain, ChainError, NodeFault, Runtime, Settings};
@@ -26,6 +26,10 @@ pub struct Table {
     files: BTreeMap<[u8; 32], Vec<u8>>,
     pub own: [u8; 32],
     pub fail: Option<ChainError>,
+    /// Every code id that was asked for, and the gas that was left to ask.
+    pub asked: Vec<(u64, u64)>,
+    /// What the runtime told of models, ready before or not.
+    pub used: Vec<([u8; 32], bool)>,
 }
 
 impl Table {
@@ -36,16 +40,41 @@ impl Table {
     }
 
     pub fn store(&mut self, graph: &Graph) -> u64 {
-        let encoded = format::encode(graph);
-        self.store_module(module::wrap(&encoded.graph, &encoded.weights))
+        self.store_module(whole(graph))
     }
 
     pub fn store_module(&mut self, wasm: Vec<u8>) -> u64 {
-        let id = self.codes.len() as u64 + 1;
+        let id = self.codes.keys().next_back().map_or(1, |last| last + 1);
+        self.replace(id, wasm);
+        id
+    }
+
+    /// Puts a module under a code id, whatever it held.
+    pub fn replace(&mut self, id: u64, wasm: Vec<u8>) {
         let checksum = Sha256::digest(&wasm).into();
         self.codes.insert(id, checksum);
         self.files.insert(checksum, wasm);
-        id
+    }
+
+    /// The chain knows the code id no more; the node's file remains.
+    pub fn forget(&mut self, id: u64) {
+        self.codes.remove(&id);
+    }
+
+    /// Stores a model's module in shards, each of which takes the next code id; the manifest of them.
+    pub fn store_shards(&mut self, model: &[u8], shard_bytes: usize) -> v1::Manifest {
+        let mut shards = Vec::new();
+        for shard in module::split(model, shard_bytes) {
+            let id = self.store_module(shard);
+            shards.push((id, self.checksum(id)));
+        }
+        module::manifest(model, shards)
+    }
+
+    /// Stores a model's module in shards and their manifest, whose code id it answers.
+    pub fn store_sharded(&mut self, model: &[u8], shard_bytes: usize) -> u64 {
+        let manifest = self.store_shards(model, shard_bytes);
+        self.store_module(module::wrap_manifest(&manifest))
     }
 
     pub fn checksum(&self, id: u64) -> [u8; 32] {
@@ -62,7 +91,11 @@ impl Table {
 }
 
 impl Chain for Table {
-    fn code_checksum(&mut self, code_id: u64, _gas_left: u64) -> (Result<[u8; 32], ChainError>, u64) {
+    fn code_checksum(&mut self, code_id: u64, gas_left: u64) -> (Result<[u8; 32], ChainError>, u64) {
+        self.asked.push((code_id, gas_left));
+        if gas_left < Table::QUERY_GAS {
+            return (Err(ChainError::Abort), gas_left);
+        }
         let found = self.codes.get(&code_id).copied().ok_or(ChainError::NoSuchCode);
         (self.fail.clone().map_or(found, Err), Table::QUERY_GAS)
     }
@@ -80,6 +113,10 @@ impl Chain for Table {
             .get(checksum)
             .cloned()
             .ok_or_else(|| NodeFault("the file is gone".into()))
+    }
+
+    fn model_used(&mut self, checksum: &[u8; 32], cached: bool) {
+        self.used.push((*checksum, cached));
     }
 }
 
@@ -133,6 +170,43 @@ pub fn inflater(rows: u32, columns: u32) -> Graph {
         labels: vec![],
     });
     graph
+}
+
+/// One layer whose weights are all 1: a module of which long stretches are equal.
+pub fn dense(inner: usize, outer: usize) -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input(Input {
+        name: "x".into(),
+        shape: vec![1, inner as u32],
+        fraction_bits: 0,
+        low: -100,
+        high: 100,
+        saturate: false,
+    });
+    let value = graph.push(Op::MatMul {
+        x,
+        weights: Array::I8(vec![1; inner * outer]),
+        bias: vec![],
+        rescale: Rescale {
+            multipliers: vec![1],
+            shifts: vec![0],
+            low: -1000,
+            high: 1000,
+        },
+    });
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    graph
+}
+
+/// The module of a graph as a single file.
+pub fn whole(graph: &Graph) -> Vec<u8> {
+    let encoded = format::encode(graph);
+    module::wrap(&encoded.graph, &encoded.weights)
 }
 
 /// A module with no model in it.

@@ -106,12 +106,35 @@ pub mod request {
         ModelInfo(super::ModelInfoRequest),
     }
 }
+/// One stored part of a model: a module that carries a slice of the model's own module.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Shard {
+    #[prost(uint64, tag = "1")]
+    pub code_id: u64,
+    /// SHA-256 of the shard's module, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub checksum: ::prost::alloc::vec::Vec<u8>,
+}
+/// What the section `aiinference.manifest` of a module holds: a model in shards.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Manifest {
+    /// In the order in which their slices are joined.
+    #[prost(message, repeated, tag = "1")]
+    pub shards: ::prost::alloc::vec::Vec<Shard>,
+    /// SHA-256 of the joined bytes, 32 bytes: those of the model's module as a single file.
+    #[prost(bytes = "vec", tag = "2")]
+    pub checksum: ::prost::alloc::vec::Vec<u8>,
+    /// How many bytes they are.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+}
 /// Which code ran.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelUsed {
     /// 0 for the caller's own code.
     #[prost(uint64, tag = "1")]
     pub code_id: u64,
+    /// SHA-256 of the module named: the model's, or its manifest's.
     #[prost(bytes = "vec", tag = "2")]
     pub checksum: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "3")]
