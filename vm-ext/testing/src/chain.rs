@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
+use aiinference_vm::runtime::module;
 use cosmwasm_std::{
     testing::{MockApi, MockStorage},
-    to_json_binary, Addr, Binary, Coin, CosmosMsg, Empty, StdResult,
+    to_json_binary, Addr, Binary, Checksum, Coin, CosmosMsg, Empty, StdResult,
 };
 use cw_multi_test::{
     App, AppBuilder, AppResponse, BankKeeper, BankSudo, DistributionKeeper, Executor, FailingModule, GovFailingModule,
@@ -68,6 +69,16 @@ impl Chain {
     pub fn store_wasm_as(&mut self, creator: Addr, wasm: &[u8]) -> Result<u64, StoreError> {
         let code = self.vm.store(wasm)?;
         Ok(self.app.store_code_with_creator(creator, code))
+    }
+
+    /// Stores a model as a chain stores one that is too large for one transaction: in shards that carry at most
+    /// `shard_bytes` of its module each, and a manifest, whose code id names the model.
+    pub fn store_sharded(&mut self, model: &[u8], shard_bytes: usize) -> Result<u64, StoreError> {
+        let mut shards = Vec::new();
+        for shard in module::split(model, shard_bytes) {
+            shards.push((self.store_wasm(&shard)?, *Checksum::generate(&shard).as_ref()));
+        }
+        self.store_wasm(&module::wrap_manifest(&module::manifest(model, shards)))
     }
 
     /// Gives an account coins out of nothing.

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::LazyLock};
 use aiinference_engine::graph::{Graph, Input, Op, Output};
 use aiinference_multi_test::{
     cw_multi_test::{no_init, App, AppBuilder, Contract, ContractWrapper, Executor, StargateAccepting},
-    Chain, CodeStore, EmbeddedVm, GasLimits, Outcome, StoreError, StoreOptions, SDK_GAS,
+    Chain, CodeStore, EmbeddedVm, GasLimits, GasReport, Outcome, StoreError, StoreOptions, SDK_GAS,
 };
 use cosmwasm_std::{
     coin, coins, from_json, to_json_binary, Addr, BankMsg, Binary, Checksum, Deps, DepsMut, Empty, Env, HexBinary,
@@ -725,6 +725,44 @@ fn contracts_infer_in_queries_executions_replies_and_sudo() {
     for key in ["execute", "sudo", "reply", "migrate"] {
         assert_eq!(world.get(&contract, key).as_deref(), Some("[6,-8]"));
     }
+}
+
+#[test]
+fn a_model_stored_in_shards_answers_as_the_whole_one() {
+    let mut world = world();
+    let contract = world.probe("probe");
+    let model = doubler();
+    let whole = world.chain.store_wasm(&model).unwrap();
+    let sharded = world.chain.store_sharded(&model, 64).unwrap();
+    let shards = sharded - whole - 1;
+    assert_eq!(shards, model.len().div_ceil(64) as u64);
+    let ask = |code_id| {
+        let infer = QueryMsg::Infer {
+            code_id,
+            x: vec![3, -4],
+        };
+        let answer: Vec<i64> = world.ask(&contract, &infer);
+        (answer, world.chain.last_query())
+    };
+    let (want, report) = ask(whole);
+    let (answer, sharded_report) = ask(sharded);
+    assert_eq!((want, answer), (vec![6, -8], vec![6, -8]));
+    assert_eq!(ask(sharded).1, sharded_report, "gas of a model that is ready");
+    // Every shard is opened, and asked of the chain.
+    let internal = |report: &GasReport| report.calls[0].used_internally;
+    assert!(internal(&sharded_report) > internal(&report) + shards * aiinference_vm::runtime::price::LOAD);
+
+    let error = world
+        .try_ask::<Vec<i64>>(
+            &contract,
+            &QueryMsg::Infer {
+                code_id: whole + 1,
+                x: vec![1, 2],
+            },
+        )
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("error 12: ") && error.contains("manifest"), "{error}");
 }
 
 #[test]
