@@ -56,7 +56,32 @@ fn seeds() -> Vec<(&'static str, Operation, Vec<u8>)> {
     };
     decimals.steps[0].inputs[0].source = Some(v1::input::Source::Tensor(tensor));
     let info = v1::ModelInfoRequest { model: model_ref(1) };
-    vec![
+    // As the fuzzer's chain has them.
+    let shards = (body::FIRST_SHARD..).take(body::shards().len());
+    let sharded = module::manifest(&body::model(), shards.map(|id| (id, [id as u8; 32])));
+    let mut missing = sharded.clone();
+    missing.shards[1].code_id = 0;
+    let mut replaced = sharded.clone();
+    replaced.shards[1].code_id = 1;
+    let mut nested = sharded.clone();
+    nested.shards[1] = v1::Shard {
+        code_id: 1,
+        checksum: vec![1; 32],
+    };
+    let mut swapped = sharded.clone();
+    swapped.shards.swap(0, 1);
+    let mut oversize = sharded.clone();
+    oversize.size = u64::MAX;
+    let in_shards = [
+        ("sharded", &sharded),
+        ("shard-missing", &missing),
+        ("shard-replaced", &replaced),
+        ("shard-nested", &nested),
+        ("shard-swapped", &swapped),
+        ("shard-oversize", &oversize),
+    ]
+    .map(|(name, manifest)| (name, Operation::Infer(one.clone()), module::wrap_manifest(manifest)));
+    let mut seeds = vec![
         ("one-step", Operation::Infer(one.clone()), model.clone()),
         ("plan", Operation::Infer(plan), saturating.clone()),
         ("own-code", Operation::Infer(own), model.clone()),
@@ -69,7 +94,15 @@ fn seeds() -> Vec<(&'static str, Operation, Vec<u8>)> {
         ("info", Operation::ModelInfo(info), model),
         ("no-model", Operation::Infer(one.clone()), plain_module()),
         ("broken-model", Operation::Infer(one), module::wrap(b"no graph", b"")),
-    ]
+    ];
+    seeds.extend(in_shards);
+    seeds
+}
+
+#[test]
+fn the_sharded_seed_is_answered() {
+    let file = fs::read(folder().join("sharded")).expect("the seed");
+    assert!(matches!(body::check(&file), Some(v1::response::Result::Infer(_))));
 }
 
 /// Writes the seeds that are missing: `cargo test --workspace --release --test corpus -- --ignored write_missing_seeds`.
