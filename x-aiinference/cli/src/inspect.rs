@@ -24,11 +24,15 @@ pub struct Args {
 }
 
 pub fn inspect(args: &Args) -> Result<()> {
-    let model = model::load(&args.model)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&describe(&model))?);
+    print(&model::load(&args.model)?, args.json)
+}
+
+/// Prints what a model takes, gives and costs.
+pub fn print(model: &LoadedModel, as_json: bool) -> Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&describe(model))?);
     } else {
-        print!("{}", text(&model));
+        print!("{}", text(model));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `aiinference`: from an ONNX model to code that a chain stores, and back to what it computes.
 
+mod chain;
 mod convert;
 mod data;
 mod inspect;
@@ -9,10 +10,11 @@ mod run;
 
 use std::process::ExitCode;
 
+use aiinference_client::ClientError;
 use aiinference_convert::ConvertError;
 use clap::{Parser, Subcommand};
 
-/// Convert, inspect and run models that CosmWasm contracts call.
+/// Convert, inspect and run models that CosmWasm contracts call, and bring both to a chain.
 #[derive(Parser)]
 #[command(name = "aiinference", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -25,7 +27,9 @@ Exit codes:
   0  done
   1  something failed; the message on stderr says what and what to do
   2  the command line is wrong
-  3  convert: the integer model is worse than --max-drop allows";
+  3  convert: the integer model is worse than --max-drop allows
+  4  the chain refused the transaction
+  5  the transaction was sent, but was in no block before --timeout; it may still come";
 
 #[derive(Subcommand)]
 enum Command {
@@ -35,12 +39,26 @@ enum Command {
     Inspect(inspect::Args),
     /// Run a model: the bits of the chain
     Run(run::Args),
+    /// Store a contract or a model on a chain, a large model in shards
+    Upload(Box<chain::UploadArgs>),
+    /// Make a contract of a stored code
+    Instantiate(Box<chain::InstantiateArgs>),
+    /// Call a contract
+    Execute(Box<chain::ExecuteArgs>),
+    /// Ask a chain
+    Query(chain::QueryArgs),
+    /// Keep keys that sign
+    Keys(chain::KeysArgs),
 }
 
 /// The exit code of a failure.
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(ConvertError::Accuracy { .. }) = error.downcast_ref() {
+        return 3;
+    }
     match error.downcast_ref() {
-        Some(ConvertError::Accuracy { .. }) => 3,
+        Some(ClientError::Refused { .. }) => 4,
+        Some(ClientError::NotIncluded { .. }) => 5,
         _ => 1,
     }
 }
@@ -50,6 +68,11 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::convert(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Run(args) => run::run(&args),
+        Command::Upload(args) => chain::upload(&args),
+        Command::Instantiate(args) => chain::instantiate(&args),
+        Command::Execute(args) => chain::execute(&args),
+        Command::Query(args) => chain::query(&args),
+        Command::Keys(args) => chain::keys(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
