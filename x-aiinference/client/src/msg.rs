@@ -1,5 +1,6 @@
 //! What a transaction asks of the chain.
 
+use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cosmrs::{
     proto::{
         cosmos::gov::v1::MsgSubmitProposal,
@@ -211,7 +212,7 @@ impl Msg {
             } => json!({
                 "@type": type_url::<MsgStoreCode>(),
                 "sender": sender,
-                "wasm_byte_code": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, wasm),
+                "wasm_byte_code": BASE64_STANDARD.encode(wasm),
                 "instantiate_permission": instantiate.as_ref().map(|access| json!({
                     "permission": access.name(), "addresses": access.addresses(),
                 })),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cosmrs::proto::{
     cosmos::{
         auth::v1beta1::{Bech32PrefixRequest, Bech32PrefixResponse, QueryAccountInfoRequest, QueryAccountInfoResponse},
@@ -403,6 +404,9 @@ impl Node {
             return Err(self.rpc.answer_error("tx", "it is another transaction"));
         }
         let result = answer.tx_result;
+        // This version of the types leaves the base64 of the data as it came.
+        let data = BASE64_STANDARD.decode(&result.data);
+        let data = data.map_err(|_| self.rpc.answer_error("tx", "its data is no base64"))?;
         let events = result.events.iter().map(|event| Event {
             kind: event.kind.clone(),
             attributes: event
@@ -421,7 +425,7 @@ impl Node {
             gas_wanted: result.gas_wanted.try_into().unwrap_or(0),
             gas_used: result.gas_used.try_into().unwrap_or(0),
             events: events.collect(),
-            data: result.data.to_vec(),
+            data,
         }))
     }
 
