@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Sizes of the code with which the gas of a transaction is found that is too large to be simulated.
 const PROBES: [usize; 2] = [10_000, 110_000];
 
+/// The gas limit that a transaction states while it is tried; nothing is refused for it.
+const TRIED_LIMIT: u64 = 1_000_000;
+
 /// Where a transaction's gas limit comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gas {
@@ -123,7 +126,10 @@ impl Payer {
     /// which is a little more than is used.
     pub async fn gas_used(&self, msgs: &[Msg], public_key: Option<Vec<u8>>, sequence: u64) -> Result<u64, ClientError> {
         let memo = &self.options.memo;
-        let whole = tx::to_simulate(msgs, memo, public_key.clone(), sequence);
+        // Taking a fee uses gas too.
+        let fee = self.fee(TRIED_LIMIT)?;
+        let to_simulate = |msgs: &[Msg]| tx::to_simulate(msgs, memo, &fee, public_key.clone(), sequence);
+        let whole = to_simulate(msgs);
         let bytes: u64 = msgs.iter().map(Msg::priced_bytes).sum();
         if whole.len() <= MAX_SIMULATED {
             return self.node.simulate(whole).await;
@@ -138,10 +144,7 @@ impl Payer {
         for (point, size) in points.iter_mut().zip(PROBES) {
             let probe: Vec<Msg> = msgs.iter().map(|msg| msg.with_code(&probe_module(size))).collect();
             let bytes: u64 = probe.iter().map(Msg::priced_bytes).sum();
-            let gas = self
-                .node
-                .simulate(tx::to_simulate(&probe, memo, public_key.clone(), sequence))
-                .await?;
+            let gas = self.node.simulate(to_simulate(&probe)).await?;
             *point = (bytes, gas);
         }
         let [low, high] = points;

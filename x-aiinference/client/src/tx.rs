@@ -60,12 +60,8 @@ pub fn signed(msgs: &[Msg], memo: &str, fee: &Fee, signer: Signer<'_>, key: &Key
 }
 
 /// A transaction to simulate: its size is that of a signed one, its signature is none.
-pub fn to_simulate(msgs: &[Msg], memo: &str, public_key: Option<Vec<u8>>, sequence: u64) -> Vec<u8> {
-    let nothing = Fee {
-        gas: 0,
-        amount: Vec::new(),
-    };
-    let (body, auth_info) = parts(msgs, memo, &nothing, public_key, sequence);
+pub fn to_simulate(msgs: &[Msg], memo: &str, fee: &Fee, public_key: Option<Vec<u8>>, sequence: u64) -> Vec<u8> {
+    let (body, auth_info) = parts(msgs, memo, fee, public_key, sequence);
     raw(body, auth_info, vec![0; SIGNATURE])
 }
 

@@ -92,7 +92,7 @@ pub struct Actor {
 
 enum How {
     Send(Box<Account>),
-    Write { fees: Payer, sequence: u64 },
+    Write { fees: Box<Payer>, sequence: u64 },
 }
 
 /// What became of messages.
@@ -119,7 +119,7 @@ impl TxArgs {
             Some(from) => {
                 let from = address(from)?.to_string();
                 let sequence = node.account(&from).await?.sequence;
-                let fees = Payer::new(node.clone(), options).await?;
+                let fees = Box::new(Payer::new(node.clone(), options).await?);
                 (from, How::Write { fees, sequence })
             }
             None => {
