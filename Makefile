@@ -1,10 +1,10 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build demo test lint wasmd bench proto models fuzz clean
+.PHONY: help setup contracts build demo test lint wasmd bench proto localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## bring the toolchain for guest Wasm (done by the other targets too)
 	@scripts/toolchain.sh
@@ -28,6 +28,26 @@ lint: ## check the format, and clippy without warnings
 
 wasmd: ## build unmodified wasmd and bring its stock libwasmvm, to target/wasmd
 	@scripts/wasmd.sh
+
+# The built programs, and what the localnet's commands share: LOCALNET_HOME, and for up LOCALNET_LIBRARY, may be set.
+LOCALNET_HOME ?= target/localnet
+LOCALNET_LIBRARY ?= target/libwasmvm
+localnet := "$(or $(CARGO_TARGET_DIR),target)/release/aiinference-localnet"
+
+localnet-up: build wasmd ## start the chains provider-1 and consumer-1; what runs already goes on
+	@$(localnet) up --home "$(LOCALNET_HOME)" --library "$(LOCALNET_LIBRARY)"
+
+localnet-down: ## stop the localnet; its chains stay
+	@$(localnet) down --home "$(LOCALNET_HOME)"
+
+localnet-status: ## show the localnet's nodes, and whether they agree
+	@$(localnet) status --home "$(LOCALNET_HOME)"
+
+localnet-logs: ## follow the logs of all nodes, or of NODE
+	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)
+
+localnet-reset: ## stop the localnet and remove its chains
+	@$(localnet) reset --home "$(LOCALNET_HOME)"
 
 bench: contracts ## measure the models: native, through the import, and as guest Wasm
 	cargo bench --workspace
