@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build demo test lint wasmd bench proto localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
+.PHONY: help setup contracts build demo test lint wasmd bench proto test-localnet localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ localnet-down: ## stop the localnet; its chains stay
 
 localnet-status: ## show the localnet's nodes, and whether they agree
 	@$(localnet) status --home "$(LOCALNET_HOME)"
+
+test-localnet: build wasmd ## run the tests that need real nodes
+	cargo test --workspace --release --test chains -- --ignored --nocapture
 
 localnet-logs: ## follow the logs of all nodes, or of NODE
 	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{Engine, BASE64_STANDARD as STANDARD};
 use nix::sys::signal::Signal;
 use tendermint_rpc::client::CompatMode;
 use tendermint_rpc::endpoint::status;
@@ -239,7 +240,9 @@ impl Node {
             .await
             .map_err(|error| self.rpc_error(WHAT, error))?;
         if info.last_block_height.value() == height {
-            return Ok(hex::encode(info.last_block_app_hash.as_bytes()));
+            // tendermint-rpc hands on the base64 text of this field as if it were the bytes.
+            let hash = STANDARD.decode(info.last_block_app_hash.as_bytes());
+            return Ok(hex::encode(hash.map_err(|error| self.rpc_error(WHAT, error))?));
         }
         let next = u32::try_from(height.saturating_add(1)).map_err(|_| self.rpc_error(WHAT, "no such height"))?;
         let answer = self

@@ -109,7 +109,7 @@ impl ChainStatus {
             let behind = best.saturating_sub(node.height.unwrap_or(best));
             if node.problem.is_none() && node.catching_up == Some(false) && behind > BEHIND {
                 node.problem = Some(format!(
-                    "it stopped {behind} blocks behind the others; see `logs {}`",
+                    "{0} stopped {behind} blocks behind the others; see `logs {0}`",
                     node.name
                 ));
             }
