@@ -327,6 +327,54 @@ fn shards_that_make_another_model_or_none_are_refused() {
 }
 
 #[test]
+fn no_more_shards_are_read_than_the_size_stated_asks_for() {
+    /// Knows the size of modules that it cannot read.
+    struct Unreadable(Table, u64);
+    impl Chain for Unreadable {
+        fn code_checksum(&mut self, code_id: u64, gas_left: u64) -> (Result<[u8; 32], ChainError>, u64) {
+            self.0.code_checksum(code_id, gas_left)
+        }
+        fn own_checksum(&self) -> [u8; 32] {
+            self.0.own
+        }
+        fn module_size(&self, checksum: &[u8; 32]) -> Result<u64, NodeFault> {
+            self.0.module_size(checksum)
+        }
+        fn module_bytes(&self, checksum: &[u8; 32]) -> Result<Vec<u8>, NodeFault> {
+            assert_ne!(*checksum, self.0.checksum(self.1), "read shard {}", self.1);
+            self.0.module_bytes(checksum)
+        }
+    }
+    let mut table = Table::new();
+    let manifest = table.store_shards(&model(), SHARD_BYTES);
+    let shards = 1..=manifest.shards.len() as u64;
+    let stored: u64 = shards.map(|id| table.module(id).len() as u64).sum();
+    let mut refusal = |size, unread| {
+        let lie = v1::Manifest {
+            size,
+            ..manifest.clone()
+        };
+        let id = table.store_module(module::wrap_manifest(&lie));
+        let request = encode(Operation::Infer(question(id)));
+        let mut chain = Unreadable(std::mem::take(&mut table), unread);
+        let answer = Runtime::new(settings()).answer(&request, u64::MAX, &mut chain);
+        table = chain.0;
+        let Answer::Done { response, .. } = answer else {
+            panic!("not answered: {answer:?}")
+        };
+        let error = error_of(&response);
+        assert_eq!(error.code, ErrorCode::InvalidModel as u32);
+        error.message
+    };
+    // More than the modules have in all: not one is read.
+    let message = refusal(stored + 1, 1);
+    assert!(message.contains(&format!("hold {stored} bytes")), "{message}");
+    // Passed by the first: the second is not read.
+    let message = refusal(SHARD_BYTES as u64 - 1, 2);
+    assert!(message.contains("hold 48 bytes up to shard 0"), "{message}");
+}
+
+#[test]
 fn joined_bytes_that_are_no_model_are_refused() {
     let mut chain = Table::new();
     let manifest = chain.store_shards(&model(), SHARD_BYTES);
@@ -564,6 +612,28 @@ fn shards_above_the_limit_together_are_refused_unread_and_unpaid() {
     // Gas for all but the last shard's module: nothing has been read.
     let short = Runtime::new(settings()).answer(&request, gas - 1, &mut chain);
     assert_eq!(short, Answer::OutOfGas { gas, external: 0 });
+}
+
+#[test]
+fn a_module_that_is_longer_than_what_was_paid_is_a_fault_of_the_node() {
+    struct Growing(Vec<u8>);
+    impl Chain for Growing {
+        fn code_checksum(&mut self, _: u64, _: u64) -> (Result<[u8; 32], ChainError>, u64) {
+            (Ok([1; 32]), 0)
+        }
+        fn own_checksum(&self) -> [u8; 32] {
+            [1; 32]
+        }
+        fn module_size(&self, _: &[u8; 32]) -> Result<u64, NodeFault> {
+            Ok(self.0.len() as u64 - 1)
+        }
+        fn module_bytes(&self, _: &[u8; 32]) -> Result<Vec<u8>, NodeFault> {
+            Ok(self.0.clone())
+        }
+    }
+    let request = encode(Operation::Infer(question(1)));
+    let answer = Runtime::new(settings()).answer(&request, u64::MAX, &mut Growing(model()));
+    assert!(matches!(answer, Answer::Abort { fault: Some(_), .. }), "{answer:?}");
 }
 
 #[test]

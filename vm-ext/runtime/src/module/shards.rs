@@ -299,6 +299,24 @@ mod tests {
         assert_eq!(Manifest::decode(&bytes).unwrap().shards.len(), limits::MAX_SHARDS);
     }
 
+    #[test]
+    fn the_largest_model_fits_in_shards() {
+        // Slices as large as they must be: what wraps them is within the allowance of MAX_SHARDED_BYTES.
+        let slice = vec![0; limits::MAX_MODEL_BYTES as usize / limits::MAX_SHARDS];
+        let shard = split(&slice, slice.len()).remove(0).len() as u64;
+        assert!(shard * limits::MAX_SHARDS as u64 <= limits::MAX_SHARDED_BYTES);
+    }
+
+    #[test]
+    fn a_module_that_is_not_the_one_named_is_refused_though_it_carries_the_slice() {
+        let (mut shards, manifest) = store(b"model", 2);
+        let manifest = read(&wrap_manifest(&manifest)).unwrap();
+        // An empty custom section more.
+        shards[1].extend([0, 1, 0]);
+        assert_eq!(carried(&shards[1]), Ok(Carried::Shard(b"de")));
+        assert_eq!(join(&manifest, &shards), Err(ShardError::Other(1)));
+    }
+
     proptest! {
         #[test]
         fn what_is_split_is_joined_again(model in prop::collection::vec(any::<u8>(), 1..2_000), parts in 1..=limits::MAX_SHARDS) {
