@@ -40,7 +40,7 @@ fn main() -> Result<()> {
 
         let slices: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
         let mut want = Vec::new();
-        for kernels in [Kernels::scalar(), Kernels::auto()] {
+        for kernels in Kernels::available() {
             let took = time(|| {
                 want = model.program.run(&slices, &kernels)?;
                 Ok(())

@@ -69,7 +69,7 @@ fn all_golden_models_give_their_outputs_on_all_kernels() {
             let (given, want): (Vec<&str>, Vec<&str>) = run.lines().partition(|line| line.starts_with("in "));
             let integers = |line: &&str| line.split(' ').skip(2).map(|v| v.parse().unwrap()).collect();
             let inputs: Vec<Vec<i32>> = given.iter().map(integers).collect();
-            for kernels in [Kernels::scalar(), Kernels::auto()] {
+            for kernels in Kernels::available() {
                 assert_eq!(outputs(&model, &inputs, &kernels), want, "{name} on {}", kernels.name());
             }
             runs += 1;

@@ -1,4 +1,4 @@
-//! Billions of products a second: the scalar set beside the fastest one, in one run.
+//! Billions of products a second: every set of kernels that this machine runs, side by side.
 //! `cargo bench -p aiinference-engine --bench kernels`.
 
 mod common;
@@ -7,16 +7,16 @@ use aiinference_engine::graph::{Array, Graph, Op, Window};
 use aiinference_engine::{Kernels, Program};
 use common::{input, model, rescale, Draw, LIMITS};
 
-fn mat_mul(m: u32, k: u32, n: usize, wide: bool) -> Graph {
+/// Weights of so many bits. Sums need more than 32 bits where `most`, the largest, and `range`, that of the inputs, do.
+fn mat_mul(m: u32, k: u32, n: usize, bits: u32, most: i64, range: i32) -> Graph {
     let mut draw = Draw::new(3);
     let count = n * k as usize;
-    let weights = if wide {
-        Array::I16(draw.list(count, |d| d.int(-100, 100) as i16))
-    } else {
-        Array::I8(draw.list(count, |d| d.int(-100, 100) as i8))
+    let weights = match bits {
+        8 => Array::I8(draw.list(count, |d| d.int(-most, most) as i8)),
+        _ => Array::I16(draw.list(count, |d| d.int(-most, most) as i16)),
     };
     model(
-        input(&[m, k], -2000, 2000),
+        input(&[m, k], -range, range),
         vec![Op::MatMul {
             x: 0,
             weights,
@@ -48,9 +48,11 @@ fn conv(c: u32, hw: u32, o: u32, kernel: u32) -> Graph {
 }
 
 fn main() {
-    let sets = [Kernels::scalar(), Kernels::auto()];
+    let sets = Kernels::available();
     println!("GMAC/s, whole runs (rescaling, packing and copies included)");
-    println!("{:<40} {:>10} {:>10}", "", sets[0].name(), sets[1].name());
+    print!("{:<40}", "");
+    sets.iter().for_each(|set| print!(" {:>10}", set.name()));
+    println!();
     let mut cases: Vec<(String, Graph)> = Vec::new();
     for (m, k, n) in [
         (1, 384, 384),
@@ -60,10 +62,19 @@ fn main() {
         (128, 1536, 384),
         (128, 384, 1536),
     ] {
-        for wide in [false, true] {
-            let bits = if wide { 16 } else { 8 };
-            cases.push((format!("MatMul {m}x{k}x{n} i16 x i{bits}"), mat_mul(m, k, n, wide)));
+        for bits in [8, 16] {
+            let graph = mat_mul(m, k, n, bits, 100, 2000);
+            cases.push((format!("MatMul {m}x{k}x{n} i16 x i{bits}"), graph));
         }
+    }
+    for (m, what, most, range) in [
+        (128, "blocks of 2", 30_000, 32_767),
+        (128, "longer blocks", 9000, 3000),
+        (1, "blocks of 2", 30_000, 32_767),
+        (1, "longer blocks", 9000, 3000),
+    ] {
+        let graph = mat_mul(m, 384, 384, 16, most, range);
+        cases.push((format!("MatMul {m}x384x384 i16 x i16, {what}"), graph));
     }
     for (c, hw, o, k) in [
         (64, 28, 128, 3),
@@ -78,9 +89,13 @@ fn main() {
         let inputs = common::inputs(&graph);
         let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
         let program = Program::new(graph, &LIMITS).expect("a sound model");
-        let run = |k: &Kernels| program.run(&views, k).expect("inputs within their ranges");
-        assert_eq!(run(&sets[0]), run(&sets[1]));
-        let rate = |k: &Kernels| program.macs() as f64 / common::time(|| run(k));
-        println!("{name:<40} {:>10.1} {:>10.1}", rate(&sets[0]), rate(&sets[1]));
+        let run = |set: &Kernels| program.run(&views, set).expect("inputs within their ranges");
+        let want = run(&Kernels::scalar());
+        print!("{name:<40}");
+        for set in &sets {
+            assert!(run(set) == want, "{name}: {} differs", set.name());
+            print!(" {:>10.1}", program.macs() as f64 / common::time(|| run(set)));
+        }
+        println!();
     }
 }

@@ -400,28 +400,42 @@ impl Op {
             | Op::TreeEnsemble { x, .. } => each(*x),
         }
     }
-
-    /// The operation's name, as in the spec and in error messages.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Op::Constant { .. } => "Constant",
-            Op::MatMul { .. } => "MatMul",
-            Op::Conv2d { .. } => "Conv2d",
-            Op::Rescale { .. } => "Rescale",
-            Op::Add { .. } => "Add",
-            Op::Mul { .. } => "Mul",
-            Op::Clamp { .. } => "Clamp",
-            Op::Table { .. } => "Table",
-            Op::Softmax { .. } => "Softmax",
-            Op::MaxPool2d { .. } => "MaxPool2d",
-            Op::AvgPool2d { .. } => "AvgPool2d",
-            Op::Upsample2d { .. } => "Upsample2d",
-            Op::Reshape { .. } => "Reshape",
-            Op::Transpose { .. } => "Transpose",
-            Op::Concat { .. } => "Concat",
-            Op::Slice { .. } => "Slice",
-            Op::ArgMax { .. } => "ArgMax",
-            Op::TreeEnsemble { .. } => "TreeEnsemble",
-        }
-    }
 }
+
+/// From one list: the names of all operations, and the name of each.
+macro_rules! names {
+    ($($op:ident),+ $(,)?) => {
+        impl Op {
+            /// The names of all operations, in the order of their tags.
+            pub const NAMES: &[&str] = &[$(stringify!($op)),+];
+
+            /// The operation's name, as in the spec and in error messages.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Op::$op { .. } => stringify!($op),)+
+                }
+            }
+        }
+    };
+}
+
+names!(
+    Constant,
+    MatMul,
+    Conv2d,
+    Rescale,
+    Add,
+    Mul,
+    Clamp,
+    Table,
+    Softmax,
+    MaxPool2d,
+    AvgPool2d,
+    Upsample2d,
+    Reshape,
+    Transpose,
+    Concat,
+    Slice,
+    ArgMax,
+    TreeEnsemble,
+);

@@ -188,7 +188,7 @@ proptest! {
         drop(graph);
         prop_assert!(kept as u64 <= program.resident_bytes() * 5 / 4 + 4096, "{kept} > {}", program.resident_bytes());
         let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
-        for kernels in [Kernels::scalar(), Kernels::auto()] {
+        for kernels in Kernels::available() {
             let (result, peak, _) = measure(|| program.run(&views, &kernels));
             prop_assert!(result.is_ok());
             let allowed = program.peak_bytes() as usize + overhead(&program);

@@ -87,12 +87,15 @@ pub fn check(data: &[u8]) -> Option<v1::response::Result> {
     let length = usize::from(u16::from_le_bytes(*length)).min(rest.len());
     let (request, module) = rest.split_at(length);
     let request = [&MAGIC, request].concat();
-    let runtimes = [Kernels::scalar(), Kernels::auto()].map(|kernels| {
-        Runtime::new(Settings {
-            cache_bytes: 1 << 20,
-            kernels,
+    let runtimes: Vec<Runtime> = Kernels::available()
+        .into_iter()
+        .map(|kernels| {
+            Runtime::new(Settings {
+                cache_bytes: 1 << 20,
+                kernels,
+            })
         })
-    });
+        .collect();
     let mut chain = OneModule {
         module,
         shards: shards(),

@@ -52,7 +52,13 @@ pub struct Args {
 }
 
 fn kernels(name: &str) -> Result<Kernels, String> {
-    Kernels::by_name(name).ok_or_else(|| "this CPU has no kernels of that name; take auto, scalar, or avx2".into())
+    Kernels::by_name(name).ok_or_else(|| {
+        let sets: Vec<&str> = Kernels::available().iter().map(Kernels::name).collect();
+        format!(
+            "this CPU has no kernels of that name; take auto, or one of {}",
+            sets.join(", ")
+        )
+    })
 }
 
 /// Values for one input: one sample, or as many as the batch has.

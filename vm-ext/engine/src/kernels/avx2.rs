@@ -1,6 +1,6 @@
 //! AVX2: `vpmaddwd` on pairs of k, exact in 32 bits by the caller's certificate.
 //!
-//! The only unsafe code of the engine. Every function checks its slices before it takes pointers into them; the set is
+//! With [`super::avx512`] the only unsafe code of the engine. Every function checks its slices before it takes pointers into them; the set is
 //! handed out only where the machine has AVX2 ([`super::Kernels::by_name`]).
 
 use core::arch::x86_64::*;
@@ -14,7 +14,7 @@ pub(super) fn kernels() -> Option<Kernels> {
     detected::get().then_some(KERNELS)
 }
 
-const KERNELS: Kernels = Kernels {
+pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
     i8: Products {
         wide: i8::wide as Tile<i8>,
@@ -298,7 +298,7 @@ products!(i16, |p: *const i16| _mm256_loadu_si256(p.cast()));
 
 /// Panics unless `a` holds `rows` rows of k elements, lda apart, `b` a panel of k, and `out` the results.
 #[inline]
-fn check(a: usize, lda: usize, rows: usize, k: usize, b: usize, out: usize, width: usize) {
+pub(super) fn check(a: usize, lda: usize, rows: usize, k: usize, b: usize, out: usize, width: usize) {
     let rows_end = rows
         .checked_sub(1)
         .and_then(|r| r.checked_mul(lda))

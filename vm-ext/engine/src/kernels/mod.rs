@@ -3,9 +3,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod pack;
 pub(crate) mod portable;
 mod scalar;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
 
 /// Columns of a wide panel.
 pub(crate) const WIDE: usize = 16;
@@ -75,6 +81,9 @@ pub struct Kernels {
 }
 
 impl Kernels {
+    /// The names of all sets, from the slowest to the fastest.
+    pub const NAMES: [&str; 4] = ["scalar", "avx2", "avx512", "avx512vnni"];
+
     /// The portable set: plain Rust, the reference.
     pub fn scalar() -> Self {
         scalar::KERNELS
@@ -82,25 +91,33 @@ impl Kernels {
 
     /// The fastest set that this machine runs.
     pub fn auto() -> Self {
-        Kernels::avx2().unwrap_or(Kernels::scalar())
+        Kernels::NAMES
+            .iter()
+            .rev()
+            .find_map(|name| Kernels::by_name(name))
+            .unwrap_or(Kernels::scalar())
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn avx2() -> Option<Self> {
-        avx2::kernels()
+    /// Every set that this machine runs, from the slowest to the fastest.
+    pub fn available() -> Vec<Self> {
+        Kernels::NAMES
+            .iter()
+            .filter_map(|name| Kernels::by_name(name))
+            .collect()
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
-    fn avx2() -> Option<Self> {
-        None
-    }
-
-    /// By name: "scalar", "avx2" (none where the machine lacks it) or "auto".
+    /// One of [`Kernels::NAMES`], or "auto" for the fastest. None for another name, and where the machine lacks what the
+    /// set needs.
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
-            "scalar" => Some(Kernels::scalar()),
-            "avx2" => Kernels::avx2(),
             "auto" => Some(Kernels::auto()),
+            "scalar" => Some(Kernels::scalar()),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" => avx2::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            "avx512" => avx512::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            "avx512vnni" => avx512::vnni_kernels(),
             _ => None,
         }
     }

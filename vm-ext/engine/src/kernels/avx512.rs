@@ -1,0 +1,351 @@
+//! AVX-512: a wide panel's sixteen columns are one vector. Pairs of k are multiplied by `vpmaddwd` and added, or where
+//! the machine has VNNI by `vpdpwssd`, which does both in one instruction; neither saturates. Exact in 32 bits by the
+//! caller's certificate.
+//!
+//! What fills no such vector (narrow panels, single rows) is left to AVX2, which every machine with AVX-512 has.
+//! As in [`super::avx2`], every function checks its slices before it takes pointers into them, and a set is handed out
+//! only where the machine has what it needs.
+
+use core::arch::x86_64::*;
+
+use super::avx2::{self, check};
+use super::{portable, Arithmetic, Channel, Kernels, Lanes, Products, WIDE};
+
+// This looks at what the operating system keeps of the registers, too.
+cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
+
+/// The set with `vpmaddwd`, where the machine has AVX-512 (F, BW, DQ and VL).
+pub(super) fn kernels() -> Option<Kernels> {
+    detected::get().then_some(KERNELS)
+}
+
+/// The set with `vpdpwssd`, where the machine has VNNI, too.
+pub(super) fn vnni_kernels() -> Option<Kernels> {
+    // Leaf 7 exists: the features above are told there.
+    let vnni = || __cpuid_count(7, 0).ecx & (1 << 11) != 0;
+    (detected::get() && vnni()).then_some(VNNI_KERNELS)
+}
+
+const KERNELS: Kernels = Kernels {
+    name: "avx512",
+    i8: plain_i8::PRODUCTS,
+    i16: plain_i16::PRODUCTS,
+    rescale_columns: |acc, width, lanes, low, high| match width {
+        // SAFETY: the machine has AVX-512.
+        WIDE => unsafe { rescale_columns(acc, lanes, low, high) },
+        _ => (avx2::KERNELS.rescale_columns)(acc, width, lanes, low, high),
+    },
+    rescale_row: |acc, channel, low, high| {
+        // SAFETY: the machine has AVX-512.
+        unsafe { rescale_row(acc, channel, low, high) }
+    },
+    // SAFETY (all four): the machine has AVX-512; the bodies are safe code compiled for it.
+    arithmetic: Arithmetic {
+        add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
+        mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
+        rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
+        table: |x, table| unsafe { table_513(x, table) },
+    },
+};
+
+const VNNI_KERNELS: Kernels = Kernels {
+    name: "avx512vnni",
+    i8: vnni_i8::PRODUCTS,
+    i16: vnni_i16::PRODUCTS,
+    ..KERNELS
+};
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: portable::End) {
+    portable::add(a, b, multipliers, end);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn mul(a: &mut [i32], b: &[i32], multiplier: i32, end: portable::End) {
+    portable::mul(a, b, multiplier, end);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
+    portable::rescale(x, bias, multiplier, end);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn table_513(x: &mut [i32], table: &[i16; 513]) {
+    portable::table(x, table);
+}
+
+/// Products with weights of one type on machines with `$features`; `$load` reads 32 weights as 16-bit lanes, `$step`
+/// adds the products of pairs of lanes to a sum.
+macro_rules! products {
+    ($module:ident, $weight:ident, $features:literal, $load:expr, $step:expr) => {
+        mod $module {
+            use super::*;
+
+            pub const PRODUCTS: Products<$weight> = Products {
+                wide,
+                wide_blocks,
+                ..avx2::KERNELS.$weight
+            };
+
+            fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$weight], out: &mut [i32]) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: the machine has the features, and `check` has proven the extents that `tile` asks for.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+                        match rows - r {
+                            12.. => r += tile::<12, 1>(a, lda, k, b.as_ptr(), out),
+                            8.. => r += tile::<8, 1>(a, lda, k, b.as_ptr(), out),
+                            4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
+                            2.. => r += tile::<2, 4>(a, lda, k, b.as_ptr(), out),
+                            _ => r += tile::<1, 4>(a, lda, k, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            /// R rows against a panel. Gives R.
+            ///
+            /// # Safety
+            /// As for `sums` from 0 to k; `out` is writable for R * 16 elements.
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const R: usize, const U: usize>(
+                a: *const i16,
+                lda: usize,
+                k: usize,
+                b: *const $weight,
+                out: *mut i32,
+            ) -> usize {
+                let sums = sums::<R, U>(a, lda, 0, k, b);
+                for (r, sum) in sums.iter().enumerate() {
+                    _mm512_storeu_si512(out.add(r * WIDE).cast(), *sum);
+                }
+                R
+            }
+
+            fn wide_blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[$weight], out: &mut [i64]) {
+                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
+                assert!(block >= 2 && block % 2 == 0);
+                let mut r = 0;
+                while r < rows {
+                    // SAFETY: as in `wide`.
+                    unsafe {
+                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+                        match rows - r {
+                            4.. => r += block_tile::<4, 1>(a, lda, k, block, b.as_ptr(), out),
+                            2.. => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
+                            _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
+                        }
+                    }
+                }
+            }
+
+            /// R rows against a panel, sums of each block moved to 64 bits. Gives R.
+            ///
+            /// # Safety
+            /// As for `sums` from 0 to k; `block` is even and not 0; `out` is writable for R * 16 elements.
+            #[target_feature(enable = $features)]
+            unsafe fn block_tile<const R: usize, const U: usize>(
+                a: *const i16,
+                lda: usize,
+                k: usize,
+                block: usize,
+                b: *const $weight,
+                out: *mut i64,
+            ) -> usize {
+                // Lanes 0 to 7 and 8 to 15.
+                let mut totals = [[_mm512_setzero_si512(); 2]; R];
+                let mut from = 0;
+                while from < k {
+                    let end = from + block.min(k - from);
+                    let sums = sums::<R, U>(a, lda, from, end, b);
+                    for (total, sum) in totals.iter_mut().zip(sums) {
+                        let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum));
+                        let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(sum));
+                        total[0] = _mm512_add_epi64(total[0], low);
+                        total[1] = _mm512_add_epi64(total[1], high);
+                    }
+                    from = end;
+                }
+                for (i, total) in totals.iter().flatten().enumerate() {
+                    _mm512_storeu_si512(out.add(i * 8).cast(), *total);
+                }
+                R
+            }
+
+            /// Sums over k in `from..end` (`from` even) of R rows against a panel. Each row is summed in U parts: a
+            /// single one would wait for its own last addition.
+            ///
+            /// # Safety
+            /// The features; `a` is readable up to `end` at each of R rows lda apart, `b` for 32 elements per pair of k
+            /// (an odd `end` rounded up).
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn sums<const R: usize, const U: usize>(
+                a: *const i16,
+                lda: usize,
+                from: usize,
+                end: usize,
+                b: *const $weight,
+            ) -> [__m512i; R] {
+                let mut parts = [[_mm512_setzero_si512(); R]; U];
+                let mut k = from;
+                while k + 2 * U <= end {
+                    for (u, sums) in parts.iter_mut().enumerate() {
+                        let k = k + 2 * u;
+                        let w = $load(b.add(k * WIDE));
+                        for (r, sum) in sums.iter_mut().enumerate() {
+                            let x = _mm512_set1_epi32(a.add(r * lda + k).cast::<i32>().read_unaligned());
+                            *sum = $step(*sum, x, w);
+                        }
+                    }
+                    k += 2 * U;
+                }
+                let [sums, others @ ..] = &mut parts[..] else {
+                    return [_mm512_setzero_si512(); R];
+                };
+                while k < end {
+                    let w = $load(b.add(k * WIDE));
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        let x = a.add(r * lda + k);
+                        // Beside an odd last one stands 0: what the panel holds there does not matter.
+                        let pair = match k + 1 < end {
+                            true => x.cast::<i32>().read_unaligned(),
+                            false => i32::from(*x as u16),
+                        };
+                        *sum = $step(*sum, _mm512_set1_epi32(pair), w);
+                    }
+                    k += 2;
+                }
+                for other in others {
+                    for (sum, other) in sums.iter_mut().zip(other) {
+                        *sum = _mm512_add_epi32(*sum, *other);
+                    }
+                }
+                *sums
+            }
+        }
+    };
+}
+
+products!(
+    plain_i8,
+    i8,
+    "avx512f,avx512bw,avx512dq,avx512vl",
+    |p: *const i8| _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())),
+    |sum, x, w| _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
+);
+products!(
+    plain_i16,
+    i16,
+    "avx512f,avx512bw,avx512dq,avx512vl",
+    |p: *const i16| _mm512_loadu_si512(p.cast()),
+    |sum, x, w| _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
+);
+products!(
+    vnni_i8,
+    i8,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
+    |p: *const i8| _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())),
+    |sum, x, w| _mm512_dpwssd_epi32(sum, x, w)
+);
+products!(
+    vnni_i16,
+    i16,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
+    |p: *const i16| _mm512_loadu_si512(p.cast()),
+    |sum, x, w| _mm512_dpwssd_epi32(sum, x, w)
+);
+
+/// Rescaling parameters of 16 lanes, the even and odd ones apart as 64-bit lanes.
+#[derive(Clone, Copy)]
+struct Vectors {
+    bias: __m512i,
+    /// Low halves count.
+    multiplier: [__m512i; 2],
+    shift: [__m512i; 2],
+    /// `r` of the formula.
+    half: [__m512i; 2],
+}
+
+impl Vectors {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn of_lanes(lanes: &Lanes) -> Self {
+        // SAFETY: each list has 16 elements.
+        let (bias, multiplier, shift) = unsafe {
+            (
+                _mm512_loadu_si512(lanes.bias.as_ptr().cast()),
+                _mm512_loadu_si512(lanes.multiplier.as_ptr().cast()),
+                _mm512_cvtepu8_epi32(_mm_loadu_si128(lanes.shift.as_ptr().cast())),
+            )
+        };
+        Vectors::new(bias, multiplier, shift)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn of_channel(channel: Channel) -> Self {
+        Vectors::new(
+            _mm512_set1_epi32(channel.bias),
+            _mm512_set1_epi32(channel.multiplier),
+            _mm512_set1_epi32(channel.shift.into()),
+        )
+    }
+
+    /// From 32-bit lanes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn new(bias: __m512i, multiplier: __m512i, shift: __m512i) -> Self {
+        let low = _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff));
+        let shift = [low, _mm512_srli_epi64::<32>(shift)];
+        let half = |shift| _mm512_srli_epi64::<1>(_mm512_sllv_epi64(_mm512_set1_epi64(1), shift));
+        Vectors {
+            bias,
+            multiplier: [multiplier, _mm512_srli_epi64::<32>(multiplier)],
+            shift,
+            half: [half(shift[0]), half(shift[1])],
+        }
+    }
+
+    /// Sixteen lanes: `clamp(((acc + bias) * multiplier + r) >> shift, low, high)`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn apply(&self, acc: __m512i, low: __m512i, high: __m512i) -> __m512i {
+        let acc = _mm512_add_epi32(acc, self.bias);
+        let rescaled = |acc: __m512i, odd: usize| {
+            let product = _mm512_mul_epi32(acc, self.multiplier[odd]);
+            let y = _mm512_srav_epi64(_mm512_add_epi64(product, self.half[odd]), self.shift[odd]);
+            _mm512_max_epi64(_mm512_min_epi64(y, high), low)
+        };
+        let even = rescaled(acc, 0);
+        let odd = rescaled(_mm512_srli_epi64::<32>(acc), 1);
+        _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, _mm512_slli_epi64::<32>(odd))
+    }
+
+    /// The same in place; gives what is left beyond the last sixteen.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn apply_to<'a>(&self, acc: &'a mut [i32], low: i32, high: i32) -> &'a mut [i32] {
+        let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
+        let mut chunks = acc.chunks_exact_mut(16);
+        for sixteen in &mut chunks {
+            let at = sixteen.as_mut_ptr();
+            // SAFETY: a chunk of 16 elements.
+            unsafe { _mm512_storeu_si512(at.cast(), self.apply(_mm512_loadu_si512(at.cast()), low, high)) };
+        }
+        chunks.into_remainder()
+    }
+}
+
+/// Rows of 16 columns.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rescale_columns(acc: &mut [i32], lanes: &Lanes, low: i32, high: i32) {
+    Vectors::of_lanes(lanes).apply_to(acc, low, high);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
+    let rest = Vectors::of_channel(channel).apply_to(acc, low, high);
+    portable::rescale_row(rest, channel, low, high);
+}
