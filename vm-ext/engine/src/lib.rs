@@ -52,6 +52,7 @@ mod limits;
 mod ops;
 mod program;
 mod run;
+mod selftest;
 mod shape;
 mod tensor;
 
@@ -61,3 +62,4 @@ pub use infer::ValueType;
 pub use kernels::Kernels;
 pub use limits::Limits;
 pub use program::{NodeInfo, OutputInfo, Program};
+pub use selftest::{selftest, SelfTestError};

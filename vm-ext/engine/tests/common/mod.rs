@@ -4,6 +4,7 @@
 pub mod memory;
 pub mod oracle;
 pub mod random;
+pub mod self_test;
 
 use aiinference_engine::Limits;
 

@@ -1,0 +1,326 @@
+//! The models behind the golden vectors that the engine's self-test runs: every kernel, and every way in which rows are
+//! divided among its tiles.
+
+use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Trees, Window};
+
+use super::random::Draw;
+
+/// Names, models and inputs.
+pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
+    let graphs = [
+        mat_mul("mat-mul-i8", 300, |d, count| {
+            Array::I8(d.list(count, |d| d.extreme(-128, 127) as i8))
+        }),
+        mat_mul("mat-mul-i16", 301, |d, count| {
+            Array::I16(d.list(count, |d| d.int(-999, 999) as i16))
+        }),
+        mat_mul_blocks(),
+        conv(),
+        pointwise(),
+        others(),
+    ];
+    let draw = &mut Draw::new(4);
+    let cases = graphs.into_iter();
+    cases
+        .map(|(name, graph)| {
+            let inputs = graph.inputs.iter().map(|port| {
+                let count = port.shape.iter().product::<u32>() as usize;
+                draw.list(count, |d| d.extreme(port.low, port.high))
+            });
+            let inputs = inputs.collect();
+            (format!("self-test-{name}"), graph, inputs)
+        })
+        .collect()
+}
+
+/// A graph with inputs of these shapes and ranges.
+fn graph(ports: &[(&[u32], i32, i32)]) -> Graph {
+    let mut graph = Graph::new();
+    for (i, (shape, low, high)) in ports.iter().enumerate() {
+        graph.input(Input {
+            name: format!("x{i}"),
+            shape: shape.to_vec(),
+            fraction_bits: 0,
+            low: *low,
+            high: *high,
+            saturate: false,
+        });
+    }
+    graph
+}
+
+/// Adds a node whose value is an output.
+fn output(graph: &mut Graph, op: Op) -> u32 {
+    let value = graph.push(op);
+    graph.outputs.push(Output {
+        name: format!("y{}", graph.outputs.len()),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    value
+}
+
+/// Every eighth channel passes its sum on as it is, so that no fault hides in rounding.
+fn rescale(draw: &mut Draw, channels: usize, shifts: [u8; 2]) -> Rescale {
+    let plain = |c: usize| c.is_multiple_of(8);
+    Rescale {
+        multipliers: (0..channels)
+            .map(|c| if plain(c) { 1 } else { draw.int(-9000, 9000) as i32 })
+            .collect(),
+        shifts: (0..channels)
+            .map(|c| {
+                if plain(c) {
+                    0
+                } else {
+                    draw.int(shifts[0].into(), shifts[1].into()) as u8
+                }
+            })
+            .collect(),
+        low: -(1 << 30),
+        high: 1 << 30,
+    }
+}
+
+/// Sums in 32 bits: several rows against a wide and a narrow panel, and one row against a wide panel and single rows.
+fn mat_mul(name: &'static str, range: i32, weights: impl Fn(&mut Draw, usize) -> Array) -> (&'static str, Graph) {
+    let draw = &mut Draw::new(range as u64);
+    let shapes: [(&[u32], usize); 4] = [(&[15, 9], 24), (&[10, 8], 21), (&[4, 5], 23), (&[1, 83], 18)];
+    let ports: Vec<_> = shapes.iter().map(|(shape, _)| (*shape, -range, range)).collect();
+    let mut graph = graph(&ports);
+    for (x, (shape, n)) in shapes.iter().enumerate() {
+        let op = Op::MatMul {
+            x: x as u32,
+            weights: weights(draw, shape[1] as usize * n),
+            bias: draw.list(*n, |d| d.int(-999, 999)),
+            rescale: rescale(draw, *n, [16, 26]),
+        };
+        output(&mut graph, op);
+    }
+    (name, graph)
+}
+
+/// Sums of blocks in 64 bits; for weights of 8 bits it is the biases that need them. Channels that pass their sum on
+/// have small ones.
+fn mat_mul_blocks() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(6);
+    let mut graph = graph(&[
+        (&[7, 11], -32768, 32767),
+        (&[3, 70], -32767, 32767),
+        (&[7, 9], -2000, 2000),
+    ]);
+    for (x, k, n, bias, most) in [
+        (0, 11, 24, 0, 32767),
+        (1, 70, 18, 1 << 36, 9000),
+        (2, 9, 24, 1 << 32, 127),
+    ] {
+        let values = draw.list(k * n, |d| d.extreme(-most, most) as i16);
+        let small = |c: usize| c.is_multiple_of(8);
+        let values = values.into_iter().enumerate();
+        let values = values.map(|(i, w)| if small(i / k) { w % 100 } else { w });
+        let weights = match most {
+            127 => Array::I8(values.map(|w| w as i8).collect()),
+            _ => Array::I16(values.collect()),
+        };
+        let bias = match bias {
+            0 => vec![],
+            _ => (0..n)
+                .map(|c| if small(c) { 7 } else { draw.int(-bias, bias) })
+                .collect(),
+        };
+        output(
+            &mut graph,
+            Op::MatMul {
+                x,
+                weights,
+                bias,
+                rescale: rescale(draw, n, [27, 35]),
+            },
+        );
+    }
+    ("mat-mul-blocks", graph)
+}
+
+/// Padded, strided, dilated and grouped; more channels than go through a panel together; sums in 32 bits and of blocks.
+fn conv() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(7);
+    let mut graph = graph(&[(&[1, 2, 4, 19], -300, 300), (&[1, 4, 4, 5], -32767, 32767)]);
+    for (x, channels, groups, strides, dilations, pads, most) in [
+        (0, 5, 1, [1, 1], [1, 1], [1, 1, 1, 1], 127),
+        (0, 50, 2, [3, 9], [1, 2], [0, 1, 2, 0], 127),
+        (1, 6, 2, [1, 2], [1, 1], [1, 0, 1, 2], 32767),
+    ] {
+        let taps = [2, 4][x as usize] / groups * 9;
+        let values = draw.list((channels * taps) as usize, |d| d.extreme(-most, most) as i16);
+        let small = |c: usize| c.is_multiple_of(8);
+        let values = values.into_iter().enumerate();
+        let values = values.map(|(i, w)| if small(i / taps as usize) { w % 100 } else { w });
+        let weights = match most {
+            127 => Array::I8(values.map(|w| w as i8).collect()),
+            _ => Array::I16(values.collect()),
+        };
+        let op = Op::Conv2d {
+            x,
+            weights,
+            channels,
+            bias: draw.list(channels as usize, |d| d.int(-9999, 9999)),
+            window: Window {
+                kernel: [3, 3],
+                strides,
+                dilations,
+                pads,
+            },
+            groups,
+            rescale: rescale(draw, channels as usize, [16, 30]),
+        };
+        output(&mut graph, op);
+    }
+    ("conv", graph)
+}
+
+/// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.
+fn pointwise() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(8);
+    let mut graph = graph(&[
+        (&[3, 37], -40_000, 40_000),
+        (&[1, 37], -32_768, 32_767),
+        (&[37], -128, 127),
+    ]);
+    let bias = vec![-77, 5_000_000_011, -812_345_678];
+    let (low, high) = (-32768, 32767);
+    output(
+        &mut graph,
+        Op::Rescale {
+            x: 0,
+            axis: 0,
+            bias,
+            rescale: Rescale {
+                multipliers: vec![3, -201, 32_749],
+                shifts: vec![0, 9, 16],
+                low: i32::MIN,
+                high: i32::MAX,
+            },
+        },
+    );
+    output(
+        &mut graph,
+        Op::Add {
+            a: 0,
+            b: 1,
+            multipliers: [-19_997, 17_773],
+            shift: 19,
+            low,
+            high,
+        },
+    );
+    let product = output(
+        &mut graph,
+        Op::Mul {
+            a: 0,
+            b: 1,
+            multiplier: 1013,
+            shift: 25,
+            low,
+            high,
+        },
+    );
+    output(
+        &mut graph,
+        Op::Clamp {
+            x: product,
+            low: -999,
+            high: 5555,
+        },
+    );
+    let table = draw.list(513, |d| d.int(-32768, 32767) as i16);
+    output(&mut graph, Op::Table { x: 1, table });
+    let table = draw.list(256, |d| d.int(-32768, 32767) as i16);
+    output(&mut graph, Op::Table { x: 2, table });
+    ("pointwise", graph)
+}
+
+/// Trees, Softmax and ArgMax, pooling, and elements that move.
+fn others() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(9);
+    let mut graph = graph(&[(&[5, 6], -1000, 1000), (&[1, 2, 4, 6], -1000, 1000)]);
+    let trees = Trees {
+        roots: vec![0, 3],
+        features: vec![0, 3, 5, 1, 2],
+        thresholds: vec![-10, 250, 0, 100, -400],
+        left: vec![1, -1, -3, 4, -6],
+        right: vec![2, -2, -4, -5, -7],
+        leaf_starts: vec![0, 1, 3, 4, 5, 7, 8, 9],
+        targets: vec![0, 0, 1, 1, 0, 0, 1, 1, 0],
+        weights: vec![7, -12_345, 99_999, -3, 40_404, 1 << 30, -5, 65_537, -777],
+        base: vec![1 << 20, -31],
+    };
+    let rescale = Rescale {
+        multipliers: vec![1, 16_411],
+        shifts: vec![0, 14],
+        low: i32::MIN,
+        high: i32::MAX,
+    };
+    output(&mut graph, Op::TreeEnsemble { x: 0, trees, rescale });
+    output(
+        &mut graph,
+        Op::Softmax {
+            x: 0,
+            multiplier: 94_548,
+            shift: 9,
+        },
+    );
+    output(&mut graph, Op::ArgMax { x: 0 });
+    let window = |pads| Window {
+        kernel: [2, 3],
+        strides: [1, 2],
+        dilations: [1, 1],
+        pads,
+    };
+    let most = graph.push(Op::MaxPool2d {
+        x: 1,
+        window: window([1, 0, 0, 1]),
+    });
+    let mean = graph.push(Op::AvgPool2d {
+        x: 1,
+        window: window([1, 0, 0, 1]),
+        count_padding: false,
+    });
+    let both = graph.push(Op::Concat {
+        xs: vec![most, mean],
+        axis: 1,
+    });
+    let twice = graph.push(Op::Upsample2d {
+        x: both,
+        factors: [2, 1],
+    });
+    let turned = graph.push(Op::Transpose {
+        x: twice,
+        axes: vec![0, 2, 3, 1],
+    });
+    let every_other = graph.push(Op::Slice {
+        x: turned,
+        axis: 2,
+        start: 1,
+        step: 2,
+        length: 1,
+    });
+    let flat = graph.push(Op::Reshape {
+        x: every_other,
+        shape: vec![32],
+    });
+    let shape = vec![32];
+    let data = Array::I16(draw.list(32, |d| d.int(-999, 999) as i16));
+    let constant = graph.push(Op::Constant { shape, data });
+    output(
+        &mut graph,
+        Op::Add {
+            a: flat,
+            b: constant,
+            multipliers: [1, 1],
+            shift: 0,
+            low: -5000,
+            high: 5000,
+        },
+    );
+    ("others", graph)
+}
