@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build demo test lint wasmd bench proto test-localnet localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,11 +16,17 @@ contracts: setup ## build the contracts to target/contracts/*.wasm
 build: ## build everything; the command line becomes target/release/aiinference
 	cargo build --workspace --release
 
+library: build ## build the library that a node loads: target/libwasmvm/libwasmvm.x86_64.so
+	@scripts/library.sh
+
 demo: contracts build ## convert, store and run the example contracts; writes target/demo/
 	"$(or $(CARGO_TARGET_DIR),target)/release/aiinference-demo"
 
 test: contracts ## run all tests that need no server
 	cargo test --workspace --release
+
+wasmvm-tests: contracts library ## run wasmvm's own Go tests against the library it ships and against ours
+	@scripts/wasmvm-tests.sh
 
 lint: ## check the format, and clippy without warnings
 	cargo fmt --all --check

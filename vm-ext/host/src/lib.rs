@@ -7,6 +7,7 @@
 mod error;
 mod files;
 pub mod lowering;
+mod observe;
 mod probestack;
 mod querier;
 mod vm;
@@ -15,5 +16,6 @@ pub use aiinference_runtime as runtime;
 pub use aiinference_runtime::{Kernels, Runtime, Settings};
 pub use error::Error;
 pub use lowering::LoweringError;
+pub use observe::{Asked, Observation, Observer, Origin};
 pub use querier::AiQuerier;
 pub use vm::Vm;

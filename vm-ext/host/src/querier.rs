@@ -1,6 +1,6 @@
 //! The querier in front of the chain's own: it answers inference requests of lowered contracts and passes on the rest.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use aiinference_runtime::{is_request, Answer, Chain, ChainError, NodeFault, Runtime};
 use cosmwasm_std::{
@@ -9,7 +9,10 @@ use cosmwasm_std::{
 };
 use cosmwasm_vm::{BackendError, BackendResult, GasInfo, Querier};
 
-use crate::files::WasmFiles;
+use crate::{
+    files::WasmFiles,
+    observe::{Asked, Observation, Observer, Origin},
+};
 
 /// The querier of an instance: `Q` is the chain's.
 ///
@@ -28,6 +31,8 @@ pub(crate) struct Inference {
     pub(crate) files: Arc<WasmFiles>,
     /// Checksum of the calling contract as uploaded.
     pub(crate) caller: Checksum,
+    /// Who watches, and what it is told of the call.
+    pub(crate) observer: Option<(Arc<dyn Observer>, Origin)>,
 }
 
 impl<Q> AiQuerier<Q> {
@@ -67,12 +72,36 @@ impl Inference {
             inference: self,
             inner_cost: 0,
             ended: None,
+            asked: Vec::new(),
+            used: Vec::new(),
         };
+        // A clock is read only for an observer, and nothing but it sees the time.
+        let start = self.observer.as_ref().map(|_| Instant::now());
         let answer = self.runtime.answer(request, gas_limit, &mut call);
-        let Call { inner_cost, ended, .. } = call;
+        let Call {
+            inner_cost,
+            ended,
+            asked,
+            used,
+            ..
+        } = call;
+        if let (Some((observer, origin)), Some(start)) = (&self.observer, start) {
+            observer.answered(&Observation {
+                origin,
+                caller: &self.caller,
+                request,
+                gas_left: gas_limit,
+                asked: &asked,
+                models: &used,
+                answer: &answer,
+                elapsed: start.elapsed(),
+                cached_bytes: self.runtime.cached_bytes(),
+                kernels: self.runtime.kernels(),
+            });
+        }
         // The runtime was told all that the inner queries used in one sum; what the chain's querier left to be charged is
         // charged here.
-        let used =
+        let gas_info =
             |gas: u64, external: u64| GasInfo::new(gas.saturating_add(inner_cost), external.saturating_sub(inner_cost));
         match answer {
             Answer::Done {
@@ -81,10 +110,10 @@ impl Inference {
                 external,
             } => {
                 let response = SystemResult::Ok(ContractResult::Ok(Binary::from(response)));
-                (Ok(response), used(gas, external))
+                (Ok(response), gas_info(gas, external))
             }
             // The VM charges before it looks at the result: a cost above what is left depletes the gas.
-            Answer::OutOfGas { gas, external } => (Err(BackendError::out_of_gas()), used(gas, external)),
+            Answer::OutOfGas { gas, external } => (Err(BackendError::out_of_gas()), gas_info(gas, external)),
             Answer::Abort { gas, external, fault } => {
                 let error = match fault {
                     Some(fault) => {
@@ -98,7 +127,7 @@ impl Inference {
                         ended.unwrap_or_else(|| BackendError::unknown("asking the chain for a code ended the call"))
                     }
                 };
-                (Err(error), used(gas, external))
+                (Err(error), gas_info(gas, external))
             }
         }
     }
@@ -112,6 +141,10 @@ struct Call<'a, Q> {
     inner_cost: u64,
     /// The error with which an inner query ended the call.
     ended: Option<BackendError>,
+    /// For the observer: codes that the chain was asked for.
+    asked: Vec<Asked>,
+    /// For the observer: models used, and whether each was at hand.
+    used: Vec<([u8; 32], bool)>,
 }
 
 impl<Q: Querier> Chain for Call<'_, Q> {
@@ -139,7 +172,20 @@ impl<Q: Querier> Chain for Call<'_, Q> {
                 Err(ChainError::Abort)
             }
         };
+        if self.inference.observer.is_some() {
+            self.asked.push(Asked {
+                code_id,
+                answer: checksum.clone(),
+                gas: used,
+            });
+        }
         (checksum, used)
+    }
+
+    fn model_used(&mut self, checksum: &[u8; 32], cached: bool) {
+        if self.inference.observer.is_some() {
+            self.used.push((*checksum, cached));
+        }
     }
 
     fn own_checksum(&self) -> [u8; 32] {

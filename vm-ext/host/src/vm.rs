@@ -22,6 +22,7 @@ use cosmwasm_vm::{
 use crate::{
     files::WasmFiles,
     lowering::lower,
+    observe::{Observer, Origin},
     querier::{AiQuerier, Inference},
     Error,
 };
@@ -67,6 +68,7 @@ struct Extension<A: BackendApi, S: Storage, Q: Querier> {
     kinds: Mutex<HashMap<Checksum, Kind>>,
     /// Lowered copies that are pinned, by upload.
     pinned: Mutex<HashMap<Checksum, Checksum>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// How an upload runs.
@@ -125,8 +127,16 @@ where
                 base_dir: base_dir.clone(),
                 kinds: Mutex::default(),
                 pinned: Mutex::default(),
+                observer: None,
             }),
         })
+    }
+
+    /// Shows every request that is answered to `observer`, from now on. It changes no answer and no gas.
+    pub fn set_observer(&mut self, observer: Arc<dyn Observer>) {
+        if let Some(extension) = &mut self.extension {
+            extension.observer = Some(observer);
+        }
     }
 
     /// Whether the extension is on.
@@ -290,6 +300,17 @@ where
         backend: Backend<A, S, Q>,
         options: InstanceOptions,
     ) -> Result<Instance<A, S, AiQuerier<Q>>, Error> {
+        self.get_instance_for(checksum, backend, options, Origin::default)
+    }
+
+    /// The same, for a call whose `origin` an [`Observer`] is told. Only where there is one is it asked for.
+    pub fn get_instance_for(
+        &self,
+        checksum: &Checksum,
+        backend: Backend<A, S, Q>,
+        options: InstanceOptions,
+        origin: impl FnOnce() -> Origin,
+    ) -> Result<Instance<A, S, AiQuerier<Q>>, Error> {
         let Backend { api, storage, querier } = backend;
         let mut inference = None;
         let (cache, compiled) = match &self.extension {
@@ -301,6 +322,7 @@ where
                         runtime: extension.runtime.clone(),
                         files: extension.files.clone(),
                         caller: *checksum,
+                        observer: extension.observer.clone().map(|observer| (observer, origin())),
                     });
                     (&extension.lowered, lowered)
                 }
