@@ -41,8 +41,10 @@ pub enum Step {
     Work { rounds: u64 },
     /// Panic, which aborts the call.
     Panic { text: String },
-    /// Recurse until the stack ends.
+    /// Recurse until the stack ends that the contract keeps in its memory.
     OverflowStack {},
+    /// Recurse until the stack of calls ends, which is the host's.
+    OverflowCalls {},
 }
 
 /// What to ask. Every answer is JSON.
@@ -292,6 +294,7 @@ fn perform(storage: &mut dyn Storage, step: &Step) -> StdResult<()> {
         }
         Step::Panic { text } => panic!("{text}"),
         Step::OverflowStack {} => storage.set(b"depth", &recurse(1).to_be_bytes()),
+        Step::OverflowCalls {} => storage.set(b"depth", &descend(u64::MAX).to_be_bytes()),
         Step::Note { .. } => {}
     }
     Ok(())
@@ -308,6 +311,14 @@ fn work(rounds: u64) -> u64 {
 fn recurse(depth: u64) -> u64 {
     let frame = core::hint::black_box([depth; 64]);
     recurse(depth + 1).wrapping_add(frame[depth as usize % 64])
+}
+
+/// Keeps nothing in memory, and no compiler makes a loop of it.
+fn descend(depth: u64) -> u64 {
+    match depth {
+        0 => 0,
+        depth => (descend(depth - 1) ^ depth).rotate_left(7),
+    }
 }
 
 fn text(bytes: Option<Vec<u8>>) -> Option<String> {

@@ -170,8 +170,9 @@ func TestTrapsOfEveryKindLeaveTheProcessWhole(t *testing.T) {
 	const rounds = 1000
 	kinds := []struct{ msg, wants string }{
 		{`{"steps":[{"panic":{"text":"on purpose"}}]}`, "on purpose"},
-		{`{"steps":[{"work":{"rounds":1000000000000}}]}`, "Ran out of gas"},
-		{`{"steps":[{"overflow_stack":{}}]}`, "stack"},
+		{`{"steps":[{"work":{"rounds":1000000000000}}]}`, "Out of gas"},
+		{`{"steps":[{"overflow_stack":{}}]}`, "out of bounds"},
+		{`{"steps":[{"overflow_calls":{}}]}`, "stack"},
 	}
 	var group sync.WaitGroup
 	for _, kind := range kinds {

@@ -282,6 +282,7 @@ fn a_failed_call_changes_nothing_and_says_why() {
             "a panic in the guest",
         ),
         (steps([set("a", "1"), Step::OverflowStack {}]), "Error executing Wasm"),
+        (steps([set("a", "1"), Step::OverflowCalls {}]), "Error executing Wasm"),
         (
             steps([
                 set("a", "1"),
