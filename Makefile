@@ -40,7 +40,7 @@ LOCALNET_HOME ?= target/localnet
 LOCALNET_LIBRARY ?= target/libwasmvm
 localnet := "$(or $(CARGO_TARGET_DIR),target)/release/aiinference-localnet"
 
-localnet-up: build wasmd ## start the chains provider-1 and consumer-1; what runs already goes on
+localnet-up: library wasmd ## start the chains provider-1 and consumer-1; what runs already goes on
 	@$(localnet) up --home "$(LOCALNET_HOME)" --library "$(LOCALNET_LIBRARY)"
 
 localnet-down: ## stop the localnet; its chains stay
@@ -49,7 +49,7 @@ localnet-down: ## stop the localnet; its chains stay
 localnet-status: ## show the localnet's nodes, and whether they agree
 	@$(localnet) status --home "$(LOCALNET_HOME)"
 
-test-localnet: build wasmd ## run the tests that need real nodes
+test-localnet: contracts library wasmd ## run the tests that need real nodes
 	cargo test --workspace --release --test chains -- --ignored --nocapture
 
 localnet-logs: ## follow the logs of all nodes, or of NODE

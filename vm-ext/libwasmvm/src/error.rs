@@ -41,7 +41,7 @@ pub(crate) enum Error {
     Setting(#[from] crate::settings::SettingError),
     /// This machine does not compute what the engine's definition says.
     #[error("opening the cache: {0}; this machine cannot validate")]
-    SelfTest(#[from] crate::startup::SelfTestError),
+    SelfTest(#[from] aiinference_engine::SelfTestError),
 }
 
 impl From<VmError> for Error {
