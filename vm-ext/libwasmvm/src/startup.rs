@@ -131,7 +131,10 @@ mod tests {
         let fast = Kernels::auto();
         assert_eq!(tried(fast, failing(&[])).unwrap().name(), fast.name());
         if fast.name() != "scalar" {
-            assert_eq!(tried(fast, failing(&["avx2", "avx512", "avx512vnni"])).unwrap().name(), "scalar");
+            assert_eq!(
+                tried(fast, failing(&["avx2", "avx512", "avx512vnni"])).unwrap().name(),
+                "scalar"
+            );
         }
     }
 

@@ -233,8 +233,11 @@ fn statements(text: &str) -> Vec<String> {
     all
 }
 
+/// A structure's fields: name and type.
+type Fields = Vec<(String, String)>;
+
 /// The header's functions and structures.
-fn theirs() -> (BTreeMap<String, String>, BTreeMap<String, Vec<(String, String)>>) {
+fn theirs() -> (BTreeMap<String, String>, BTreeMap<String, Fields>) {
     let (mut functions, mut structures) = (BTreeMap::new(), BTreeMap::new());
     for statement in statements(&header()) {
         let statement = statement.trim();
@@ -293,7 +296,7 @@ fn every_structure_has_the_headers_fields_where_c_puts_them() {
     assert_eq!(named.len(), expected.len(), "{named:?}");
     for (name, (size, fields)) in &ours {
         let header = &structures[name];
-        let mine: Vec<_> = fields
+        let mine: Fields = fields
             .iter()
             .map(|(field, kind, _)| (field.clone(), kind.clone()))
             .collect();
@@ -316,8 +319,8 @@ fn every_structure_has_the_headers_fields_where_c_puts_them() {
 }
 
 /// C's rule: each field at the next multiple of its alignment, the whole rounded up to the largest.
-fn layout(fields: &[(String, String)], all: &BTreeMap<String, Vec<(String, String)>>) -> (Vec<usize>, usize) {
-    fn measure(kind: &str, all: &BTreeMap<String, Vec<(String, String)>>) -> (usize, usize) {
+fn layout(fields: &[(String, String)], all: &BTreeMap<String, Fields>) -> (Vec<usize>, usize) {
+    fn measure(kind: &str, all: &BTreeMap<String, Fields>) -> (usize, usize) {
         match kind {
             "bool" => (1, 1),
             "int32_t" | "uint32_t" => (4, 4),
