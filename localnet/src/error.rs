@@ -34,6 +34,12 @@ pub enum Error {
     #[error("running `wasmd {command}`: {cause}")]
     Wasmd { command: String, cause: String },
 
+    #[error("making the key of the account {name}: {cause}")]
+    Key {
+        name: String,
+        cause: aiinference_client::KeyError,
+    },
+
     #[error("editing {file}: it has no key {key}; this is not the configuration of the wasmd that the localnet knows")]
     Config { file: &'static str, key: String },
 

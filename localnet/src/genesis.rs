@@ -239,7 +239,15 @@ mod tests {
                 0o600
             );
             let words = fs::read_to_string(&account.mnemonic_file).unwrap();
-            assert_eq!(accounts::address(words.trim()).unwrap(), account.address);
+            assert_eq!(words, accounts::mnemonic(&account.name));
+            assert_eq!(
+                accounts::key(&account.name)
+                    .unwrap()
+                    .address(PREFIX)
+                    .unwrap()
+                    .to_string(),
+                account.address
+            );
         }
     }
 

@@ -20,7 +20,7 @@ const READY: Duration = Duration::from_secs(120);
 /// A fresh chain makes its first blocks within this time.
 const FIRST_BLOCKS: Duration = Duration::from_secs(120);
 const BUILD_WASMD: &str = "build it with scripts/wasmd.sh (or `make wasmd`), or name its folder with --wasmd";
-const BUILD_OURS: &str = "build it with `make libwasmvm`, or name a folder that has it with --library";
+const BUILD_OURS: &str = "build it with `make library`, or name a folder that has it with --library";
 
 /// What a localnet is made of.
 #[derive(Clone, Debug)]

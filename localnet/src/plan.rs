@@ -127,16 +127,10 @@ impl Kernels {
         }
     }
 
-    /// A different choice for each of four validators, as far as this CPU can.
+    /// A different choice for each of four validators, as far as this CPU, and the engine, can.
     pub fn for_validators() -> [Kernels; 4] {
-        #[cfg(target_arch = "x86_64")]
-        let (avx2, avx512) = (
-            std::arch::is_x86_feature_detected!("avx2"),
-            std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vnni"),
-        );
-        #[cfg(not(target_arch = "x86_64"))]
-        let (avx2, avx512) = (false, false);
-        Self::choose(avx2, avx512)
+        let runs = |kernels: Kernels| aiinference_engine::Kernels::by_name(kernels.name()).is_some();
+        Self::choose(runs(Kernels::Avx2), runs(Kernels::Avx512))
     }
 
     fn choose(avx2: bool, avx512: bool) -> [Kernels; 4] {

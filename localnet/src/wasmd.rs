@@ -78,7 +78,12 @@ impl Wasmd {
     /// The command that runs a node.
     pub fn start(&self, home: &Path, runs: &Runs, metrics: u16) -> Command {
         let mut command = self.command(home);
-        command.arg("start").arg("--home").arg(home).envs(GO_MEMORY);
+        command
+            .arg("start")
+            .arg("--home")
+            .arg(home)
+            .arg("--log_no_color")
+            .envs(GO_MEMORY);
         if let Some(kernels) = runs.kernels {
             command.env("AIINFERENCE_KERNELS", kernels.name());
             command.env("AIINFERENCE_METRICS", format!("127.0.0.1:{metrics}"));
