@@ -98,6 +98,9 @@ pub enum Error {
     #[error("adding {name}: a node's name has 1 to 40 of a-z, 0-9 and '-', and is not yet taken")]
     BadName { name: String },
 
+    #[error("removing {node}: its chain was made with it as a validator; stop it, or reset the whole localnet")]
+    Founder { node: String },
+
     #[error("ending {node}: process {pid} outlived SIGKILL by {seconds} s; it hangs in the kernel, look at it with `ps -o stat,wchan {pid}`")]
     Immortal { node: String, pid: i32, seconds: u64 },
 }

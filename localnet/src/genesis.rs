@@ -73,15 +73,8 @@ pub fn make_chain(wasmd: &Wasmd, id: &str, mut nodes: Vec<NodePlan>, accounts: &
 pub fn init(wasmd: &Wasmd, node: &mut NodePlan) -> Result<()> {
     fs::create_dir_all(&node.home).context("making", &node.home)?;
     let args = ["init", &node.name, "--chain-id", &node.chain, "--default-denom", DENOM];
-    let (out, err) = wasmd.run(&node.home, &args)?;
-    // Releases differ in where they write their summary.
-    let summary: Option<Value> = [out, err].iter().find_map(|text| serde_json::from_str(text).ok());
-    let id = summary.as_ref().and_then(|summary| summary.get("node_id")?.as_str());
-    let unclear = || Error::Wasmd {
-        command: args.join(" "),
-        cause: "it does not tell the node's id".into(),
-    };
-    node.node_id = id.ok_or_else(unclear)?.into();
+    wasmd.run(&node.home, &args)?;
+    node.node_id = wasmd.run(&node.home, &["comet", "show-node-id"])?.trim().into();
     Ok(())
 }
 
@@ -207,11 +200,13 @@ pub fn write_accounts(folder: &Path, names: impl Iterator<Item = String>) -> Res
             .context("writing", &mnemonic_file)?;
         // Without a line's end: wasmd would take it for a part of the last word.
         file.write_all(mnemonic.as_bytes()).context("writing", &mnemonic_file)?;
-        let damaged = || Error::Damaged {
-            path: mnemonic_file.clone(),
-            reason: "its words give no key".into(),
-        };
-        let address = accounts::address(&mnemonic).ok_or_else(damaged)?;
+        let address = accounts::key(&name).and_then(|key| key.address(PREFIX));
+        let address = address
+            .map_err(|cause| Error::Key {
+                name: name.clone(),
+                cause,
+            })?
+            .to_string();
         accounts.push(Account {
             name,
             address,

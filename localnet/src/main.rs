@@ -1,11 +1,17 @@
 //! `aiinference-localnet`: real chains on one machine, up and down.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use aiinference_localnet::{show_logs, Localnet, Result, Settings, Status};
+use aiinference_localnet::{show_logs, Error, Join, Localnet, NodeOptions, Result, Settings, Status, PROVIDER};
 use clap::{Args, Parser, Subcommand};
+
+/// A node answers within this time of its start.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A new node has the state within this time.
+const CATCH_UP: Duration = Duration::from_secs(3600);
 
 /// Two real chains on this machine: provider-1, four validators on our libwasmvm, and consumer-1, one validator on the stock
 /// one, all on the same unmodified wasmd.
@@ -68,6 +74,46 @@ enum Command {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
         lines: usize,
     },
+    /// Start one node that does not run
+    Start {
+        /// A node's name, as `status` shows it
+        node: String,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Stop one node
+    Stop {
+        /// A node's name, as `status` shows it
+        node: String,
+        #[command(flatten)]
+        home: Home,
+        /// As a power cut would: with SIGKILL
+        #[arg(long)]
+        kill: bool,
+    },
+    /// Add a full node that runs what the chain's first validator runs, and wait until it has caught up
+    Add {
+        /// Its name
+        node: String,
+        #[command(flatten)]
+        home: Home,
+        /// The chain it joins
+        #[arg(long, value_name = "ID", default_value = PROVIDER)]
+        chain: String,
+        /// Take the state from a snapshot of the others instead of executing every block
+        #[arg(long)]
+        state_sync: bool,
+        /// The folder of another libwasmvm.x86_64.so than the chain's validators have
+        #[arg(long, value_name = "DIR")]
+        library: Option<PathBuf>,
+    },
+    /// Stop a node that was added, and remove its data
+    Remove {
+        /// A node's name, as `status` shows it
+        node: String,
+        #[command(flatten)]
+        home: Home,
+    },
     /// Stop every node and remove the home folder: the chains are lost
     Reset {
         #[command(flatten)]
@@ -80,6 +126,8 @@ async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        // Who reads our output has read enough.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -114,11 +162,17 @@ async fn run(command: Command) -> Result<bool> {
         }
         Command::Status { home, json } => {
             let status = Status::of(&Localnet::open(home.home)?).await?;
-            if json {
-                println!("{:#}", serde_json::json!(status));
+            let text = if json {
+                format!("{:#}\n", serde_json::json!(status))
             } else {
-                print!("{status}");
-            }
+                status.to_string()
+            };
+            let failed = |source| Error::Io {
+                doing: "writing",
+                path: "the standard output".into(),
+                source,
+            };
+            io::stdout().write_all(text.as_bytes()).map_err(failed)?;
             return Ok(status.is_healthy());
         }
         Command::Logs {
@@ -133,6 +187,51 @@ async fn run(command: Command) -> Result<bool> {
                 None => net.plan().nodes().cloned().collect(),
             };
             show_logs(&nodes, lines, follow, &mut io::stdout()).await?;
+        }
+        Command::Start { node, home } => {
+            let node = Localnet::open(home.home)?.node(&node)?;
+            let started = node.start()?;
+            node.ready(PATIENCE).await?;
+            say(&format!(
+                "{} {}",
+                node.name(),
+                if started { "started" } else { "runs already" }
+            ));
+        }
+        Command::Stop { node, home, kill } => {
+            let node = Localnet::open(home.home)?.node(&node)?;
+            if kill {
+                node.kill().await?;
+            } else {
+                node.stop().await?;
+            }
+            say(&format!("{} stopped", node.name()));
+        }
+        Command::Add {
+            node,
+            home,
+            chain,
+            state_sync,
+            library,
+        } => {
+            let mut net = Localnet::open(home.home)?;
+            let first = net.plan().chain(&chain)?.nodes.first().map(NodeOptions::like);
+            let mut options = first.unwrap_or_default();
+            options.library = library.unwrap_or(options.library);
+            let join = if state_sync { Join::StateSync } else { Join::Genesis };
+            say(&format!("adding {node} to {chain}"));
+            let node = net.add_node(&chain, &node, join, &options).await?;
+            say(&format!(
+                "{} answers at {}; waiting until it has caught up",
+                node.name(),
+                node.plan().rpc_url
+            ));
+            node.caught_up(CATCH_UP).await?;
+            say(&format!("{} is at height {}", node.name(), node.height().await?));
+        }
+        Command::Remove { node, home } => {
+            Localnet::open(home.home)?.remove_node(&node).await?;
+            say(&format!("{node} removed"));
         }
         Command::Reset { home } => Localnet::reset(home.home, &say).await?,
     }

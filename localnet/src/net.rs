@@ -36,7 +36,7 @@ pub struct Settings {
 }
 
 /// What a node that is added, or changed, runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
     /// The folder of its libwasmvm.
     pub library: PathBuf,
@@ -46,6 +46,19 @@ pub struct NodeOptions {
     pub capability: bool,
     /// Further environment variables.
     pub environment: BTreeMap<String, String>,
+}
+
+impl NodeOptions {
+    /// What another node runs.
+    pub fn like(node: &NodePlan) -> Self {
+        let runs = &node.runs;
+        Self {
+            library: runs.library.file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            kernels: runs.kernels,
+            capability: runs.capability,
+            environment: runs.environment.clone(),
+        }
+    }
 }
 
 /// How a new node comes by the state.
@@ -437,7 +450,7 @@ impl Localnet {
     pub async fn remove_node(&mut self, name: &str) -> Result<()> {
         let node = self.node(name)?;
         if node.plan().validator {
-            return Err(Error::BadName { name: name.into() });
+            return Err(Error::Founder { node: name.into() });
         }
         node.stop().await?;
         let _lock = lock(&self.home)?;

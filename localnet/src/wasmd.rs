@@ -46,8 +46,8 @@ impl Wasmd {
         command
     }
 
-    /// Runs `wasmd ARGS --home HOME` to its end; returns what it wrote to stdout and to stderr.
-    pub fn run(&self, home: &Path, args: &[&str]) -> Result<(String, String)> {
+    /// Runs `wasmd ARGS --home HOME` to its end; returns what it wrote to stdout.
+    pub fn run(&self, home: &Path, args: &[&str]) -> Result<String> {
         let failed = |cause| Error::Wasmd {
             command: args.join(" "),
             cause,
@@ -61,11 +61,10 @@ impl Wasmd {
             .stdin(Stdio::null())
             .output()
             .map_err(|error| failed(error.to_string()))?;
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
-            return Ok((out, err));
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
+        let err = String::from_utf8_lossy(&output.stderr);
         // Beside the usage text stands one line that tells everything.
         let lines = || err.lines().filter(|line| !line.trim().is_empty());
         let error = lines()

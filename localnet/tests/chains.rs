@@ -1,7 +1,6 @@
 //! The orchestrator on real chains: a localnet of its own, from nothing to nothing. Needs target/wasmd (scripts/wasmd.sh).
 //! `make test-localnet` runs it; LOCALNET_LIBRARY names the folder of the provider's library, by default the stock one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,13 +104,7 @@ async fn chains_come_up_survive_a_killed_validator_take_a_new_node_and_leave_no_
     );
 
     // A fifth node takes a snapshot: it does not have the first blocks, and has the state.
-    let runs = stays.plan().runs.clone();
-    let options = NodeOptions {
-        library: runs.library.file.parent().unwrap().into(),
-        kernels: runs.kernels,
-        capability: runs.capability,
-        environment: BTreeMap::new(),
-    };
+    let options = NodeOptions::like(stays.plan());
     let synced = net
         .add_node(PROVIDER, "synced", Join::StateSync, &options)
         .await
