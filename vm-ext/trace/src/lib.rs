@@ -10,7 +10,7 @@ mod log;
 mod record;
 mod replay;
 
-pub use compare::{compare, Comparison, Difference};
-pub use log::{read, LogError, Writer};
+pub use compare::{compare, Comparison, Difference, Kind, Summary};
+pub use log::{LogError, Reader, Writer};
 pub use record::{Asked, Outcome, Position, Record, Said};
 pub use replay::{ModuleFolder, Replayed, Replayer};

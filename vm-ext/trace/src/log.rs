@@ -1,8 +1,9 @@
 //! The file: appended line by line, moved aside at a size, read with a limit on each line.
 
 use std::{
+    collections::VecDeque,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -53,10 +54,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens a file, or goes on with it.
+    /// Opens a file, or goes on with it. A last line that a killed node left without its end is taken away.
     pub fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let bytes = file.metadata()?.len();
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let bytes = whole_lines(&mut file)?;
+        if bytes < file.metadata()?.len() {
+            file.set_len(bytes)?;
+        }
         Ok(Writer {
             path: path.to_path_buf(),
             file,
@@ -70,9 +74,7 @@ impl Writer {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
         if self.bytes > 0 && self.bytes.saturating_add(line.len() as u64) > self.max_bytes {
-            let mut aside = self.path.clone().into_os_string();
-            aside.push(".1");
-            fs::rename(&self.path, aside)?;
+            fs::rename(&self.path, aside(&self.path))?;
             *self = Writer::open(&self.path, self.max_bytes)?;
         }
         self.file.write_all(&line)?;
@@ -81,45 +83,135 @@ impl Writer {
     }
 }
 
-/// The records of a log, one by one. A last line without an end, as a killed node leaves, is left out.
-pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Record, LogError>>, LogError> {
-    let shown = path.display().to_string();
-    let io_error = {
-        let path = shown.clone();
-        move |source| LogError::Io {
-            path: path.clone(),
-            source,
+/// Where a full log is moved.
+fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.to_path_buf().into_os_string();
+    aside.push(".1");
+    aside.into()
+}
+
+/// The length of a file up to the end of its last whole line.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    const BLOCK: usize = 64 << 10;
+    let mut end = file.metadata()?.len();
+    let mut block = vec![0; BLOCK];
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK as u64);
+        let held = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(held)?;
+        if let Some(at) = held.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
         }
-    };
-    let mut reader = BufReader::new(File::open(path).map_err(&io_error)?);
-    let mut line = 0;
-    let mut ended = false;
-    Ok(std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        line += 1;
-        let mut bytes = Vec::new();
-        let result = reader.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut bytes);
-        let record = match result {
-            Err(error) => Err(io_error(error)),
-            Ok(_) if bytes.len() as u64 > MAX_LINE_BYTES => Err(LogError::TooLong {
-                path: shown.clone(),
-                line,
-            }),
-            Ok(_) if bytes.last() != Some(&b'\n') => {
-                ended = true;
-                return None;
-            }
-            Ok(_) => serde_json::from_slice(&bytes).map_err(|source| LogError::Malformed {
-                path: shown.clone(),
-                line,
-                source,
-            }),
+        end = start;
+    }
+    Ok(0)
+}
+
+/// The records of a log, one by one, in the order in which they were written: those of `FILE.1`, where a full log was
+/// moved, come before those of `FILE`. A last line without an end, as a killed node leaves, is left out. After an error
+/// there is nothing more.
+#[derive(Debug)]
+pub struct Reader {
+    files: VecDeque<(PathBuf, BufReader<File>)>,
+    line: usize,
+    bytes_read: u64,
+    bytes: u64,
+}
+
+impl Reader {
+    /// Opens a log.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let mut reader = Reader {
+            files: VecDeque::new(),
+            line: 0,
+            bytes_read: 0,
+            bytes: 0,
         };
-        ended = record.is_err();
+        let older = aside(path);
+        if older.is_file() {
+            reader.add(older)?;
+        }
+        reader.add(path.to_path_buf())?;
+        Ok(reader)
+    }
+
+    fn add(&mut self, path: PathBuf) -> Result<(), LogError> {
+        let open = || {
+            let file = File::open(&path)?;
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        };
+        let (file, bytes) = open().map_err(|source| io_error(&path, source))?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.files.push_back((path, BufReader::new(file)));
+        Ok(())
+    }
+
+    /// Bytes of the log when it was opened.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes that have been read of it.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// The next line, without its end; none at the end of all files.
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+        while let Some((path, reader)) = self.files.front_mut() {
+            let mut bytes = Vec::new();
+            let read = reader.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut bytes);
+            read.map_err(|source| io_error(path, source))?;
+            self.bytes_read = self.bytes_read.saturating_add(bytes.len() as u64);
+            self.line += 1;
+            if bytes.len() as u64 > MAX_LINE_BYTES {
+                return Err(LogError::TooLong {
+                    path: path.display().to_string(),
+                    line: self.line,
+                });
+            }
+            if bytes.pop() == Some(b'\n') {
+                return Ok(Some(bytes));
+            }
+            self.files.pop_front();
+            self.line = 0;
+        }
+        Ok(None)
+    }
+
+    fn parse(&self, line: &[u8]) -> Result<Record, LogError> {
+        serde_json::from_slice(line).map_err(|source| LogError::Malformed {
+            path: self
+                .files
+                .front()
+                .map(|(path, _)| path.display().to_string())
+                .unwrap_or_default(),
+            line: self.line,
+            source,
+        })
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Record, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.next_line().transpose()?;
+        let record = line.and_then(|line| self.parse(&line));
+        if record.is_err() {
+            self.files.clear();
+        }
         Some(record)
-    }))
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> LogError {
+    LogError::Io {
+        path: path.display().to_string(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -170,12 +262,12 @@ mod tests {
                 writer.write(&record(height)).unwrap();
             }
         }
-        let back: Vec<_> = read(&path).unwrap().map(Result::unwrap).collect();
+        let back: Vec<_> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
         assert_eq!(back, (0..5).map(record).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_full_log_is_moved_aside() {
+    fn a_full_log_is_moved_aside_and_read_before_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trace.jsonl");
         let line = serde_json::to_vec(&record(0)).unwrap().len() as u64 + 1;
@@ -184,11 +276,15 @@ mod tests {
             writer.write(&record(height)).unwrap();
         }
         let heights = |path: &Path| -> Vec<u64> {
-            let records = read(path).unwrap();
+            let records = Reader::open(path).unwrap();
             records.map(|record| record.unwrap().position.height).collect()
         };
-        assert_eq!(heights(&path), [4]);
+        assert_eq!(heights(&path), [2, 3, 4]);
         assert_eq!(heights(&dir.path().join("trace.jsonl.1")), [2, 3]);
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!((reader.bytes_read(), reader.bytes()), (0, 3 * line));
+        assert_eq!(reader.by_ref().count(), 3);
+        assert_eq!(reader.bytes_read(), 3 * line);
     }
 
     #[test]
@@ -198,12 +294,18 @@ mod tests {
         Writer::open(&path, 1 << 20).unwrap().write(&record(1)).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], &whole[..whole.len() - 1]].concat()).unwrap();
-        assert_eq!(read(&path).unwrap().count(), 1);
+        assert_eq!(Reader::open(&path).unwrap().count(), 1);
+        // Whoever goes on with it leaves no half line in the middle.
+        Writer::open(&path, 1 << 20).unwrap().write(&record(2)).unwrap();
+        let back = Reader::open(&path)
+            .unwrap()
+            .map(|record| record.unwrap().position.height);
+        assert_eq!(back.collect::<Vec<_>>(), [1, 2]);
         fs::write(&path, [&whole[..], b"{}\n"].concat()).unwrap();
-        let last = read(&path).unwrap().last().unwrap();
+        let last = Reader::open(&path).unwrap().last().unwrap();
         assert!(matches!(last, Err(LogError::Malformed { line: 2, .. })), "{last:?}");
         fs::write(&path, vec![b'a'; MAX_LINE_BYTES as usize + 2]).unwrap();
-        let last = read(&path).unwrap().last().unwrap();
+        let last = Reader::open(&path).unwrap().last().unwrap();
         assert!(matches!(last, Err(LogError::TooLong { line: 1, .. })), "{last:?}");
     }
 }

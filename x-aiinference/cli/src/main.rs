@@ -7,6 +7,7 @@ mod inspect;
 mod model;
 mod progress;
 mod run;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,8 @@ Exit codes:
   2  the command line is wrong
   3  convert: the integer model is worse than --max-drop allows
   4  the chain refused the transaction
-  5  the transaction was sent, but was in no block before --timeout; it may still come";
+  5  the transaction was sent, but was in no block before --timeout; it may still come
+  6  trace: what was replayed or compared differs";
 
 #[derive(Subcommand)]
 enum Command {
@@ -49,12 +51,17 @@ enum Command {
     Query(chain::QueryArgs),
     /// Keep keys that sign
     Keys(chain::KeysArgs),
+    /// Look into what validators logged of their inferences
+    Trace(trace::Args),
 }
 
 /// The exit code of a failure.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(ConvertError::Accuracy { .. }) = error.downcast_ref() {
         return 3;
+    }
+    if error.is::<trace::Differs>() {
+        return 6;
     }
     match error.downcast_ref() {
         Some(ClientError::Refused { .. }) => 4,
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
         Command::Execute(args) => chain::execute(&args),
         Command::Query(args) => chain::query(&args),
         Command::Keys(args) => chain::keys(&args),
+        Command::Trace(args) => trace::trace(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,7 +51,8 @@ pub struct Args {
     json: bool,
 }
 
-fn kernels(name: &str) -> Result<Kernels, String> {
+/// Kernels of a name, for the command line.
+pub fn kernels(name: &str) -> Result<Kernels, String> {
     Kernels::by_name(name).ok_or_else(|| {
         let sets: Vec<&str> = Kernels::available().iter().map(Kernels::name).collect();
         format!(
