@@ -286,6 +286,21 @@ fn the_first_place_where_nodes_part_is_told_and_whether_in_state_or_computing() 
         (&"state".into(), &11.into())
     );
 
+    let mut faulty = honest();
+    faulty[3].outcome = Outcome::Abort {
+        gas: 1,
+        external: QUERY_GAS,
+        fault: Some("no such file".into()),
+    };
+    desk.log("faulty", &faulty);
+    let done = desk.trace(&["compare", "a", "faulty"]);
+    assert_eq!(done.status.code(), Some(6));
+    let said = text(&done.stdout);
+    assert!(
+        said.contains("cannot read its own files") && said.contains("no such file"),
+        "{said}"
+    );
+
     records.remove(1);
     records[0].gas_left -= 1;
     desk.log("gas", &records);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aiinference_trace::{Comparison, Difference, Kind, Record, Summary};
+use aiinference_trace::{Comparison, Difference, Kind, Outcome, Record, Summary};
 use anyhow::Result;
 use serde_json::{json, Value};
 
@@ -116,12 +116,19 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn verdict(kind: Kind) -> &'static str {
-    match kind {
+fn verdict(shown: &Shown) -> &'static str {
+    if shown.records.iter().any(|(_, record)| at_fault(record)) {
+        return "a node cannot read its own files: the log of that node says which; the others compute";
+    }
+    match shown.difference.kind {
         Kind::Request => "the requests differ: the nodes parted before this, in the contract's state or in gas",
         Kind::State => "the chains' states differ: the nodes were told different things of the same code ids",
         Kind::Computing => "computing differs: from the same request and state the nodes made different answers",
     }
+}
+
+fn at_fault(record: &Record) -> bool {
+    matches!(&record.outcome, Outcome::Abort { fault: Some(_), .. })
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -147,7 +154,7 @@ fn print(args: &Args, summaries: &[Summary], comparison: &Comparison, shown: &[S
     }
     for one in shown {
         println!("\n{}", describe::position(&one.difference.position));
-        println!("  {}", verdict(one.difference.kind));
+        println!("  {}", verdict(one));
         for (log, record) in &one.records {
             println!("  {}", log.display());
             println!("    request   {}", describe::request(&record.request));
