@@ -101,8 +101,26 @@ impl Payer {
         Ok(Fee { gas, amount })
     }
 
+    /// The fee of some messages that an account will sign elsewhere.
+    pub async fn fee_for(&self, address: &str, msgs: &[Msg]) -> Result<Fee, ClientError> {
+        let mut sequence = self.node.account(address).await?.sequence;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.fee_of(msgs, self.options.gas, None, sequence).await {
+                // Transactions of this account are on their way to a block.
+                Err(error) if error.expected_sequence().is_some_and(|expected| expected != sequence) => {
+                    sequence = error.expected_sequence().unwrap_or(sequence);
+                }
+                done => return done,
+            }
+        }
+        Err(ClientError::Sequence {
+            address: address.into(),
+            attempts: MAX_ATTEMPTS,
+        })
+    }
+
     /// The fee of some messages at a gas limit, or else at what trying them uses, with the margin.
-    pub async fn fee_of(
+    async fn fee_of(
         &self,
         msgs: &[Msg],
         gas: Gas,
@@ -124,7 +142,7 @@ impl Payer {
     /// the place of its code, and the line through the two results is extended: all gas of storing code, and of proposing
     /// to store it, is a constant and so much a byte. For gzipped code, the unpacked size is the one that is taken,
     /// which is a little more than is used.
-    pub async fn gas_used(&self, msgs: &[Msg], public_key: Option<Vec<u8>>, sequence: u64) -> Result<u64, ClientError> {
+    async fn gas_used(&self, msgs: &[Msg], public_key: Option<Vec<u8>>, sequence: u64) -> Result<u64, ClientError> {
         let memo = &self.options.memo;
         // Taking a fee uses gas too.
         let fee = self.fee(TRIED_LIMIT)?;

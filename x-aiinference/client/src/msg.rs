@@ -43,8 +43,27 @@ impl Json {
         &self.0
     }
 
+    /// As a part of other JSON. Numbers that would change on the way there are refused.
     fn value(&self) -> Result<Value, ClientError> {
-        serde_json::from_slice(&self.0).map_err(|error| input("the message", "", error.to_string()))
+        let value = serde_json::from_slice(&self.0).map_err(|error| input("the message", "", error.to_string()))?;
+        match inexact(&value) {
+            None => Ok(value),
+            Some(number) => Err(input(
+                "the message",
+                &number,
+                "this number is no 64-bit integer; write it as text",
+            )),
+        }
+    }
+}
+
+/// A number in it that is no 64-bit integer, and would lose digits.
+fn inexact(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) if number.is_f64() => Some(number.to_string()),
+        Value::Array(items) => items.iter().find_map(inexact),
+        Value::Object(fields) => fields.values().find_map(inexact),
+        _ => None,
     }
 }
 
@@ -60,8 +79,13 @@ pub enum Access {
 }
 
 impl Access {
+    /// Its name in JSON: wasmd has names of its own for these, beside those of the protobuf.
     fn name(&self) -> &'static str {
-        self.kind().as_str_name()
+        match self {
+            Access::Nobody => "Nobody",
+            Access::Everybody => "Everybody",
+            Access::Addresses(_) => "AnyOfAddresses",
+        }
     }
 
     fn kind(&self) -> AccessType {
@@ -372,9 +396,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_would_change_are_not_written() {
+        for (text, exact) in [
+            (r#"{"a":[18446744073709551615,-1]}"#, true),
+            (r#"{"a":[18446744073709551616]}"#, false),
+            (r#"{"a":{"b":0.1}}"#, false),
+        ] {
+            assert_eq!(Json::new(text).unwrap().value().is_ok(), exact, "{text}");
+        }
+    }
+
+    #[test]
     fn access_is_a_word_or_addresses() {
         assert_eq!("nobody".parse::<Access>().unwrap(), Access::Nobody);
-        assert_eq!("everybody".parse::<Access>().unwrap().name(), "ACCESS_TYPE_EVERYBODY");
+        assert_eq!("everybody".parse::<Access>().unwrap().name(), "Everybody");
         let governance = governance("wasm").unwrap();
         let two = format!("{governance},{governance}");
         assert_eq!(two.parse::<Access>().unwrap().addresses().len(), 2);
@@ -412,7 +447,7 @@ mod tests {
         let json = proposal.to_json().unwrap();
         assert_eq!(
             json["messages"][0]["instantiate_permission"]["permission"],
-            "ACCESS_TYPE_NOBODY"
+            "Nobody"
         );
     }
 }

@@ -85,14 +85,13 @@ pub struct Actor {
     /// In whose name the messages are: the payer's, or that of governance.
     pub sender: String,
     how: How,
-    gas: Gas,
     memo: String,
     proposal: Option<Proposal>,
 }
 
 enum How {
     Send(Box<Account>),
-    Write { fees: Box<Payer>, sequence: u64 },
+    Write(Box<Payer>),
 }
 
 /// What became of messages.
@@ -114,13 +113,12 @@ impl TxArgs {
             memo: self.memo.clone(),
             timeout: Duration::from_secs(self.timeout),
         };
-        let (gas, memo) = (options.gas, options.memo.clone());
+        let memo = options.memo.clone();
         let (payer, how) = match &self.from_address {
             Some(from) => {
                 let from = address(from)?.to_string();
-                let sequence = node.account(&from).await?.sequence;
                 let fees = Box::new(Payer::new(node.clone(), options).await?);
-                (from, How::Write { fees, sequence })
+                (from, How::Write(fees))
             }
             None => {
                 let account = Account::open(node, self.key()?, options).await?;
@@ -150,7 +148,6 @@ impl TxArgs {
             payer,
             sender,
             how,
-            gas,
             memo,
             proposal,
         })
@@ -193,8 +190,8 @@ impl Actor {
             }
         };
         match &self.how {
-            How::Write { fees, sequence } => {
-                let fee = fees.fee_of(&messages, self.gas, None, *sequence).await?;
+            How::Write(fees) => {
+                let fee = fees.fee_for(&self.payer, &messages).await?;
                 Ok(Outcome::Written(tx::unsigned(&messages, &self.memo, &fee)?))
             }
             How::Send(account) => {
@@ -217,7 +214,7 @@ impl Actor {
     pub fn how_to_sign(&self, file: &str) {
         eprintln!("unsigned; for example:");
         eprintln!(
-            "  wasmd tx sign {file} --from {} --chain-id {} --node {} > signed.json",
+            "  wasmd tx sign {file} --from {} --chain-id {} --node {} --output-document signed.json",
             self.payer,
             self.node.chain_id(),
             self.node.url()
