@@ -445,9 +445,6 @@ mod tests {
             AccessType::Nobody as i32
         );
         let json = proposal.to_json().unwrap();
-        assert_eq!(
-            json["messages"][0]["instantiate_permission"]["permission"],
-            "Nobody"
-        );
+        assert_eq!(json["messages"][0]["instantiate_permission"]["permission"], "Nobody");
     }
 }

@@ -199,6 +199,11 @@ impl Package {
             }
             Carried::Shard(_) | Carried::Manifest(_) => return Err(PackageError::Part),
         };
+        Self::cut(kind, module, shard_bytes)
+    }
+
+    /// Makes the parts of a module that was checked.
+    fn cut(kind: Kind, module: Vec<u8>, shard_bytes: usize) -> Result<Self, PackageError> {
         let name = match kind {
             Kind::Contract => "contract",
             Kind::Model => "model",
@@ -434,5 +439,147 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, PackageError> {
     match read {
         Ok(size) if size as u64 <= limits::MAX_MODEL_BYTES => Ok(module),
         _ => Err(PackageError::Gzip),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that do not compress.
+    fn noise(bytes: usize, mut state: u32) -> Vec<u8> {
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..bytes).map(next).collect()
+    }
+
+    fn code(code_id: u64, creator: &str, checksum: [u8; 32]) -> CodeInfo {
+        CodeInfo {
+            code_id,
+            creator: creator.into(),
+            checksum,
+            instantiate: String::new(),
+        }
+    }
+
+    fn names(next: Next) -> Vec<String> {
+        match next {
+            Next::Stored(id) => vec![format!("stored {id}")],
+            Next::Store(parts) => parts.into_iter().map(|part| part.name).collect(),
+        }
+    }
+
+    #[test]
+    fn a_large_model_takes_its_shards_first_and_then_the_manifest_of_them() {
+        let module = noise(1_000_000, 1);
+        let package = Package::cut(Kind::Model, module.clone(), 400_000).unwrap();
+        let mut index = CodeIndex::default();
+        assert_eq!(
+            names(package.next(&index, "me")),
+            ["shard 1 of 3", "shard 2 of 3", "shard 3 of 3"]
+        );
+        // Whoever stored a shard: it is the same shard. Of two, the older one is taken, on every run alike.
+        index.add(code(5, "other", package.shards[1].checksum));
+        index.add(code(9, "me", package.shards[1].checksum));
+        assert_eq!(names(package.next(&index, "me")), ["shard 1 of 3", "shard 3 of 3"]);
+        index.add(code(6, "me", package.shards[2].checksum));
+        index.add(code(7, "me", package.shards[0].checksum));
+        let Next::Store(parts) = package.next(&index, "me") else {
+            panic!("no manifest")
+        };
+        let [manifest] = &parts[..] else {
+            panic!("more than a manifest")
+        };
+        let bytes = gunzip(&manifest.travelling).unwrap_or_else(|_| manifest.travelling.clone());
+        let Ok(Carried::Manifest(section)) = module::carried(&bytes) else {
+            panic!("no manifest")
+        };
+        let decoded = module::Manifest::decode(section).unwrap();
+        assert_eq!(
+            decoded.shards.iter().map(|shard| shard.code_id).collect::<Vec<_>>(),
+            [7, 5, 6]
+        );
+        assert_eq!(decoded.checksum, package.checksum());
+        index.add(code(10, "me", manifest.checksum));
+        assert_eq!(names(package.next(&index, "me")), ["stored 10"]);
+    }
+
+    #[test]
+    fn equal_slices_are_sent_once() {
+        let half = noise(400_000, 2);
+        let package = Package::cut(Kind::Model, [half.clone(), half.clone(), half].concat(), 400_000).unwrap();
+        assert_eq!(names(package.next(&CodeIndex::default(), "me")), ["shard 1 of 3"]);
+    }
+
+    #[test]
+    fn of_a_contract_only_the_senders_own_code_counts() {
+        let package = Package::cut(Kind::Contract, noise(1000, 3), SHARD_BYTES).unwrap();
+        let mut index = CodeIndex::default();
+        index.add(code(1, "other", package.checksum()));
+        assert_eq!(names(package.next(&index, "me")), ["contract"]);
+        index.add(code(2, "me", package.checksum()));
+        assert_eq!(names(package.next(&index, "me")), ["stored 2"]);
+        assert_eq!(package.access(), None);
+        let model = Package::cut(Kind::Model, noise(1000, 3), SHARD_BYTES).unwrap();
+        assert_eq!(names(model.next(&index, "me")), ["stored 1"]);
+        assert_eq!(model.access(), Some(Access::Nobody));
+    }
+
+    #[test]
+    fn every_part_fits_a_transaction_whatever_its_bytes() {
+        for bytes in [
+            MAX_TRAVELLING,
+            MAX_TRAVELLING + 1,
+            MAX_MODULE,
+            MAX_MODULE + 1,
+            3_000_000,
+        ] {
+            let package = Package::cut(Kind::Model, noise(bytes, 4), MAX_SHARD_BYTES).unwrap();
+            let parts = package.whole.iter().chain(&package.shards);
+            for part in parts {
+                assert!(
+                    part.stored_bytes <= MAX_MODULE && part.travelling.len() <= MAX_TRAVELLING,
+                    "{bytes}"
+                );
+            }
+            assert_eq!(package.shards() == 0, bytes <= MAX_TRAVELLING, "{bytes}");
+        }
+        // What compresses travels gzipped, and is no reason to cut.
+        assert_eq!(
+            Package::cut(Kind::Model, vec![0; MAX_MODULE], SHARD_BYTES)
+                .unwrap()
+                .shards(),
+            0
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_refused_before_anything_is_sent() {
+        let refused = |file: &[u8], shard_bytes| Package::new(file.to_vec(), shard_bytes).unwrap_err();
+        assert!(matches!(refused(b"hello", 1), PackageError::NotWasm));
+        assert!(matches!(refused(&[0x1f, 0x8b, 1, 2], 1), PackageError::Gzip));
+        assert!(matches!(refused(b"\0asm", 0), PackageError::ShardBytes(0)));
+        assert!(matches!(
+            refused(b"\0asm", MAX_SHARD_BYTES + 1),
+            PackageError::ShardBytes(_)
+        ));
+        assert!(matches!(refused(b"\0asm\x01\0\0\0\x07", 1), PackageError::Module(_)));
+        assert!(matches!(refused(&module::wrap(b"bad", b""), 1), PackageError::Model(_)));
+        let shard = module::split(b"x", 1).swap_remove(0);
+        assert!(matches!(refused(&shard, 1), PackageError::Part));
+        let large = Package::cut(Kind::Contract, noise(MAX_MODULE + 1, 5), SHARD_BYTES).unwrap_err();
+        assert!(matches!(large, PackageError::ContractTooLarge { .. }));
+        let many = Package::cut(Kind::Model, noise(MAX_MODULE + 1, 6), 1000).unwrap_err();
+        assert!(matches!(many, PackageError::TooManyShards(820)), "{many}");
+    }
+
+    #[test]
+    fn a_gzipped_contract_is_the_same_contract() {
+        let module = b"\0asm\x01\0\0\0".to_vec();
+        let plain = Package::new(module.clone(), SHARD_BYTES).unwrap();
+        let zipped = Package::new(gzip(&module), SHARD_BYTES).unwrap();
+        assert_eq!((zipped.checksum(), zipped.kind()), (plain.checksum(), Kind::Contract));
     }
 }
