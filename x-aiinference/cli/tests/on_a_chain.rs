@@ -83,8 +83,11 @@ impl Desk {
         let mut command = Command::new(self.net.wasmd());
         command
             .args(arguments)
-            .args(["--node", self.net.url(), "--output", "json"])
+            .args(["--output", "json"])
             .env("LD_LIBRARY_PATH", library.parent().unwrap());
+        if arguments[0] != "keys" {
+            command.args(["--node", self.net.url()]);
+        }
         let done = command.output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{arguments:?}: {said}");

@@ -62,6 +62,14 @@ impl Keyring {
         Ok(data.ok_or(KeyringError::NoHome)?.join("aiinference/keys"))
     }
 
+    /// Whether a key could be added under this name: it is one, and none is there.
+    pub fn check_new(&self, name: &str) -> Result<(), KeyringError> {
+        match self.path(name)?.exists() {
+            true => Err(KeyringError::Exists(name.into())),
+            false => Ok(()),
+        }
+    }
+
     /// Keeps a key under a new name.
     pub fn add(&self, name: &str, key: &Key) -> Result<PathBuf, KeyringError> {
         let path = self.path(name)?;

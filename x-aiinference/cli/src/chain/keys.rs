@@ -84,6 +84,8 @@ pub fn keys(args: &KeysArgs) -> Result<()> {
             new_mnemonic,
             hd_path,
         } => {
+            // Before a mnemonic is made for it.
+            ring.check_new(name)?;
             let key = match new_mnemonic {
                 Some(path) => {
                     let words = Key::new_mnemonic()?;
@@ -99,6 +101,7 @@ pub fn keys(args: &KeysArgs) -> Result<()> {
             vec![name.clone()]
         }
         Command::Import { name } => {
+            ring.check_new(name)?;
             let text = read_text(io::stdin().lock()).context("reading a private key from standard input")?;
             let Some(text) = text else {
                 bail!("reading a private key from standard input: that is none; see `aiinference keys --help`");
