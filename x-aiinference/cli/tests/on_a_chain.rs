@@ -254,6 +254,12 @@ fn governance_stores_a_model_that_was_proposed() {
     ];
     let proposed = desk.sign(&propose);
     let proposal = proposed[0]["proposal"].to_string();
+    // Asked again while it is open, it is not proposed a second time.
+    let again = desk.sign(&propose);
+    assert_eq!(
+        (&again[0]["proposal"], &again[0]["transaction"]),
+        (&proposed[0]["proposal"], &Value::Null)
+    );
     let node = desk.net.node();
     let (home, name) = (node["home"].as_str().unwrap(), node["name"].as_str().unwrap());
     let vote = [

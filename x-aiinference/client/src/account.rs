@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Sizes of the code with which the gas of a transaction is found that is too large to be simulated.
 const PROBES: [usize; 2] = [10_000, 110_000];
 
+/// The largest gas limit that a node's word is taken for, several times what any block holds: all of the limit is paid.
+const MAX_ESTIMATE: u64 = 1_000_000_000;
+
 /// The gas limit that a transaction states while it is tried; nothing is refused for it.
 const TRIED_LIMIT: u64 = 1_000_000;
 
@@ -131,7 +134,14 @@ impl Payer {
             Gas::Limit(gas) => self.fee(gas),
             Gas::Estimate(margin) => {
                 let used = self.gas_used(msgs, public_key, sequence).await?;
-                self.fee((used as f64 * margin).ceil() as u64)
+                let limit = (used as f64 * margin).ceil() as u64;
+                if limit > MAX_ESTIMATE {
+                    return Err(ClientError::Estimate {
+                        url: self.node.url().into(),
+                        gas: limit,
+                    });
+                }
+                self.fee(limit)
             }
         }
     }

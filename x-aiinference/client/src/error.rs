@@ -71,6 +71,9 @@ pub enum ClientError {
     /// A node on another machine asks for fees, which the user has to agree to.
     #[error("choosing a fee: the node at {url} asks for {price} a unit of gas; agree to it with --gas-price {price}")]
     GasPrice { url: String, price: String },
+    /// A node says that a transaction uses more gas than any does.
+    #[error("choosing a gas limit: the node at {url} asks for {gas}; set one with --gas if you believe it")]
+    Estimate { url: String, gas: u64 },
     /// A transaction larger than a node takes.
     #[error("sending a transaction: its {size} bytes are above the {limit} that nodes take; send less in one")]
     TooLargeTx { size: usize, limit: usize },

@@ -7,13 +7,14 @@ use cosmrs::{
     crypto::{secp256k1::SigningKey, PublicKey},
     AccountId,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Where Cosmos chains look for the first account of a mnemonic.
 pub const DEFAULT_PATH: &str = "m/44'/118'/0'/0/0";
 
-/// Words of a new mnemonic.
+/// Bytes of chance in a new mnemonic of 24 words, and room for it: no English word has more than 8 letters.
 const NEW_WORDS_ENTROPY: usize = 32;
+const MNEMONIC_BYTES: usize = 24 * 9;
 
 /// Why there is no key. The texts name no part of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,19 +83,20 @@ impl Key {
         Ok(Key { secret, signing })
     }
 
-    /// A new mnemonic of 24 words, from the system's randomness. Whoever has it has the account.
+    /// A new mnemonic of 24 words in one line, from the system's randomness. Whoever has it has the account.
     pub fn new_mnemonic() -> Result<Zeroizing<String>, KeyError> {
         let mut entropy = Zeroizing::new([0; NEW_WORDS_ENTROPY]);
         getrandom::fill(entropy.as_mut_slice()).map_err(|e| KeyError::Randomness(e.to_string()))?;
         let mnemonic =
             bip39::Mnemonic::from_entropy(entropy.as_slice()).map_err(|e| KeyError::Mnemonic(mnemonic_fault(&e)))?;
-        let mut words = Zeroizing::new(String::with_capacity(256));
+        let mut words = Zeroizing::new(String::with_capacity(MNEMONIC_BYTES));
         for word in mnemonic.words() {
             if !words.is_empty() {
                 words.push(' ');
             }
             words.push_str(word);
         }
+        words.push('\n');
         Ok(words)
     }
 
@@ -118,16 +120,19 @@ impl Key {
         Ok(signature.to_vec())
     }
 
-    /// The private key as hexadecimal digits, for a key file.
-    pub(crate) fn to_hex(&self) -> Zeroizing<String> {
-        let mut digits = [0; 64];
-        let done = hex::encode_to_slice(self.secret.as_slice(), &mut digits);
-        debug_assert!(done.is_ok(), "64 digits hold 32 bytes");
-        let text = digits.iter().map(|&digit| char::from(digit)).collect();
-        digits.zeroize();
-        Zeroizing::new(text)
+    /// The private key as a line of hexadecimal digits, for a key file.
+    pub(crate) fn to_line(&self) -> Zeroizing<String> {
+        // Room for all of it at once: growing would leave a copy behind.
+        let mut line = Zeroizing::new(String::with_capacity(2 * self.secret.len() + 1));
+        for byte in self.secret.iter() {
+            line.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
+        }
+        line.push('\n');
+        line
     }
 }
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// A human-readable part as Cosmos chains have them.
 pub(crate) fn is_prefix(text: &str) -> bool {
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn a_key_survives_its_hexadecimal_form() {
         let key = Key::from_mnemonic(KNOWN, DEFAULT_PATH).unwrap();
-        let again = Key::from_hex(&format!("{}\n", key.to_hex().as_str())).unwrap();
+        let again = Key::from_hex(&key.to_line()).unwrap();
         assert_eq!(again.public_key(), key.public_key());
     }
 
@@ -179,7 +184,7 @@ mod tests {
     fn a_new_mnemonic_is_a_new_one_and_good() {
         let (one, two) = (Key::new_mnemonic().unwrap(), Key::new_mnemonic().unwrap());
         assert_ne!(*one, *two);
-        assert_eq!(one.split(' ').count(), 24);
+        assert_eq!(one.split_whitespace().count(), 24);
         Key::from_mnemonic(&one, DEFAULT_PATH).unwrap();
     }
 
@@ -206,7 +211,7 @@ mod tests {
         let key = Key::from_mnemonic(KNOWN, DEFAULT_PATH).unwrap();
         let shown = format!("{key:?}");
         assert!(
-            !shown.contains(key.to_hex().as_str()) && shown.contains("public"),
+            !shown.contains(key.to_line().trim()) && shown.contains("public"),
             "{shown}"
         );
     }

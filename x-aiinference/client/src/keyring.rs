@@ -73,9 +73,7 @@ impl Keyring {
     /// Keeps a key under a new name.
     pub fn add(&self, name: &str, key: &Key) -> Result<PathBuf, KeyringError> {
         let path = self.path(name)?;
-        let mut text = key.to_hex();
-        text.push('\n');
-        match write_secret(&path, text.as_bytes()) {
+        match write_secret(&path, key.to_line().as_bytes()) {
             Err(KeyringError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
                 Err(KeyringError::Exists(name.into()))
             }

@@ -11,6 +11,7 @@ use cosmrs::proto::{
             node::v1beta1::{ConfigRequest, ConfigResponse},
             query::v1beta1::{PageRequest, PageResponse},
         },
+        gov::v1::{Proposal as GovProposal, ProposalStatus, QueryProposalsRequest, QueryProposalsResponse},
         tx::v1beta1::{SimulateRequest, SimulateResponse},
     },
     cosmwasm::wasm::v1::{
@@ -36,6 +37,8 @@ use crate::{
 
 /// Entries asked for in one page, and the pages that are followed.
 const PAGE: u64 = 100;
+/// The same for proposals, each of which may hold as much code as a transaction.
+const PROPOSALS_PAGE: u64 = 5;
 const MAX_PAGES: usize = 10_000;
 
 /// How often a node is asked whether a transaction is in a block.
@@ -209,7 +212,7 @@ impl Node {
     /// What an account holds.
     pub async fn balances(&self, address: &str, height: Option<u64>) -> Result<Vec<Coin>, ClientError> {
         let mut coins = Vec::new();
-        let mut pages = Pages::new("AllBalances");
+        let mut pages = Pages::new("AllBalances", PAGE);
         while let Some(page) = pages.next(self)? {
             let request = QueryAllBalancesRequest {
                 address: address.into(),
@@ -301,7 +304,7 @@ impl Node {
     /// All codes of the chain, by rising id. `page` hears how many are there after each page.
     pub async fn codes(&self, mut page_done: impl FnMut(usize)) -> Result<Vec<CodeInfo>, ClientError> {
         let mut codes: Vec<CodeInfo> = Vec::new();
-        let mut pages = Pages::new("Codes");
+        let mut pages = Pages::new("Codes", PAGE);
         while let Some(page) = pages.next(self)? {
             let path = "/cosmwasm.wasm.v1.Query/Codes";
             let request = QueryCodesRequest { pagination: Some(page) };
@@ -317,6 +320,26 @@ impl Node {
             page_done(codes.len());
         }
         Ok(codes)
+    }
+
+    /// The proposals that wait for deposits or votes.
+    pub(crate) async fn open_proposals(&self) -> Result<Vec<GovProposal>, ClientError> {
+        let mut proposals = Vec::new();
+        for status in [ProposalStatus::DepositPeriod, ProposalStatus::VotingPeriod] {
+            let mut pages = Pages::new("Proposals", PROPOSALS_PAGE);
+            while let Some(page) = pages.next(self)? {
+                let request = QueryProposalsRequest {
+                    proposal_status: status.into(),
+                    pagination: Some(page),
+                    ..Default::default()
+                };
+                let path = "/cosmos.gov.v1.Query/Proposals";
+                let answer: QueryProposalsResponse = self.query(path, &request, None).await?;
+                proposals.extend(answer.proposals);
+                pages.answered(answer.pagination);
+            }
+        }
+        Ok(proposals)
     }
 
     fn code_info(&self, what: &str, info: CodeInfoResponse) -> Result<CodeInfo, ClientError> {
@@ -459,14 +482,16 @@ impl Node {
 /// Following the pages of a list, within bounds, and never in a circle.
 struct Pages {
     what: &'static str,
+    size: u64,
     next: Option<Vec<u8>>,
     seen: BTreeSet<Vec<u8>>,
 }
 
 impl Pages {
-    fn new(what: &'static str) -> Self {
+    fn new(what: &'static str, size: u64) -> Self {
         Pages {
             what,
+            size,
             next: Some(Vec::new()),
             seen: BTreeSet::new(),
         }
@@ -482,7 +507,7 @@ impl Pages {
         }
         Ok(Some(PageRequest {
             key,
-            limit: PAGE,
+            limit: self.size,
             ..Default::default()
         }))
     }

@@ -10,7 +10,7 @@ use aiinference_runtime::{
     LoadedModel, ModelError,
 };
 use aiinference_types::limits;
-use cosmrs::proto::cosmwasm::wasm::v1::MsgStoreCodeResponse;
+use cosmrs::proto::cosmwasm::wasm::v1::{MsgStoreCode, MsgStoreCodeResponse};
 use flate2::{read::GzDecoder, write::GzEncoder, Compression};
 use sha2::{Digest, Sha256};
 
@@ -187,7 +187,11 @@ impl Package {
         if !(1..=MAX_SHARD_BYTES).contains(&shard_bytes) {
             return Err(PackageError::ShardBytes(shard_bytes));
         }
-        let module = if file.starts_with(&GZIP) { gunzip(&file)? } else { file };
+        let module = if file.starts_with(&GZIP) {
+            gunzip(&file, limits::MAX_MODEL_BYTES)?
+        } else {
+            file
+        };
         if !module.starts_with(b"\0asm") {
             return Err(PackageError::NotWasm);
         }
@@ -385,6 +389,24 @@ pub async fn upload(
     }
 }
 
+/// Code that governance has been asked to store, by checksum: the proposals that wait for deposits or votes.
+pub async fn proposed(node: &Node) -> Result<HashMap<[u8; 32], u64>, ClientError> {
+    let mut found = HashMap::new();
+    for proposal in node.open_proposals().await? {
+        for message in &proposal.messages {
+            let Ok(store) = message.to_msg::<MsgStoreCode>() else {
+                continue;
+            };
+            let module = match store.wasm_byte_code.starts_with(&GZIP) {
+                true => gunzip(&store.wasm_byte_code, MAX_MODULE as u64).unwrap_or_default(),
+                false => store.wasm_byte_code,
+            };
+            found.entry(Sha256::digest(&module).into()).or_insert(proposal.id);
+        }
+    }
+    Ok(found)
+}
+
 /// The code that a part became, if it is that part.
 fn stored_code(part: &Part, included: &Included) -> Result<u64, ClientError> {
     let answer: MsgStoreCodeResponse = included
@@ -431,13 +453,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, PackageError> {
+fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, PackageError> {
     let mut module = Vec::new();
-    let read = GzDecoder::new(bytes)
-        .take(limits::MAX_MODEL_BYTES + 1)
-        .read_to_end(&mut module);
+    let read = GzDecoder::new(bytes).take(limit + 1).read_to_end(&mut module);
     match read {
-        Ok(size) if size as u64 <= limits::MAX_MODEL_BYTES => Ok(module),
+        Ok(size) if size as u64 <= limit => Ok(module),
         _ => Err(PackageError::Gzip),
     }
 }
@@ -492,7 +512,7 @@ mod tests {
         let [manifest] = &parts[..] else {
             panic!("more than a manifest")
         };
-        let bytes = gunzip(&manifest.travelling).unwrap_or_else(|_| manifest.travelling.clone());
+        let bytes = gunzip(&manifest.travelling, 10_000).unwrap_or_else(|_| manifest.travelling.clone());
         let Ok(Carried::Manifest(section)) = module::carried(&bytes) else {
             panic!("no manifest")
         };

@@ -6,12 +6,13 @@ use std::{
     thread,
 };
 
-use aiinference_client::{ClientError, Node};
+use aiinference_client::{Account, ClientError, Json, Key, Msg, Node, Options};
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cosmrs::proto::{
     cosmos::{
         auth::v1beta1::{BaseAccount, Bech32PrefixResponse, QueryAccountInfoResponse},
-        base::query::v1beta1::PageResponse,
+        base::{abci::v1beta1::GasInfo, node::v1beta1::ConfigResponse, query::v1beta1::PageResponse},
+        tx::v1beta1::SimulateResponse,
     },
     cosmwasm::wasm::v1::{CodeInfoResponse, QueryCodeResponse, QueryCodesResponse},
     traits::Message,
@@ -223,6 +224,46 @@ async fn codes_out_of_order_are_refused() {
     let node = liar(move |_| query_result(&list)).await;
     let error = node.codes(|_| ()).await.unwrap_err();
     assert!(error.to_string().contains("out of order"), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_cannot_make_an_account_pay_for_gas_that_nothing_uses() {
+    let key = || Key::from_hex(&"1".repeat(64)).unwrap();
+    let address = key().address("wasm").unwrap().to_string();
+    let mine = address.clone();
+    let node = liar(move |path| match path.rsplit('/').next().unwrap() {
+        "Bech32Prefix" => query_result(&Bech32PrefixResponse {
+            bech32_prefix: "wasm".into(),
+        }),
+        "AccountInfo" => query_result(&QueryAccountInfoResponse {
+            info: Some(BaseAccount {
+                address: mine.clone(),
+                ..Default::default()
+            }),
+        }),
+        "Config" => query_result(&ConfigResponse {
+            minimum_gas_price: "1stake".into(),
+            ..Default::default()
+        }),
+        "Simulate" => query_result(&SimulateResponse {
+            gas_info: Some(GasInfo {
+                gas_wanted: 0,
+                gas_used: u64::MAX,
+            }),
+            result: None,
+        }),
+        other => panic!("asked for {other}"),
+    })
+    .await;
+    let account = Account::open(&node, key(), Options::default()).await.unwrap();
+    let message = Msg::Execute {
+        sender: address.clone(),
+        contract: address,
+        msg: Json::new("{}").unwrap(),
+        funds: vec![],
+    };
+    let error = account.send(&[message]).await.unwrap_err();
+    assert!(matches!(error, ClientError::Estimate { .. }), "{error}");
 }
 
 #[tokio::test]

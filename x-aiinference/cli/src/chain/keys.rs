@@ -90,7 +90,7 @@ pub fn keys(args: &KeysArgs) -> Result<()> {
                 Some(path) => {
                     let words = Key::new_mnemonic()?;
                     let key = Key::from_mnemonic(&words, hd_path)?;
-                    write_secret(path, format!("{}\n", words.as_str()).as_bytes())?;
+                    write_secret(path, words.as_bytes())?;
                     key
                 }
                 None => mnemonic_key(mnemonic_file.as_deref(), hd_path)?.with_context(|| {

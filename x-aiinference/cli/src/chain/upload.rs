@@ -1,13 +1,14 @@
 //! `aiinference upload`
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use aiinference_client::{
     upload::{self, CodeIndex, Kind, Next, Package, Part, Progress},
-    Access,
+    Access, Node,
 };
 use anyhow::{bail, Context, Result};
 use serde_json::{json, Value};
@@ -107,7 +108,7 @@ pub fn upload(args: &UploadArgs) -> Result<()> {
                 text.extend(done.transactions.iter().map(|tx| ("transaction", tx.hash.clone())));
                 args.node.print(&shown, &text)
             }
-            None => one_by_one(args, &actor, &package, &index).await,
+            None => one_by_one(args, &node, &actor, &package, &index).await,
         }
     })
 }
@@ -148,7 +149,7 @@ fn say(progress: Progress<'_>) {
 }
 
 /// Proposes, or writes unsigned, what the chain does not have yet.
-async fn one_by_one(args: &UploadArgs, actor: &Actor, package: &Package, index: &CodeIndex) -> Result<()> {
+async fn one_by_one(args: &UploadArgs, node: &Node, actor: &Actor, package: &Package, index: &CodeIndex) -> Result<()> {
     let parts = match package.next(index, &actor.sender) {
         Next::Stored(code_id) => {
             eprintln!("the chain has it already; there is nothing to do");
@@ -163,9 +164,18 @@ async fn one_by_one(args: &UploadArgs, actor: &Actor, package: &Package, index: 
             parts.len()
         );
     }
+    let open = match args.tx.as_proposal {
+        true => upload::proposed(node).await?,
+        false => HashMap::new(),
+    };
     let access = args.instantiate.clone().or_else(|| package.access());
     let mut shown: Vec<Value> = Vec::new();
     for (number, part) in parts.iter().enumerate() {
+        if let Some(proposal) = open.get(&part.checksum) {
+            eprintln!("{}: proposal {proposal} waits for it already", part.name);
+            shown.push(json!({ "part": part.name, "proposal": proposal, "transaction": null }));
+            continue;
+        }
         let message = part.message(&actor.sender, access.clone());
         let name = (parts.len() > 1 || part.name == "manifest").then_some(part.name.as_str());
         match actor.act(vec![message], name).await? {
