@@ -1,6 +1,10 @@
 //! Several validators' logs side by side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -8,40 +12,76 @@ use crate::{Position, Record};
 
 type Hash = [u8; 32];
 
-/// What a node answered to one question.
-type Answers = BTreeSet<Answer>;
+/// [`Position`], in less memory: contracts and entry points come again and again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    height: u64,
+    transaction: Option<u32>,
+    contract: Arc<str>,
+    entry_point: Arc<str>,
+}
 
-/// One answer, in hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Answer {
-    /// Of what the chain said of the codes.
+impl Place {
+    fn position(&self) -> Position {
+        Position {
+            height: self.height,
+            transaction: self.transaction,
+            contract: self.contract.to_string(),
+            entry_point: self.entry_point.to_string(),
+        }
+    }
+}
+
+/// A record in hashes. In the order of the chain; within a transaction by the gas left, of which there is less and less.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    place: Place,
+    gas_left: Reverse<u64>,
+    question: Hash,
+    /// What the chain said of the codes.
     asked: Hash,
-    /// Of what came of the request.
+    /// What came of the request.
     outcome: Hash,
 }
 
-/// A node's log in hashes: some hundred bytes a request, however large requests and answers are.
+/// A node's log in hashes: some 150 bytes a request, however large requests and answers are.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    records: u64,
-    places: BTreeMap<Position, BTreeMap<Hash, Answers>>,
+    entries: Vec<Entry>,
+    names: HashSet<Arc<str>>,
 }
 
 impl Summary {
     /// Takes up a record.
     pub fn add(&mut self, record: &Record) {
-        self.records += 1;
-        let answer = Answer {
+        let position = &record.position;
+        let entry = Entry {
+            place: Place {
+                height: position.height,
+                transaction: position.transaction,
+                contract: self.name(&position.contract),
+                entry_point: self.name(&position.entry_point),
+            },
+            gas_left: Reverse(record.gas_left),
+            question: question(record),
             asked: hash(&record.asked),
             outcome: hash(&record.outcome),
         };
-        let questions = self.places.entry(record.position.clone()).or_default();
-        questions.entry(question(record)).or_default().insert(answer);
+        self.entries.push(entry);
     }
 
     /// Records taken up.
-    pub fn records(&self) -> u64 {
-        self.records
+    pub fn records(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(name.clone());
+        name
     }
 }
 
@@ -53,7 +93,7 @@ impl<'a> FromIterator<&'a Record> for Summary {
     }
 }
 
-/// In what nodes differ, from the first cause to the last effect.
+/// In what nodes differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// They asked different things, or with different gas: they parted before, in a contract's state or in gas.
@@ -102,66 +142,88 @@ pub struct Comparison {
 /// nodes asked what the other did not is that a difference.
 pub fn compare(logs: &[Summary]) -> Comparison {
     let mut comparison = Comparison::default();
-    let positions: BTreeSet<&Position> = logs.iter().flat_map(|log| log.places.keys()).collect();
-    for position in positions {
-        let here: Vec<&BTreeMap<Hash, Answers>> = logs.iter().filter_map(|log| log.places.get(position)).collect();
-        if let Some(questions) = asked_apart(position, &here) {
+    let all = logs.iter().enumerate();
+    let mut all: Vec<Said> = all
+        .flat_map(|(node, log)| log.entries.iter().map(move |entry| Said { node, entry }))
+        .collect();
+    all.sort_unstable_by_key(|said| {
+        (
+            &said.entry.place,
+            said.entry.gas_left,
+            &said.entry.question,
+            said.node,
+            said.entry,
+        )
+    });
+    all.dedup();
+    for here in all.chunk_by(|a, b| a.entry.place == b.entry.place) {
+        let Some(first) = here.first() else { continue };
+        let mut differ = |kind, questions| {
             comparison.differences.push(Difference {
-                position: position.clone(),
-                kind: Kind::Request,
+                position: first.entry.place.position(),
+                kind,
                 questions,
             });
-        }
-        let questions: BTreeSet<&Hash> = here.iter().flat_map(|questions| questions.keys()).collect();
-        for question in questions {
-            let answers: Vec<&Answers> = here.iter().filter_map(|questions| questions.get(question)).collect();
-            if answers.len() < 2 {
+        };
+        for answers in here.chunk_by(|a, b| a.entry.question == b.entry.question) {
+            let nodes: Vec<&[Said]> = answers.chunk_by(|a, b| a.node == b.node).collect();
+            if nodes.len() < 2 {
                 comparison.alone += 1;
                 continue;
             }
             comparison.shared += 1;
-            if let Some(kind) = answered_apart(&answers) {
-                comparison.differences.push(Difference {
-                    position: position.clone(),
-                    kind,
-                    questions: BTreeSet::from([*question]),
-                });
+            if let Some(kind) = answered_apart(&nodes) {
+                differ(kind, answers.iter().map(|said| said.entry.question).collect());
             }
+        }
+        // After an answer that differs the questions may, so this comes last.
+        if let Some(questions) = asked_apart(here) {
+            differ(Kind::Request, questions);
         }
     }
     comparison
 }
 
+/// What a node said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Said<'a> {
+    node: usize,
+    entry: &'a Entry,
+}
+
 /// The questions of a transaction that some node did not ask, where two nodes each asked what the other did not.
-fn asked_apart(position: &Position, here: &[&BTreeMap<Hash, Answers>]) -> Option<BTreeSet<Hash>> {
-    position.transaction?;
-    let misses = |one: &BTreeMap<Hash, Answers>, other: &BTreeMap<Hash, Answers>| {
-        one.keys().any(|question| !other.contains_key(question))
-    };
-    let apart = here.iter().enumerate().any(|(n, one)| {
-        here.iter()
-            .skip(n + 1)
-            .any(|other| misses(one, other) && misses(other, one))
+fn asked_apart(here: &[Said]) -> Option<BTreeSet<Hash>> {
+    here.first()?.entry.place.transaction?;
+    let mut nodes: BTreeMap<usize, BTreeSet<Hash>> = BTreeMap::new();
+    for said in here {
+        nodes.entry(said.node).or_default().insert(said.entry.question);
+    }
+    let nodes: Vec<BTreeSet<Hash>> = nodes.into_values().collect();
+    let mut pairs = nodes.iter().enumerate().flat_map(|(n, one)| {
+        let others = nodes.iter().skip(n + 1);
+        others.map(move |other| (one, other))
     });
-    apart.then(|| {
-        let questions = here.iter().flat_map(|questions| questions.keys());
-        let lonely = questions.filter(|question| here.iter().any(|one| !one.contains_key(*question)));
-        lonely.copied().collect()
-    })
+    if !pairs.any(|(one, other)| !one.is_subset(other) && !other.is_subset(one)) {
+        return None;
+    }
+    let lonely = |question: &&Hash| nodes.iter().any(|node| !node.contains(*question));
+    Some(nodes.iter().flatten().filter(lonely).copied().collect())
 }
 
 /// In what the nodes' answers to one question differ, if they have none in common.
-fn answered_apart(answers: &[&Answers]) -> Option<Kind> {
-    let (first, others) = answers.split_first()?;
-    let common = |of: fn(&Answer) -> (Hash, Hash)| {
-        first
-            .iter()
-            .map(of)
-            .any(|answer| others.iter().all(|other| other.iter().map(of).any(|o| o == answer)))
+fn answered_apart(nodes: &[&[Said]]) -> Option<Kind> {
+    let (first, others) = nodes.split_first()?;
+    let in_common = |alike: fn(&Entry, &Entry) -> bool| {
+        let in_all = |one: &Said| {
+            others
+                .iter()
+                .all(|node| node.iter().any(|other| alike(one.entry, other.entry)))
+        };
+        first.iter().any(in_all)
     };
-    if common(|answer| (answer.asked, answer.outcome)) {
+    if in_common(|a, b| a.asked == b.asked && a.outcome == b.outcome) {
         None
-    } else if common(|answer| (answer.asked, [0; 32])) {
+    } else if in_common(|a, b| a.asked == b.asked) {
         Some(Kind::Computing)
     } else {
         Some(Kind::State)
@@ -186,7 +248,7 @@ fn hash(part: &impl serde::Serialize) -> Hash {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{compare, Comparison, Kind, Position, Record, Summary};
     use crate::{Asked, Outcome, Said};
 
     fn record(height: u64, response: u8, checksum: u8) -> Record {
@@ -278,6 +340,17 @@ mod tests {
         let comparison = compared(&[&[with_gas(4, 100)], &[with_gas(4, 99)]]);
         assert_eq!(found(&comparison), [(4, Kind::Request)]);
         assert!(comparison.differences[0].concerns(&with_gas(4, 99)));
+    }
+
+    #[test]
+    fn within_a_transaction_the_first_answer_that_differs_comes_before_what_follows_from_it() {
+        let mut other = with_gas(4, 100);
+        other.outcome = Outcome::OutOfGas { gas: 1, external: 0 };
+        let left = [with_gas(4, 80), with_gas(4, 100), with_gas(4, 200)];
+        let right = [with_gas(4, 200), other, with_gas(4, 90)];
+        let comparison = compared(&[&left, &right]);
+        assert_eq!(found(&comparison), [(4, Kind::Computing), (4, Kind::Request)]);
+        assert!(comparison.differences[0].concerns(&left[1]) && !comparison.differences[0].concerns(&left[0]));
     }
 
     #[test]
