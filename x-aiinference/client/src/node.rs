@@ -454,7 +454,8 @@ impl Node {
 
     /// Waits until a transaction is in a block, done or failed.
     pub async fn wait(&self, hash: &str, timeout: Duration) -> Result<Included, ClientError> {
-        let end = Instant::now() + timeout;
+        // A timeout beyond the clock is none.
+        let end = Instant::now().checked_add(timeout);
         let mut last;
         loop {
             last = match self.transaction(hash).await {
@@ -464,7 +465,7 @@ impl Node {
                 Err(error @ ClientError::Unreachable { .. }) => Some(error),
                 Err(error) => return Err(error),
             };
-            if Instant::now() >= end {
+            if end.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
             sleep(POLL).await;

@@ -30,7 +30,7 @@ impl Rpc {
     /// The RPC at a URL; `tcp://` is taken for `http://`, as wasmd's own tools do. Connects with the first request.
     pub fn new(url: &str) -> Result<Self, ClientError> {
         let failed = |reason: String| ClientError::Url {
-            url: printable(url),
+            url: printable(&without_user(url)),
             reason,
         };
         let address = match url.strip_prefix("tcp://") {
@@ -136,6 +136,15 @@ impl Rpc {
     }
 }
 
+/// What was given for a URL, without what may be a user and a password.
+fn without_user(text: &str) -> String {
+    let (scheme, rest) = text.split_once("//").unwrap_or(("", text));
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}//{host}"),
+        None => text.into(),
+    }
+}
+
 /// Whether a URL leads to this machine.
 fn is_local(url: &Url) -> bool {
     match url.host() {
@@ -181,6 +190,14 @@ mod tests {
         let rpc = Rpc::new("https://user:secret@node.example/rpc").unwrap();
         assert_eq!(rpc.url(), "https://node.example/rpc");
         assert!(!rpc.is_local());
+        for wrong in [
+            "ftp://user:secret@node.example",
+            "user:secret@node.example",
+            "http://user:secret@:x",
+        ] {
+            let error = Rpc::new(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub const SHARD_BYTES: usize = 700_000;
 /// The most bytes of the model that a shard may be told to hold.
 pub const MAX_SHARD_BYTES: usize = MAX_TRAVELLING - 1_000;
 
+/// What a shard's module has beside its slice, at most.
+const ENVELOPE_BYTES: u64 = 1024;
+
 /// Shards on their way at once.
 const IN_FLIGHT: usize = 4;
 
@@ -73,6 +76,8 @@ pub enum PackageError {
     NotAModel(u64),
     #[error("reading code {0}: it is one shard of a model; name the model's manifest")]
     OnlyAShard(u64),
+    #[error("reading code {0}: its shards hold more than the manifest states")]
+    Overfull(u64),
     #[error("reading the model: {0}")]
     Shards(#[from] ShardError),
 }
@@ -437,8 +442,16 @@ pub async fn download(
     };
     let manifest = module::Manifest::decode(bytes).map_err(PackageError::from)?;
     let mut shards = Vec::with_capacity(manifest.shards.len());
+    let mut room = manifest
+        .size
+        .saturating_add(ENVELOPE_BYTES * manifest.shards.len() as u64);
     for shard in &manifest.shards {
-        shards.push(node.code(shard.code_id).await?.1);
+        let (_, module) = node.code(shard.code_id).await?;
+        // Joining would find it too, but only after everything was fetched.
+        room = room
+            .checked_sub(module.len() as u64)
+            .ok_or(PackageError::Overfull(code_id))?;
+        shards.push(module);
         shard_done(shards.len(), manifest.shards.len());
     }
     Ok(LoadedModel::load_sharded(info.checksum, &module, &shards).map_err(PackageError::from)?)

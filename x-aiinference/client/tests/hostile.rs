@@ -3,10 +3,18 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
     thread,
 };
 
-use aiinference_client::{Account, ClientError, Json, Key, Msg, Node, Options};
+use aiinference_client::{
+    upload::{self, PackageError},
+    Account, ClientError, Json, Key, Msg, Node, Options,
+};
+use aiinference_runtime::module;
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cosmrs::proto::{
     cosmos::{
@@ -18,6 +26,7 @@ use cosmrs::proto::{
     traits::Message,
 };
 use serde_json::{json, Value};
+use sha2::{Digest, Sha256};
 
 /// Answers every request by a function from its body to bytes of HTTP, on a port of its own, until the test ends.
 fn serve(answer: impl Fn(&Value) -> Vec<u8> + Send + 'static) -> String {
@@ -192,6 +201,37 @@ async fn code_whose_bytes_do_not_have_its_checksum_is_refused() {
         let error = node.code(1).await.unwrap_err();
         assert!(matches!(error, ClientError::Answer { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn shards_that_hold_more_than_their_manifest_states_are_not_all_fetched() {
+    let shard = module::split(&[7; 10_000], 10_000).swap_remove(0);
+    let checksum: [u8; 32] = Sha256::digest(&shard).into();
+    // A hundred times the same large shard, for a model of ten bytes.
+    let manifest = module::manifest(&[7; 10], vec![(2, checksum); 100]);
+    let codes = [module::wrap_manifest(&manifest), shard];
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let count = fetched.clone();
+    let node = liar(move |_| {
+        let code_id = count.fetch_add(1, Ordering::SeqCst).min(1);
+        let data = codes[code_id].clone();
+        query_result(&QueryCodeResponse {
+            code_info: Some(CodeInfoResponse {
+                code_id: code_id as u64 + 1,
+                data_hash: Sha256::digest(&data).to_vec(),
+                ..Default::default()
+            }),
+            data,
+        })
+    })
+    .await;
+    let error = upload::download(&node, 1, |_, _| ()).await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Package(PackageError::Overfull(1))),
+        "{error}"
+    );
+    // Room for 100 envelopes of 1 KiB is room for ten such shards.
+    assert_eq!(fetched.load(Ordering::SeqCst), 1 + 11);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub struct TxArgs {
     #[arg(long, default_value = "", help_heading = "Fees")]
     memo: String,
     /// Seconds to wait until the transaction is in a block
-    #[arg(long, default_value_t = 60, value_name = "SECONDS", help_heading = "Fees")]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400), value_name = "SECONDS", help_heading = "Fees")]
     timeout: u64,
 
     /// Send nothing: print the unsigned transaction, as `wasmd tx sign` takes it

@@ -70,11 +70,14 @@ pub fn upload(args: &UploadArgs) -> Result<()> {
             package.bytes()
         ),
     }
+    if args.again && package.shards() > 0 {
+        bail!("uploading again: a model in shards is the same one whoever stored it; leave --again out");
+    }
     wait(async {
         let node = args.node.connect().await?;
         let actor = args.tx.actor(&node).await?;
         let mut bar = progress::Progress::new();
-        let mut index = match args.again && package.shards() == 0 {
+        let mut index = match args.again {
             true => CodeIndex::default(),
             false => {
                 CodeIndex::read(&node, |codes| {
