@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 /// A node answers within this time of its start.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A new node has the state within this time.
-const CATCH_UP: Duration = Duration::from_secs(3600);
+/// A node that catches up has a new block within this time; the first after it found a snapshot.
+const CATCH_UP: Duration = Duration::from_secs(120);
 
 /// Two real chains on this machine: provider-1, four validators on our libwasmvm, and consumer-1, one validator on the stock
 /// one, all on the same unmodified wasmd.

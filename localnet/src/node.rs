@@ -115,7 +115,7 @@ impl Node {
     /// Waits until its RPC answers, and checks that it runs on the library it should. A node that ends meanwhile is an error
     /// that shows why.
     pub async fn ready(&self, limit: Duration) -> Result<()> {
-        self.until(limit, "its RPC", async |node| Ok(node.rpc.status().await.is_ok()))
+        self.until(limit, "an answer", async |node| Ok(node.rpc.status().await.is_ok()))
             .await?;
         self.maps_library().map(drop)
     }
@@ -128,13 +128,23 @@ impl Node {
         .await
     }
 
-    /// Waits until it has executed everything that the chain has, so far as its peers tell.
+    /// Waits until it has executed everything that the chain has, so far as its peers tell. It may take long, but not `limit`
+    /// without a new block.
     pub async fn caught_up(&self, limit: Duration) -> Result<()> {
-        let done = async |node: &Node| {
-            let sync = node.status().await?.sync_info;
-            Ok(!sync.catching_up && sync.latest_block_height.value() > 0)
-        };
-        self.until(limit, "it to catch up", done).await
+        let mut reached = 0;
+        loop {
+            let moved = async |node: &Node| {
+                let sync = node.status().await?.sync_info;
+                let height = sync.latest_block_height.value();
+                Ok(height > reached || (!sync.catching_up && height > 0))
+            };
+            self.until(limit, &format!("a block after {reached}"), moved).await?;
+            let sync = self.status().await?.sync_info;
+            if !sync.catching_up {
+                return Ok(());
+            }
+            reached = sync.latest_block_height.value();
+        }
     }
 
     /// Asks again and again. Errors of RPC are no answer yet; the end of the process is the end.
@@ -152,7 +162,7 @@ impl Node {
                 return Err(match answer {
                     Err(error) => error,
                     Ok(_) => Error::Late {
-                        what: format!("{what} of {}", self.plan.name),
+                        what: format!("{what} from {}", self.plan.name),
                         seconds: limit.as_secs(),
                     },
                 });

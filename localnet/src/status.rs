@@ -1,6 +1,7 @@
 //! How the nodes are, and whether those of a chain agree.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,8 +9,10 @@ use crate::error::{Error, Result};
 use crate::net::Localnet;
 use crate::node::Node;
 
-/// A node so many blocks behind the others of its chain, and not catching up, has stopped.
+/// A node so many blocks behind the others of its chain is looked at again.
 const BEHIND: u64 = 10;
+/// After this long; if it has no new block then, it has stopped: the others execute what it refuses.
+const LOOK_AGAIN: Duration = Duration::from_secs(4);
 
 /// All chains and nodes at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -74,47 +77,40 @@ impl ChainStatus {
         for node in nodes {
             states.push(NodeStatus::of(node).await);
         }
+        let best = states.iter().filter_map(|state| state.height).max().unwrap_or_default();
+        if states.iter().any(|state| state.is_behind(best)) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        for (node, state) in nodes.iter().zip(&mut states) {
+            if state.is_behind(best) {
+                state.judge_progress(node.height().await.ok(), best);
+            }
+        }
         let compared_at = states
             .iter()
-            .filter(|state| state.catching_up == Some(false))
+            .filter(|state| state.is_comparable())
             .filter_map(|state| state.height)
             .min();
         if let Some(height) = compared_at {
             for (node, state) in nodes.iter().zip(&mut states) {
-                // A node has finished a block a moment before it says so.
                 state.app_hash = node.app_hash(height).await.ok();
             }
         }
-        let mut chain = Self {
+        let agree = agree(&states);
+        Self {
             id: id.into(),
             compared_at,
-            agree: true,
+            agree,
             nodes: states,
-        };
-        chain.judge();
-        chain
-    }
-
-    fn judge(&mut self) {
-        let mut hashes: Vec<&String> = self.nodes.iter().filter_map(|node| node.app_hash.as_ref()).collect();
-        hashes.dedup();
-        self.agree = hashes.len() <= 1;
-        let best = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.height)
-            .max()
-            .unwrap_or_default();
-        for node in &mut self.nodes {
-            let behind = best.saturating_sub(node.height.unwrap_or(best));
-            if node.problem.is_none() && node.catching_up == Some(false) && behind > BEHIND {
-                node.problem = Some(format!(
-                    "{0} stopped {behind} blocks behind the others; see `logs {0}`",
-                    node.name
-                ));
-            }
         }
     }
+}
+
+/// Do all that have told their state tell the same?
+fn agree(nodes: &[NodeStatus]) -> bool {
+    let mut hashes = nodes.iter().filter_map(|node| node.app_hash.as_ref());
+    let first = hashes.next();
+    hashes.all(|hash| Some(hash) == first)
 }
 
 impl NodeStatus {
@@ -176,6 +172,26 @@ impl fmt::Display for Status {
 }
 
 impl NodeStatus {
+    /// Not so one without a block: it waits for a snapshot.
+    fn is_behind(&self, best: u64) -> bool {
+        let behind = best.saturating_sub(self.height.unwrap_or(best));
+        self.problem.is_none() && self.height > Some(0) && behind > BEHIND
+    }
+
+    /// The others are compared at the last height of a node that stopped, not at one that a node passes in catching up.
+    fn is_comparable(&self) -> bool {
+        self.height > Some(0) && (self.catching_up == Some(false) || self.problem.is_some())
+    }
+
+    fn judge_progress(&mut self, later: Option<u64>, best: u64) {
+        if later <= self.height {
+            let (name, at) = (&self.name, self.height.unwrap_or_default());
+            self.problem = Some(format!(
+                "{name} stopped at height {at}, the others have {best}; see `logs {name}`"
+            ));
+        }
+    }
+
     fn row(&self) -> [String; 9] {
         fn shown<T: ToString>(value: Option<T>) -> String {
             value.map_or_else(|| "-".into(), |value| value.to_string())
@@ -239,20 +255,21 @@ mod tests {
         }
     }
 
-    fn judged(nodes: Vec<NodeStatus>) -> Status {
-        let mut chain = ChainStatus {
-            id: "c".into(),
-            compared_at: Some(7),
-            agree: true,
-            nodes,
-        };
-        chain.judge();
-        Status { chains: vec![chain] }
+    fn status(nodes: Vec<NodeStatus>) -> Status {
+        let agree = agree(&nodes);
+        Status {
+            chains: vec![ChainStatus {
+                id: "c".into(),
+                compared_at: Some(7),
+                agree,
+                nodes,
+            }],
+        }
     }
 
     #[test]
     fn nodes_that_agree_are_healthy_also_a_block_apart() {
-        let status = judged(vec![node("a", 7, "aa"), node("b", 8, "aa")]);
+        let status = status(vec![node("a", 7, "aa"), node("b", 8, "aa")]);
         assert!(status.is_healthy());
         assert!(
             status.to_string().starts_with("c: all nodes agree at height 7\n"),
@@ -262,20 +279,29 @@ mod tests {
 
     #[test]
     fn nodes_with_different_states_are_not_healthy() {
-        let status = judged(vec![node("a", 7, "aa"), node("b", 8, "bb"), node("c", 8, "aa")]);
+        let status = status(vec![node("a", 7, "aa"), node("b", 8, "bb"), node("c", 8, "aa")]);
         assert!(!status.is_healthy());
         assert!(status.to_string().contains("NODES DIFFER"), "{status}");
     }
 
     #[test]
-    fn a_node_that_stopped_is_a_problem_and_one_that_catches_up_is_none() {
-        let status = judged(vec![node("a", 7, "aa"), node("b", 40, "aa")]);
-        assert!(!status.is_healthy());
-        assert!(status.to_string().contains("a stopped 33 blocks behind"), "{status}");
-        let late = NodeStatus {
-            catching_up: Some(true),
-            ..node("a", 7, "aa")
-        };
-        assert!(judged(vec![late, node("b", 40, "aa")]).is_healthy());
+    fn a_node_behind_that_stands_still_is_a_problem_and_one_that_moves_is_none() {
+        assert!(node("a", 7, "aa").is_behind(40));
+        assert!(!node("a", 39, "aa").is_behind(40));
+        assert!(!node("a", 0, "").is_behind(40), "one that waits for a snapshot");
+
+        let mut moves = node("a", 7, "aa");
+        moves.judge_progress(Some(9), 40);
+        assert!(status(vec![moves, node("b", 40, "aa")]).is_healthy());
+        for later in [Some(7), None] {
+            let mut stands = node("a", 7, "aa");
+            stands.judge_progress(later, 40);
+            let status = status(vec![stands, node("b", 40, "aa")]);
+            assert!(!status.is_healthy());
+            assert!(
+                status.to_string().contains("a stopped at height 7, the others have 40"),
+                "{status}"
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aiinference_localnet::{Join, Localnet, NodeOptions, Settings, Status, CONSUMER, PROVIDER};
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(180);
 
 fn built() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
