@@ -95,7 +95,7 @@ fn read_bounded(name: &str, from: impl Read) -> Result<Vec<u8>> {
 #[derive(clap::Args)]
 struct KeysFolder {
     /// The folder of keys [default: $XDG_DATA_HOME/aiinference/keys, or ~/.local/share/aiinference/keys]
-    #[arg(long, env = "AIINFERENCE_KEYS", value_name = "FOLDER")]
+    #[arg(long, env = "AIINFERENCE_KEYS", value_name = "FOLDER", help_heading = "Signing")]
     keys: Option<PathBuf>,
 }
 

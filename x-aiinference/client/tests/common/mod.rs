@@ -1,7 +1,11 @@
 //! What tests on real chains share.
 #![allow(dead_code)] // each test file uses its part
 
-use std::{env, fs, path::PathBuf, time::SystemTime};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use aiinference_client::{read_secret, Account, Key, Node, Options, DEFAULT_PATH};
 use aiinference_engine::{
@@ -16,9 +20,11 @@ pub struct Localnet(Value);
 
 impl Localnet {
     pub fn open() -> Self {
-        let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target").into());
+        // Tests of a package run in its folder; the variables are relative to the root.
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
         let home = env::var_os("LOCALNET_HOME").map_or_else(|| target.join("localnet"), PathBuf::from);
+        let home = root.join(home);
         let file = home.join("localnet.json");
         let text = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}; run make localnet-up first", file.display()));
         Localnet(serde_json::from_slice(&text).unwrap())
