@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{waitpid, WaitPidFlag};
+use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::{setsid, Pid};
 use serde::{Deserialize, Serialize};
 
@@ -93,9 +93,10 @@ impl Process {
         let same = |stat: &Stat| stat.started == self.started && boot_id().as_ref() == Some(&self.boot);
         match Stat::read(self.pid).filter(same) {
             Some(stat) if stat.is_dead() => {
-                // Only a parent may wait; for anybody else this does nothing.
-                let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
-                false
+                // Only a parent may wait; for anybody else this is an error. It is not over while threads of it are
+                // ending: until the last has, its sockets are open.
+                let waited = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
+                matches!(waited, Ok(WaitStatus::StillAlive))
             }
             found => found.is_some(),
         }

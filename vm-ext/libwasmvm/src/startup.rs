@@ -57,7 +57,8 @@ pub(crate) fn prepare(config: &mut Config, settings: &Settings) -> Result<Arc<Ru
             "inference is on"
         );
     } else {
-        tracing::info!(
+        // Not shown by default: off, the library says no more than the stock one, whose users may read stderr.
+        tracing::debug!(
             version = version::OWN,
             "inference is off: the application does not list the capability {CAPABILITY}"
         );

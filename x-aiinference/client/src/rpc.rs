@@ -17,6 +17,9 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(30);
 
+/// How long a connection is kept for the next request. CometBFT closes idle ones after ten seconds.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// One node's RPC.
 #[derive(Clone, Debug)]
 pub struct Rpc {
@@ -48,6 +51,7 @@ impl Rpc {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .timeout(REQUEST)
+            .pool_idle_timeout(IDLE)
             .redirect(Policy::none());
         if is_local(&url) {
             // A proxy of this machine's environment leads away from it.
