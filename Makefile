@@ -49,8 +49,8 @@ localnet-down: ## stop the localnet; its chains stay
 localnet-status: ## show the localnet's nodes, and whether they agree
 	@$(localnet) status --home "$(LOCALNET_HOME)"
 
-test-localnet: contracts localnet-up ## run the tests that need real nodes; the localnet stays up
-	LOCALNET_HOME="$(abspath $(LOCALNET_HOME))" cargo test --workspace --release --test chains --test on_a_chain -- --ignored --nocapture
+test-localnet: contracts library wasmd ## run the tests that need real nodes, on the localnet
+	@scripts/test-localnet.sh
 
 localnet-logs: ## follow the logs of all nodes, or of NODE
 	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)

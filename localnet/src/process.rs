@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
+use nix::sys::wait::{waitpid, WaitPidFlag};
 use nix::unistd::{setsid, Pid};
 use serde::{Deserialize, Serialize};
 
@@ -93,10 +93,10 @@ impl Process {
         let same = |stat: &Stat| stat.started == self.started && boot_id().as_ref() == Some(&self.boot);
         match Stat::read(self.pid).filter(same) {
             Some(stat) if stat.is_dead() => {
-                // Only a parent may wait; for anybody else this is an error. It is not over while threads of it are
-                // ending: until the last has, its sockets are open.
-                let waited = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
-                matches!(waited, Ok(WaitStatus::StillAlive))
+                // Only a parent may wait; for anybody else this does nothing.
+                let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
+                // It is not over while threads of it are ending: until the last has, its sockets are open.
+                threads(self.pid) > 1
             }
             found => found.is_some(),
         }
@@ -138,6 +138,11 @@ impl Process {
         files.dedup();
         Ok(files)
     }
+}
+
+/// Threads of a process, ended ones that still wait for others not counted.
+fn threads(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// The file of one line of `/proc/PID/maps`. A file removed since keeps its mark ` (deleted)`.

@@ -158,7 +158,11 @@ async fn the_credit_contract_decides_as_on_the_embedded_chain() {
         let apply = ExecuteMsg::Apply {
             applicant: applicant.clone(),
         };
-        execute(&deployer, &contract, &apply).await.unwrap();
+        let done = execute(&deployer, &contract, &apply).await.unwrap();
+        for node in [&nodes[1], &nodes[3]] {
+            // What a block left can be asked for once the next one is on its way.
+            node.wait_height(done.height + 1, SOON).await.unwrap();
+        }
         let decision = QueryMsg::Decision {
             applicant: deployer.address().into(),
         };

@@ -31,7 +31,11 @@ pub fn localnet() -> Localnet {
     let home = std::env::var_os("LOCALNET_HOME").map_or_else(|| target().join("localnet"), PathBuf::from);
     // Tests of one package run in its folder, the variable is relative to the root.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    Localnet::open(root.join(home)).expect("a localnet is up: make localnet-up")
+    let home = root
+        .join(home)
+        .canonicalize()
+        .expect("a localnet is up: make localnet-up");
+    Localnet::open(home).expect("a localnet is up: make localnet-up")
 }
 
 /// The validators of our chain.
