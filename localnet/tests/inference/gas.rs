@@ -81,7 +81,7 @@ fn logged(node: &Node, contract: &str, height: u64) -> Vec<Record> {
         .trace_file
         .clone()
         .expect("validators of the localnet log");
-    let records = aiinference_trace::read(&file).unwrap().map(Result::unwrap);
+    let records = aiinference_trace::Reader::open(&file).unwrap().map(Result::unwrap);
     let of_block = |record: &Record| record.position.height == height && record.position.entry_point == "execute";
     records
         .filter(|record| of_block(record) && record.position.contract == contract)
