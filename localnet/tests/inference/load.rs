@@ -70,7 +70,6 @@ async fn the_overhead_of_a_call_through_wasmd_is_measured() {
     let contract = probe(&owner).await;
     let model = store(&owner, &models::mlp().unwrap()).await;
     let payer = Payer::new(client(&nodes[0]).await, Options::default()).await.unwrap();
-    let sequence = owner.node().account(owner.address()).await.unwrap().sequence;
     let with = execute_msg(&owner, &contract, &note("x", run_model(model, &[1, 18], 0, &[1; 18])));
     let without = execute_msg(&owner, &contract, &note("x", QueryMsg::Get { key: "x".into() }));
     // A node runs a simulated transaction as it runs one in a block.
@@ -78,7 +77,7 @@ async fn the_overhead_of_a_call_through_wasmd_is_measured() {
     for _ in 0..100 {
         for (msg, times) in [&with, &without].into_iter().zip(&mut times) {
             let begin = Instant::now();
-            payer.gas_used(std::slice::from_ref(msg), None, sequence).await.unwrap();
+            payer.fee_for(owner.address(), std::slice::from_ref(msg)).await.unwrap();
             times.push(begin.elapsed());
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Counters {
 }
 
 /// Starts the listener, once a process, and gives what counts for it.
-pub(crate) fn serve(address: SocketAddr) -> Result<Counters, String> {
+pub(crate) fn serve(address: SocketAddr, kernels: &'static str) -> Result<Counters, String> {
     static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
         PrometheusBuilder::new()
@@ -51,7 +51,9 @@ pub(crate) fn serve(address: SocketAddr) -> Result<Counters, String> {
             .and_then(PrometheusBuilder::install)
             .map_err(|error| error.to_string())
     });
-    started.clone().map(|()| Counters::default())
+    started.clone()?;
+    gauge!("aiinference_build_info", "version" => version::OWN, "kernels" => kernels).set(1.0);
+    Ok(Counters::default())
 }
 
 impl Counters {
@@ -109,7 +111,6 @@ impl Observer for Counters {
             }
         }
         gauge!("aiinference_model_cache_bytes").set(observation.cached_bytes as f64);
-        gauge!("aiinference_build_info", "version" => version::OWN, "kernels" => observation.kernels).set(1.0);
     }
 }
 

@@ -85,9 +85,10 @@ fn tried<E: Display>(kernels: Kernels, test: impl Fn(&Kernels) -> Result<(), E>)
 /// Switches on what the node wants to see of its inferences.
 pub(crate) fn observe(vm: &mut NodeVm, settings: &Settings) {
     let mut observers: Vec<Box<dyn Observer>> = Vec::new();
-    if let (Some(address), true) = (settings.metrics, vm.inference_enabled()) {
+    let Some(runtime) = vm.runtime() else { return };
+    if let Some(address) = settings.metrics {
         // Metrics are no reason to stop a validator.
-        match metrics::serve(address) {
+        match metrics::serve(address, runtime.kernels()) {
             Ok(observer) => {
                 tracing::info!("metrics are served at http://{address}/metrics");
                 observers.push(Box::new(observer));
@@ -98,7 +99,7 @@ pub(crate) fn observe(vm: &mut NodeVm, settings: &Settings) {
             ),
         }
     }
-    if let (Some(trace), true) = (&settings.trace, vm.inference_enabled()) {
+    if let Some(trace) = &settings.trace {
         match TraceLog::open(trace) {
             Ok(observer) => {
                 tracing::info!(file = %trace.file.display(), "inferences are logged");
