@@ -211,6 +211,12 @@ pub struct Account {
 impl Account {
     /// The account of a key on a node's chain.
     pub async fn open(node: &Node, key: Key, options: Options) -> Result<Self, ClientError> {
+        if !node.chain_is_agreed() {
+            return Err(ClientError::ChainId {
+                url: node.url().into(),
+                chain: node.chain_id().into(),
+            });
+        }
         let prefix = node.prefix().await?;
         let address = key.address(&prefix)?.to_string();
         let facts = node.account(&address).await?;
@@ -251,10 +257,12 @@ impl Account {
             };
             match self.attempt(msgs, gas, sequence).await {
                 Ok(hash) => {
-                    *next = Some(sequence + 1);
+                    *next = sequence.checked_add(1);
                     return Ok(hash);
                 }
                 Err(error) => match error.expected_sequence() {
+                    // A node elsewhere could keep what was signed, ask for it under further numbers, and send all.
+                    Some(_) if error.was_signed() && !self.node.rpc().is_local() => return Err(error),
                     Some(expected) => *next = Some(expected),
                     None if error.is_busy() => last = Some(error),
                     None => return Err(error),

@@ -71,6 +71,9 @@ pub enum ClientError {
     /// A node on another machine asks for fees, which the user has to agree to.
     #[error("choosing a fee: the node at {url} asks for {price} a unit of gas; agree to it with --gas-price {price}")]
     GasPrice { url: String, price: String },
+    /// A node on another machine says which chain it is of, which the user has to agree to before signing for that chain.
+    #[error("signing a transaction: the node at {url} says that its chain is {chain:?}; agree to it with --chain-id {chain}")]
+    ChainId { url: String, chain: String },
     /// A node says that a transaction uses more gas than any does.
     #[error("choosing a gas limit: the node at {url} asks for {gas}; set one with --gas if you believe it")]
     Estimate { url: String, gas: u64 },
@@ -107,6 +110,11 @@ impl ClientError {
         let rest = &log[log.find(WRONG_SEQUENCE)? + WRONG_SEQUENCE.len()..];
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         digits.parse().ok()
+    }
+
+    /// Whether the node refused a signed transaction, not a mere trial of one.
+    pub(crate) fn was_signed(&self) -> bool {
+        matches!(self, ClientError::Refused { .. })
     }
 
     /// Whether the node's mempool has no room at the moment.

@@ -55,6 +55,7 @@ pub const MAX_TX: usize = 745_000;
 pub struct Node {
     rpc: Rpc,
     chain_id: String,
+    agreed: bool,
 }
 
 /// Where a node stands.
@@ -120,8 +121,17 @@ impl Node {
                 found: printable(&found),
                 expected: expected.into(),
             }),
-            _ => Ok(Node { rpc, chain_id: found }),
+            expected => Ok(Node {
+                agreed: expected.is_some() || rpc.is_local(),
+                rpc,
+                chain_id: found,
+            }),
         }
+    }
+
+    /// Whether the user has named the chain, or the node is on this machine: signing for a chain takes one of both.
+    pub(crate) fn chain_is_agreed(&self) -> bool {
+        self.agreed
     }
 
     /// The chain's id.

@@ -116,7 +116,7 @@ pub struct Shard {
     pub checksum: ::prost::alloc::vec::Vec<u8>,
 }
 /// What the section `aiinference.manifest` of a module holds: a model in shards.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Manifest {
     /// In the order in which their slices are joined.
     #[prost(message, repeated, tag = "1")]
