@@ -5,8 +5,8 @@ use std::{fmt::Debug, time::Duration};
 use aiinference_runtime::{Answer, ChainError};
 use cosmwasm_std::Checksum;
 
-/// Watches requests being answered. Called on the thread of the call, with the instance locked: it must be quick, must not
-/// panic and must not call into the chain.
+/// Watches requests being answered. Called on the thread of the call, with the instance locked: it must be quick and must
+/// not call into the chain. A panic of it is caught and forgotten.
 pub trait Observer: Debug + Send + Sync {
     /// One request has been answered.
     fn answered(&self, observation: &Observation<'_>);

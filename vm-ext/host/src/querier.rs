@@ -1,6 +1,10 @@
 //! The querier in front of the chain's own: it answers inference requests of lowered contracts and passes on the rest.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::Arc,
+    time::Instant,
+};
 
 use aiinference_runtime::{is_request, Answer, Chain, ChainError, NodeFault, Runtime};
 use cosmwasm_std::{
@@ -86,7 +90,7 @@ impl Inference {
             ..
         } = call;
         if let (Some((observer, origin)), Some(start)) = (&self.observer, start) {
-            observer.answered(&Observation {
+            let observation = Observation {
                 origin,
                 caller: &self.caller,
                 request,
@@ -97,7 +101,9 @@ impl Inference {
                 elapsed: start.elapsed(),
                 cached_bytes: self.runtime.cached_bytes(),
                 kernels: self.runtime.kernels(),
-            });
+            };
+            // Watching must not change what is watched: other nodes have another observer, or none.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer.answered(&observation)));
         }
         // The runtime was told all that the inner queries used in one sum; what the chain's querier left to be charged is
         // charged here.
@@ -119,7 +125,8 @@ impl Inference {
                     Some(fault) => {
                         tracing::error!(
                             caller = %self.caller.to_hex(),
-                            "{fault}. THIS NODE WILL DIVERGE FROM ITS CHAIN: other nodes do read that module."
+                            "{fault}. If this was a block's transaction, THIS NODE DIVERGES FROM ITS CHAIN: other nodes do read that \
+                             module. (A simulation that stores code and calls it in one transaction ends here, too.)"
                         );
                         BackendError::unknown(fault.to_string())
                     }

@@ -173,17 +173,23 @@ where
             extension.check(wasm, lowered.as_deref())?;
         }
         let Some(lowered) = lowered else {
-            return Ok(self.uploads.store_code(wasm, false, persist)?);
+            if !persist || matches!(module::carried(wasm), Ok(Carried::Contract)) {
+                return Ok(self.uploads.store_code(wasm, false, persist)?);
+            }
+            // A model's file is read while contracts run. The stock cache writes in place; a crash while the same bytes
+            // are uploaded again would leave a short file for the replay of the block.
+            let checksum = self.uploads.store_code(wasm, false, false)?;
+            if !extension.files.holds(&checksum, wasm) {
+                extension.write(wasm)?;
+            }
+            return Ok(checksum);
         };
 
         let lowered_checksum = extension.lowered.store_code(&lowered, false, persist)?;
         if !persist {
             return Ok(Checksum::generate(wasm));
         }
-        let checksum = extension.files.write(wasm).map_err(|source| Error::Io {
-            path: extension.base_dir.display().to_string(),
-            source,
-        })?;
+        let checksum = extension.write(wasm)?;
         extension.remember(checksum, Kind::Lowered(lowered_checksum));
         Ok(checksum)
     }
@@ -381,6 +387,14 @@ impl<A: BackendApi, S: Storage, Q: Querier> Extension<A, S, Q> {
             self.runtime.check_model(wasm)?;
         }
         Ok(())
+    }
+
+    /// Stores an upload's bytes, whole or not at all.
+    fn write(&self, wasm: &[u8]) -> Result<Checksum, Error> {
+        self.files.write(wasm).map_err(|source| Error::Io {
+            path: self.base_dir.display().to_string(),
+            source,
+        })
     }
 
     fn remember(&self, checksum: Checksum, kind: Kind) {

@@ -329,15 +329,22 @@ func TestANodeShowsItsInferencesWhereItIsAskedTo(t *testing.T) {
 	t.Setenv("AIINFERENCE_METRICS", address)
 	t.Setenv("AIINFERENCE_TRACE", trace)
 	c := newChain(t, t.TempDir())
+	metrics := func() string {
+		response, err := http.Get("http://" + address + "/metrics")
+		must(t, err)
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		must(t, err)
+		return string(text)
+	}
+	if text := metrics(); !strings.Contains(text, "aiinference_build_info{") {
+		t.Errorf("the build is not told before the first request: %s", text)
+	}
 	for range 3 {
 		_, _, err := c.infer()
 		must(t, err)
 	}
-	response, err := http.Get("http://" + address + "/metrics")
-	must(t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	must(t, err)
+	text := metrics()
 	for _, line := range []string{
 		`aiinference_requests_total{outcome="inferred"} 3`,
 		fmt.Sprintf(`aiinference_inferences_total{model="%x"} 3`, []byte(c.model)),
@@ -345,7 +352,7 @@ func TestANodeShowsItsInferencesWhereItIsAskedTo(t *testing.T) {
 		fmt.Sprintf(`aiinference_model_cache_misses_total{model="%x"} 1`, []byte(c.model)),
 		fmt.Sprintf(`aiinference_inference_seconds_count{model="%x"} 3`, []byte(c.model)),
 	} {
-		if !strings.Contains(string(text), line) {
+		if !strings.Contains(text, line) {
 			t.Errorf("no line %s in\n%s", line, text)
 		}
 	}

@@ -31,6 +31,8 @@ pub(crate) fn log() {
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
             .with_ansi(false)
+            // A full disk behind stderr must not become a panic in a contract's call.
+            .log_internal_errors(false)
             .try_init();
     });
 }
