@@ -38,10 +38,11 @@ wasmd: ## build unmodified wasmd and bring its stock libwasmvm, to target/wasmd
 # The built programs, and what the localnet's commands share: LOCALNET_HOME, and for up LOCALNET_LIBRARY, may be set.
 LOCALNET_HOME ?= target/localnet
 LOCALNET_LIBRARY ?= target/libwasmvm
+LOCALNET_PORT ?= 26650
 localnet := "$(or $(CARGO_TARGET_DIR),target)/release/aiinference-localnet"
 
 localnet-up: library wasmd ## start the chains provider-1 and consumer-1; what runs already goes on
-	@$(localnet) up --home "$(LOCALNET_HOME)" --library "$(LOCALNET_LIBRARY)"
+	@$(localnet) up --home "$(LOCALNET_HOME)" --library "$(LOCALNET_LIBRARY)" --base-port "$(LOCALNET_PORT)"
 
 localnet-down: ## stop the localnet; its chains stay
 	@$(localnet) down --home "$(LOCALNET_HOME)"

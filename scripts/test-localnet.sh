@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests that need real chains: those of the orchestrator on chains of their own, then all others on one localnet, which
-# LOCALNET_HOME and LOCALNET_PORT place and LOCALNET_KEEP=1 leaves running.
+# LOCALNET_HOME and LOCALNET_PORT place. One that is there already is used and stays; one that was made for the tests is
+# removed when all have passed (LOCALNET_KEEP=1: stays up), and stopped when one failed, so that its logs can be read.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -17,7 +18,17 @@ suite() {
   cargo test --workspace --release --test "$1" -- --ignored --nocapture --test-threads=1
 }
 
-finish() { [ -n "${LOCALNET_KEEP:-}" ] || "$localnet" reset --home "$LOCALNET_HOME"; }
+kept=${LOCALNET_KEEP:-}
+[ ! -f "$LOCALNET_HOME/localnet.json" ] || kept=1
+passed=
+finish() {
+  if [ -z "$passed" ]; then
+    [ -n "$kept" ] || "$localnet" down --home "$LOCALNET_HOME"
+    say "localnet: a test failed; the nodes' logs are in $LOCALNET_HOME/nodes"
+  elif [ -z "$kept" ]; then
+    "$localnet" reset --home "$LOCALNET_HOME"
+  fi
+}
 
 suite chains
 trap finish EXIT
@@ -25,3 +36,4 @@ trap finish EXIT
 suite inference
 suite on_a_chain
 "$localnet" status --home "$LOCALNET_HOME"
+passed=1

@@ -128,7 +128,10 @@ async fn an_inference_costs_its_static_estimate_and_the_inner_query_on_every_run
     let nodes = validators(&net);
     // An account whose sequence number stays short: a transaction pays for its bytes.
     let payer = account(&net, &nodes[0], "prover").await;
-    let contract = probe(&payer).await;
+    // A code of its own, which no earlier run has pinned.
+    let code = aiinference_demo_models::contract("test-probe").unwrap();
+    let (code_id, _) = store_module(&payer, code).await;
+    let contract = instantiate(&payer, code_id, "probe", &test_probe::Script::default()).await;
     let (cheap, dear) = (model(8), model(4096));
     // Their ids are written with as many digits.
     let (cheap_id, dear_id) = loop {
@@ -149,7 +152,7 @@ async fn an_inference_costs_its_static_estimate_and_the_inner_query_on_every_run
                 nodes[1].start().unwrap();
                 nodes[1].caught_up(SOON).await.unwrap();
             }
-            "pinned" => pin(&net, &payer, &contract).await,
+            "pinned" => pin(&net, &payer, &[code_id, cheap_id, dear_id]).await,
             _ => {}
         }
         let (low, query) = cost(&payer, &nodes, &contract, cheap_id, &cheap).await;
@@ -205,13 +208,12 @@ async fn running_out_of_gas_fails_that_transaction_alone() {
     agree(&nodes).await;
 }
 
-/// Pins a contract's code by a vote of the validators.
-async fn pin(net: &Localnet, proposer: &Account, contract: &str) {
-    let code_id = proposer.node().contract(contract, None).await.unwrap().code_id;
+/// Pins codes by a vote of the validators.
+async fn pin(net: &Localnet, proposer: &Account, codes: &[u64]) {
     let authority = governance(&proposer.node().prefix().await.unwrap()).unwrap();
     let pin = MsgPinCodes {
         authority,
-        code_ids: vec![code_id],
+        code_ids: codes.to_vec(),
     };
     let proposal = Msg::Propose(Proposal {
         proposer: proposer.address().into(),
@@ -237,13 +239,13 @@ async fn pin(net: &Localnet, proposer: &Account, contract: &str) {
         voter.send(&[any(&vote)]).await.unwrap();
     }
     let begin = std::time::Instant::now();
-    while !pinned(proposer, code_id).await {
+    while !pinned(proposer, codes).await {
         assert!(begin.elapsed() < SOON, "the proposal does not pass");
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 
-async fn pinned(account: &Account, code_id: u64) -> bool {
+async fn pinned(account: &Account, codes: &[u64]) -> bool {
     use cosmrs::proto::cosmwasm::wasm::v1::{QueryPinnedCodesRequest, QueryPinnedCodesResponse};
     let answer: QueryPinnedCodesResponse = account
         .node()
@@ -254,7 +256,7 @@ async fn pinned(account: &Account, code_id: u64) -> bool {
         )
         .await
         .unwrap();
-    answer.code_ids.contains(&code_id)
+    codes.iter().all(|code| answer.code_ids.contains(code))
 }
 
 fn any<M: Message + Name>(msg: &M) -> Msg {

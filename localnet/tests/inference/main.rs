@@ -11,3 +11,4 @@ mod load;
 mod queries;
 mod shards;
 mod support;
+mod trace;

@@ -15,8 +15,10 @@ async fn a_query_at_an_old_height_gives_what_it_gave_then() {
     let contract = probe(&alice).await;
     let model = store(&alice, &models::mlp().unwrap()).await;
 
+    let ask = run_model(model, &[1, 18], 0, &[1; 18]);
     // The chain has no model under the next code id yet, and the contract no value.
     let before = agree(&nodes).await;
+    let answered: Vec<Binary> = query(&nodes[0], &contract, &ask, None).await.unwrap();
     let set = Script {
         steps: vec![Step::Set {
             key: "a".into(),
@@ -28,13 +30,11 @@ async fn a_query_at_an_old_height_gives_what_it_gave_then() {
     let (later, _) = store_module(&alice, unique_model(before)).await;
     let after = agree(&nodes).await;
 
-    let ask = run_model(model, &[1, 18], 0, &[1; 18]);
-    let now: Vec<Binary> = query(&nodes[0], &contract, &ask, None).await.unwrap();
     let new_model = run_model(later, &[1], 0, &[1]);
     for node in &nodes {
         for at in [before, height, after] {
             let then: Vec<Binary> = query(node, &contract, &ask, Some(at)).await.unwrap();
-            assert_eq!(then, now, "{} at {at}", node.name());
+            assert_eq!(then, answered, "{} at {at}", node.name());
         }
         // The file of the new model lies on the node's disk, and at the old height the chain does not have it.
         let missing = query::<Vec<Binary>>(node, &contract, &new_model, Some(before)).await;
