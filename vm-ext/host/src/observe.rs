@@ -53,6 +53,8 @@ pub struct Observation<'a> {
     pub elapsed: Duration,
     /// Bytes of decoded models held now.
     pub cached_bytes: u64,
+    /// Bytes held now of each of `models`; 0 for one that the cache had no room for.
+    pub model_bytes: &'a [u64],
     /// Name of the kernels in use.
     pub kernels: &'static str,
 }

@@ -90,6 +90,8 @@ impl Inference {
             ..
         } = call;
         if let (Some((observer, origin)), Some(start)) = (&self.observer, start) {
+            let held = used.iter().map(|(model, _)| self.runtime.cached_bytes_of(model));
+            let model_bytes: Vec<u64> = held.map(Option::unwrap_or_default).collect();
             let observation = Observation {
                 origin,
                 caller: &self.caller,
@@ -100,6 +102,7 @@ impl Inference {
                 answer: &answer,
                 elapsed: start.elapsed(),
                 cached_bytes: self.runtime.cached_bytes(),
+                model_bytes: &model_bytes,
                 kernels: self.runtime.kernels(),
             };
             // Watching must not change what is watched: other nodes have another observer, or none.

@@ -414,6 +414,51 @@ fn models_are_validated_at_a_checked_upload_and_restored_without() {
     assert_eq!(inference(&answer.unwrap()), Err(ErrorCode::InvalidModel as u32));
 }
 
+#[test]
+fn a_model_is_refused_by_section_operation_and_reason() {
+    use aiinference_engine::{
+        format,
+        graph::{Graph, Input, Op, Output},
+    };
+    let dir = tempdir().unwrap();
+    let vm = vm(dir.path(), true);
+    let refusal = |wasm: &[u8]| vm.store_code(wasm, true, true).unwrap_err().to_string();
+
+    let text = refusal(&module::wrap(b"no graph", b""));
+    assert!(
+        text.starts_with("storing a model: loading a model: reading the graph section at byte "),
+        "{text}"
+    );
+    assert!(text.contains("wrong magic bytes"), "{text}");
+
+    let clamp = |low, high| {
+        let mut graph = Graph::new();
+        let x = graph.input(Input {
+            name: "x".into(),
+            shape: vec![1],
+            fraction_bits: 0,
+            low: 0,
+            high: 9,
+            saturate: false,
+        });
+        let value = graph.push(Op::Clamp { x, low, high });
+        graph.outputs.push(Output {
+            name: "y".into(),
+            value,
+            fraction_bits: 0,
+            labels: vec![],
+        });
+        format::encode(&graph).graph
+    };
+    let text = refusal(&module::wrap(&clamp(5, 4), b""));
+    assert!(
+        text.starts_with("storing a model: loading a model: checking node 0 (Clamp): "),
+        "{text}"
+    );
+    let text = refusal(&module::wrap(&clamp(0, 4), b"left over"));
+    assert!(text.contains("the weights section at byte 0: bytes follow"), "{text}");
+}
+
 /// Stores a model in shards on a chain, under code ids from 20 on, and its manifest under code id 7.
 fn chain_with_shards(vm: &TestVm, model: &[u8]) -> Chain {
     let mut codes = HashMap::new();

@@ -351,6 +351,9 @@ func TestANodeShowsItsInferencesWhereItIsAskedTo(t *testing.T) {
 		fmt.Sprintf(`aiinference_model_cache_hits_total{model="%x"} 2`, []byte(c.model)),
 		fmt.Sprintf(`aiinference_model_cache_misses_total{model="%x"} 1`, []byte(c.model)),
 		fmt.Sprintf(`aiinference_inference_seconds_count{model="%x"} 3`, []byte(c.model)),
+		fmt.Sprintf(`aiinference_gas_total{model="%x"} `, []byte(c.model)),
+		fmt.Sprintf(`aiinference_model_bytes{model="%x"} 4902`, []byte(c.model)),
+		`aiinference_model_cache_bytes 4902`,
 	} {
 		if !strings.Contains(text, line) {
 			t.Errorf("no line %s in\n%s", line, text)

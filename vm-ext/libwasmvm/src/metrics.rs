@@ -8,6 +8,7 @@
 //! | `aiinference_gas_total` | `model` | gas charged for such requests, in CosmWasm gas |
 //! | `aiinference_model_cache_hits_total` | `model` | times it was at hand |
 //! | `aiinference_model_cache_misses_total` | `model` | times it had to be read and validated |
+//! | `aiinference_model_bytes` | `model` | decoded, when it was last used; 0 if the cache had no room for it |
 //! | `aiinference_model_cache_bytes` | | decoded models held |
 //! | `aiinference_build_info` | `version`, `kernels` | 1 |
 //!
@@ -92,8 +93,9 @@ impl Observer for Counters {
     fn answered(&self, observation: &Observation<'_>) {
         let outcome = outcome(observation.answer);
         counter!("aiinference_requests_total", "outcome" => outcome).increment(1);
-        for (checksum, cached) in observation.models {
+        for ((checksum, cached), bytes) in observation.models.iter().zip(observation.model_bytes) {
             let label = self.label(checksum);
+            gauge!("aiinference_model_bytes", "model" => label.clone()).set(*bytes as f64);
             let name = match cached {
                 true => "aiinference_model_cache_hits_total",
                 false => "aiinference_model_cache_misses_total",

@@ -98,6 +98,11 @@ impl Runtime {
         self.kernels.name()
     }
 
+    /// Bytes held of one decoded model; None if it is not held.
+    pub fn cached_bytes_of(&self, checksum: &[u8; 32]) -> Option<u64> {
+        self.models.bytes_of(checksum)
+    }
+
     /// Bytes of decoded models held.
     pub fn cached_bytes(&self) -> u64 {
         self.models.bytes()

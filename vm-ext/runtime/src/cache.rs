@@ -53,6 +53,11 @@ impl ModelCache {
         }
     }
 
+    /// Bytes held of one model; None if it is not held. Asking is no use of it.
+    pub(crate) fn bytes_of(&self, checksum: &[u8; 32]) -> Option<u64> {
+        self.lock().models.peek(checksum).map(|model| weight(model))
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.lock().bytes
