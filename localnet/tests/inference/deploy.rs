@@ -236,6 +236,8 @@ async fn the_collection_paints_and_paints_the_same_again_on_every_validator() {
     execute(&creator, &contract, &mint("1")).await.unwrap();
     execute(&creator, &contract, &post(100)).await.unwrap();
     let first = picture(&nodes[0], &contract).await;
+    // Prices come at least a second of the chain's clock apart.
+    tokio::time::sleep(std::time::Duration::from_millis(3_000)).await;
     execute(&creator, &contract, &post(40)).await.unwrap();
     let second = picture(&nodes[0], &contract).await;
     assert_ne!(first.image, second.image, "the picture follows the price");

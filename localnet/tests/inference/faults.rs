@@ -9,17 +9,19 @@ use cosmwasm_std::Binary;
 
 use crate::support::*;
 
-/// Sends transactions that infer until told to stop; their hashes.
-async fn keep_inferring(account: &Account, contract: &str, model: u64, stop: &tokio::sync::Notify) -> Vec<String> {
-    let mut hashes = Vec::new();
+/// Sends transactions that infer until told to stop; their hashes and what they said.
+async fn keep_inferring(
+    account: &Account,
+    contract: &str,
+    model: u64,
+    stop: &tokio::sync::Notify,
+) -> Vec<(String, test_probe::Script)> {
+    let mut sent = Vec::new();
     let sending = async {
         for round in 0.. {
-            let msg = execute_msg(
-                account,
-                contract,
-                &note("x", run_model(model, &[1, 18], 0, &[round % 4; 18])),
-            );
-            hashes.push(account.submit_with(&[msg], Gas::Limit(CALL_GAS)).await.unwrap());
+            let msg = note("x", run_model(model, &[1, 18], 0, &[round % 4; 18]));
+            let signed = [execute_msg(account, contract, &msg)];
+            sent.push((account.submit_with(&signed, Gas::Limit(CALL_GAS)).await.unwrap(), msg));
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     };
@@ -27,7 +29,7 @@ async fn keep_inferring(account: &Account, contract: &str, model: u64, stop: &to
         () = sending => {}
         () = stop.notified() => {}
     }
-    hashes
+    sent
 }
 
 #[tokio::test]
@@ -54,10 +56,10 @@ async fn a_validator_killed_during_inferences_catches_up_and_agrees() {
         killed.wait_height(goal + 1, SOON).await.unwrap();
         stop.notify_one();
     };
-    let (hashes, ()) = tokio::join!(keep_inferring(&alice, &contract, model, &stop), fault);
-    assert!(hashes.len() > 5);
-    for hash in &hashes {
-        alice.confirm(hash).await.unwrap();
+    let (sent, ()) = tokio::join!(keep_inferring(&alice, &contract, model, &stop), fault);
+    assert!(sent.len() > 5);
+    for (hash, msg) in &sent {
+        settle(&alice, &contract, msg, hash).await;
     }
     agree(&nodes).await;
 }

@@ -30,19 +30,16 @@ async fn two_hundred_inferences_in_flight_are_all_included() {
     let all = senders.iter().enumerate().map(|(n, sender)| {
         let contract = &contract;
         async move {
-            let mut hashes = Vec::new();
+            let mut sent = Vec::new();
             for round in 0..EACH {
                 let row = [(n + round) as i32 % 4; 18];
-                let msg = execute_msg(
-                    sender,
-                    contract,
-                    &note(&format!("{n}"), run_model(model, &[1, 18], 0, &row)),
-                );
-                hashes.push(sender.submit_with(&[msg], Gas::Limit(400_000)).await.unwrap());
+                let msg = note(&format!("{n}"), run_model(model, &[1, 18], 0, &row));
+                let signed = [execute_msg(sender, contract, &msg)];
+                sent.push((sender.submit_with(&signed, Gas::Limit(400_000)).await.unwrap(), msg));
             }
             let mut blocks = Vec::new();
-            for hash in &hashes {
-                blocks.push(sender.confirm(hash).await.unwrap().height);
+            for (hash, msg) in &sent {
+                blocks.push(settle(sender, contract, msg, hash).await);
             }
             blocks
         }

@@ -127,6 +127,17 @@ pub async fn execute(account: &Account, contract: &str, msg: &impl Serialize) ->
     account.confirm(&hash).await
 }
 
+/// Waits for a transaction that was sent with others of its account; the height it is in. Validators may put such into a
+/// block in another order than they were sent; the chain then refuses the one that came too early, and it is sent again.
+pub async fn settle(account: &Account, contract: &str, msg: &impl Serialize, hash: &str) -> u64 {
+    match account.confirm(hash).await {
+        Err(ClientError::Refused {
+            codespace, code: 32, ..
+        }) if codespace == "sdk" => execute(account, contract, msg).await.unwrap().height,
+        included => included.unwrap().height,
+    }
+}
+
 /// A smart query at a node, now or at a height.
 pub async fn query<T: DeserializeOwned>(
     node: &Node,
