@@ -188,20 +188,20 @@ async fn running_out_of_gas_fails_that_transaction_alone() {
     let msg = [execute_msg(&bob, &contract, &ask(dear))];
     let used = execute(&bob, &contract, &ask(dear)).await.unwrap().gas_used;
 
-    // Not enough for the inference; the neighbours in the block have enough.
-    let mut hashes = Vec::new();
-    for gas in [CALL_GAS, used - 9_000, CALL_GAS] {
-        hashes.push(bob.submit_with(&msg, Gas::Limit(gas)).await.unwrap());
-    }
-    let before = bob.confirm(&hashes[0]).await.unwrap();
-    let failed = bob.confirm(&hashes[1]).await.unwrap_err();
-    let after = bob.confirm(&hashes[2]).await.unwrap();
+    // Not enough for the inference; the neighbour in the block, of another account, has enough.
+    let alice = account(&net, &nodes[0], "alice").await;
+    let others = [execute_msg(&alice, &contract, &ask(dear))];
+    let short = bob.submit_with(&msg, Gas::Limit(used - 9_000)).await.unwrap();
+    let enough = alice.submit_with(&others, Gas::Limit(CALL_GAS)).await.unwrap();
+    let failed = bob.confirm(&short).await.unwrap_err();
+    let before = alice.confirm(&enough).await.unwrap();
+    let after = execute(&bob, &contract, &ask(dear)).await.unwrap();
     assert!(
         matches!(&failed, ClientError::Refused { code: 11, codespace, .. } if codespace == "sdk"),
         "{failed}"
     );
-    assert_eq!(before.gas_used, after.gas_used);
-    let out_of_gas = (before.height..=after.height)
+    assert_eq!(after.gas_used, used);
+    let out_of_gas = (before.height - 1..=after.height)
         .flat_map(|height| logged(&nodes[2], &contract, height))
         .any(|record| matches!(record.outcome, Outcome::OutOfGas { .. }));
     assert!(out_of_gas, "it ran out in the inference");
