@@ -120,7 +120,7 @@ impl Node {
         self.maps_library().map(drop)
     }
 
-    /// Waits until it has this block.
+    /// Waits until it has executed this block.
     pub async fn wait_height(&self, height: u64, limit: Duration) -> Result<()> {
         self.until(limit, &format!("block {height}"), async |node| {
             Ok(node.height().await? >= height)
@@ -235,9 +235,12 @@ impl Node {
             .map_err(|error| self.rpc_error("its status", error))
     }
 
-    /// Its latest block.
+    /// The latest block that it has executed and committed. Its status may tell of the next one: a block is stored before
+    /// it is run.
     pub async fn height(&self) -> Result<u64> {
-        Ok(self.status().await?.sync_info.latest_block_height.value())
+        let info = self.rpc.abci_info().await;
+        let info = info.map_err(|error| self.rpc_error("its height", error))?;
+        Ok(info.last_block_height.value())
     }
 
     /// The hash of its state after the block of this height, in hex. Also of its latest block, which no header states yet: two
