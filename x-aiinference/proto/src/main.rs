@@ -5,7 +5,7 @@ use std::{fs, path::Path, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-const SOURCE: &str = "aiinference/v1/aiinference.proto";
+const SOURCES: [&str; 2] = ["aiinference/v1/aiinference.proto", "aiinference/v1/ibc.proto"];
 
 /// Where the generated file is kept.
 fn kept() -> PathBuf {
@@ -14,7 +14,7 @@ fn kept() -> PathBuf {
 
 /// The Rust that the .proto files stand for.
 fn generate() -> Result<String> {
-    let files = protox::compile([SOURCE], [env!("CARGO_MANIFEST_DIR")]).context("compiling the .proto files")?;
+    let files = protox::compile(SOURCES, [env!("CARGO_MANIFEST_DIR")]).context("compiling the .proto files")?;
     let out = tempfile::tempdir().context("making a temporary folder")?;
     prost_build::Config::new()
         .out_dir(out.path())

@@ -74,6 +74,28 @@ error_codes! {
     OutOfRange = 25,
     /// The price is above the gas limit that the request set.
     GasLimitExceeded = 30,
+    /// The time is over until which an answer from another chain was wanted.
+    Expired = 40,
+    /// The answering chain asks a price and takes no such coins.
+    UnknownDenom = 41,
+    /// The price is above the largest that the query accepts.
+    PriceExceeded = 42,
+    /// The asker has too little credit on the answering chain.
+    InsufficientCredit = 43,
+    /// The packet asks for more gas than the answering contract spends on one.
+    GasLimitTooHigh = 44,
+    /// A contract's state on the answering chain could not be read.
+    ReadFailed = 45,
+    /// What was read holds no such numbers.
+    NotNumbers = 46,
+    /// The coins could not be paid out.
+    PaymentFailed = 47,
+    /// The packet was not relayed in time.
+    TimedOut = 50,
+    /// The answering chain refused the packet before its contract answered.
+    RefusedByChain = 51,
+    /// The acknowledgement is no answer to the packet.
+    MalformedAnswer = 52,
 }
 
 impl core::fmt::Display for ErrorCode {

@@ -34,3 +34,18 @@ pub const MAX_LABELS: usize = 1 << 16;
 pub const MAX_HEADER_ENTRIES: usize = 64;
 /// Bytes of all values of a model's header.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Largest data of a packet between chains.
+pub const MAX_PACKET_BYTES: usize = 256 << 10;
+/// Largest acknowledgement: it must fit a transaction, or the packet can neither be acknowledged nor time out.
+pub const MAX_ACKNOWLEDGEMENT_BYTES: usize = 256 << 10;
+/// Queries in one packet.
+pub const MAX_QUERIES: usize = 256;
+/// State reads of one query.
+pub const MAX_READS: usize = 16;
+/// Bytes of a query's memo.
+pub const MAX_MEMO_BYTES: usize = 256;
+/// Bytes of an address or a denom in a packet.
+pub const MAX_ADDRESS_BYTES: usize = 128;
+/// Bytes of an error's message in an acknowledgement; longer ones are cut.
+pub const MAX_ERROR_BYTES: usize = 512;

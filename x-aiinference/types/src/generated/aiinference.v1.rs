@@ -326,3 +326,283 @@ impl OutOfRange {
         }
     }
 }
+/// From the asking chain to the answering one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PacketData {
+    /// 1; any other is answered with the error UnsupportedOperation.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(oneof = "packet_data::Operation", tags = "2, 3, 4")]
+    pub operation: ::core::option::Option<packet_data::Operation>,
+}
+/// Nested message and enum types in `PacketData`.
+pub mod packet_data {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Operation {
+        #[prost(message, tag = "2")]
+        Ask(super::Ask),
+        #[prost(message, tag = "3")]
+        Withdraw(super::Withdraw),
+        #[prost(message, tag = "4")]
+        SetRecovery(super::SetRecovery),
+    }
+}
+/// Asks models, and reads state.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Ask {
+    /// Who asks, an address of the asking chain; its credit pays. The sending port vouches for it.
+    #[prost(string, tag = "1")]
+    pub asker: ::prost::alloc::string::String,
+    /// Time in nanoseconds since 1970 after which no answer is wanted, on either chain; 0: no such time.
+    #[prost(uint64, tag = "2")]
+    pub valid_until: u64,
+    /// What is paid with, a denom of the answering chain; empty where that chain asks no price.
+    #[prost(string, tag = "3")]
+    pub denom: ::prost::alloc::string::String,
+    /// At most 256. Each is answered by itself.
+    #[prost(message, repeated, tag = "4")]
+    pub queries: ::prost::alloc::vec::Vec<Query>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Query {
+    /// The most gas that it may use. More is answered with the error GasLimitExceeded.
+    #[prost(uint64, tag = "3")]
+    pub gas_limit: u64,
+    /// The largest price accepted, in units of the packet's denom.
+    #[prost(string, tag = "4")]
+    pub max_price: ::prost::alloc::string::String,
+    /// Given back in the answer; not read.
+    #[prost(bytes = "vec", tag = "5")]
+    pub memo: ::prost::alloc::vec::Vec<u8>,
+    #[prost(oneof = "query::Operation", tags = "1, 2")]
+    pub operation: ::core::option::Option<query::Operation>,
+}
+/// Nested message and enum types in `Query`.
+pub mod query {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Operation {
+        #[prost(message, tag = "1")]
+        Run(super::Run),
+        #[prost(message, tag = "2")]
+        Describe(super::Describe),
+    }
+}
+/// Runs models, on values from the packet, from state of the answering chain, or from one another.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Run {
+    /// At most 16, done in this order before the models run.
+    #[prost(message, repeated, tag = "1")]
+    pub reads: ::prost::alloc::vec::Vec<Read>,
+    /// At most 16, run in this order. None: the query only reads.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<RunStep>,
+    /// What to return; empty: all outputs of the last step.
+    #[prost(message, repeated, tag = "3")]
+    pub outputs: ::prost::alloc::vec::Vec<StepOutput>,
+    /// Whether to return what was read, too. Without steps it is always returned.
+    #[prost(bool, tag = "4")]
+    pub return_reads: bool,
+}
+/// One model run.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunStep {
+    /// By code id; own_code is refused.
+    #[prost(message, optional, tag = "1")]
+    pub model: ::core::option::Option<ModelRef>,
+    #[prost(message, repeated, tag = "2")]
+    pub inputs: ::prost::alloc::vec::Vec<RunInput>,
+}
+/// A value for one input of a model.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunInput {
+    /// The model's name of the input; may be empty where the model has just one.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "run_input::Source", tags = "2, 3, 4")]
+    pub source: ::core::option::Option<run_input::Source>,
+}
+/// Nested message and enum types in `RunInput`.
+pub mod run_input {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Source {
+        #[prost(message, tag = "2")]
+        Tensor(super::Tensor),
+        #[prost(message, tag = "3")]
+        StepOutput(super::StepOutput),
+        #[prost(message, tag = "4")]
+        ReadValue(super::ReadValue),
+    }
+}
+/// State of a contract on the answering chain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Read {
+    #[prost(string, tag = "1")]
+    pub contract: ::prost::alloc::string::String,
+    #[prost(oneof = "read::Query", tags = "2, 3")]
+    pub query: ::core::option::Option<read::Query>,
+}
+/// Nested message and enum types in `Read`.
+pub mod read {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Query {
+        /// A smart query: the JSON message.
+        #[prost(bytes, tag = "2")]
+        Smart(::prost::alloc::vec::Vec<u8>),
+        /// A key of the contract's storage. What is not there reads as no bytes.
+        #[prost(bytes, tag = "3")]
+        Raw(::prost::alloc::vec::Vec<u8>),
+    }
+}
+/// A tensor made of what was read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadValue {
+    /// Which read, from 0.
+    #[prost(uint32, tag = "1")]
+    pub read: u32,
+    /// Empty: one axis over all elements.
+    #[prost(uint32, repeated, tag = "4")]
+    pub shape: ::prost::alloc::vec::Vec<u32>,
+    #[prost(oneof = "read_value::Format", tags = "2, 3")]
+    pub format: ::core::option::Option<read_value::Format>,
+}
+/// Nested message and enum types in `ReadValue`.
+pub mod read_value {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Format {
+        #[prost(message, tag = "2")]
+        Json(super::JsonValue),
+        #[prost(message, tag = "3")]
+        Bytes(super::BytesValue),
+    }
+}
+/// Numbers in a JSON text: a number, a string that holds a number, a boolean (0 or 1), or an array of such, nested or not, whose
+/// elements count row-major. Numbers are plain decimals with at most 18 places; they enter exactly.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JsonValue {
+    /// RFC 6901: which value; empty: the whole text.
+    #[prost(string, tag = "1")]
+    pub pointer: ::prost::alloc::string::String,
+}
+/// The bytes themselves as a tensor's data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BytesValue {
+    #[prost(enumeration = "DataType", tag = "1")]
+    pub data_type: i32,
+    #[prost(sint32, tag = "2")]
+    pub fraction_bits: i32,
+}
+/// Asks what a model takes, gives and costs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Describe {
+    #[prost(message, optional, tag = "1")]
+    pub model: ::core::option::Option<ModelRef>,
+}
+/// Pays the asker's credit out, on the answering chain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Withdraw {
+    #[prost(string, tag = "1")]
+    pub asker: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub denom: ::prost::alloc::string::String,
+    /// Empty: all that is left after the price of this packet.
+    #[prost(string, tag = "3")]
+    pub amount: ::prost::alloc::string::String,
+    /// An address of the answering chain.
+    #[prost(string, tag = "4")]
+    pub receiver: ::prost::alloc::string::String,
+}
+/// Names who may take the asker's credit out once the channel is dead.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRecovery {
+    #[prost(string, tag = "1")]
+    pub asker: ::prost::alloc::string::String,
+    /// An address of the answering chain.
+    #[prost(string, tag = "2")]
+    pub recovery: ::prost::alloc::string::String,
+    /// What the packet is paid with.
+    #[prost(string, tag = "3")]
+    pub denom: ::prost::alloc::string::String,
+}
+/// From the answering chain to the asking one. ibc-go's own acknowledgements are JSON and begin with `{`, which no
+/// encoding of this message does.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Acknowledgement {
+    /// 1.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// The answering chain's block, and its time in nanoseconds since 1970.
+    #[prost(uint64, tag = "2")]
+    pub height: u64,
+    #[prost(uint64, tag = "3")]
+    pub time: u64,
+    #[prost(oneof = "acknowledgement::Result", tags = "4, 5, 6, 15")]
+    pub result: ::core::option::Option<acknowledgement::Result>,
+}
+/// Nested message and enum types in `Acknowledgement`.
+pub mod acknowledgement {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "4")]
+        Answers(super::Answers),
+        #[prost(message, tag = "5")]
+        Withdrawn(super::Withdrawn),
+        #[prost(message, tag = "6")]
+        RecoverySet(super::RecoverySet),
+        /// The packet as a whole was refused; nothing was paid.
+        #[prost(message, tag = "15")]
+        Error(super::Error),
+    }
+}
+/// One per query, in their order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Answers {
+    #[prost(message, repeated, tag = "1")]
+    pub answers: ::prost::alloc::vec::Vec<Answer>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Answer {
+    /// What was paid for it, failed or not.
+    #[prost(string, tag = "3")]
+    pub price: ::prost::alloc::string::String,
+    /// The query's.
+    #[prost(bytes = "vec", tag = "4")]
+    pub memo: ::prost::alloc::vec::Vec<u8>,
+    #[prost(oneof = "answer::Result", tags = "1, 2, 15")]
+    pub result: ::core::option::Option<answer::Result>,
+}
+/// Nested message and enum types in `Answer`.
+pub mod answer {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "1")]
+        Run(super::RunAnswer),
+        #[prost(message, tag = "2")]
+        Description(super::Description),
+        #[prost(message, tag = "15")]
+        Error(super::Error),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunAnswer {
+    /// What was read, where it was to be returned.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub reads: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Absent where the query only reads.
+    #[prost(message, optional, tag = "2")]
+    pub infer: ::core::option::Option<InferResponse>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Description {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<ModelInfo>,
+    /// What a run costs whose request takes no gas beyond the model's load_gas and run_gas.
+    #[prost(string, tag = "2")]
+    pub price: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Withdrawn {
+    #[prost(string, tag = "1")]
+    pub amount: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverySet {}

@@ -1,0 +1,1 @@
+//! Asks models on another chain for the contracts of this one.

@@ -1,0 +1,1 @@
+//! Answers questions that other chains ask models of this one.

@@ -1,0 +1,1 @@
+//! A collection whose pictures follow a model on another chain.

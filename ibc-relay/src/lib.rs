@@ -1,0 +1,1 @@
+//! Relays packets between chains.

@@ -1,0 +1,3 @@
+//! The relayer's command line.
+
+fn main() {}
