@@ -14,6 +14,7 @@ pub mod v1 {
 
 pub mod abi;
 pub mod code;
+pub mod ibc;
 pub mod limits;
 pub mod quantize;
 pub mod receipt;

@@ -1,0 +1,403 @@
+//! What chains say to each other: `docs/spec/ibc.md`. Packets and acknowledgements come from strangers, so that their
+//! parts are counted before a byte is allocated for them.
+
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use prost::{
+    encoding::{encode_key, encode_varint, WireType},
+    Message,
+};
+
+use crate::{
+    limits::{
+        MAX_ACKNOWLEDGEMENT_BYTES, MAX_ADDRESS_BYTES, MAX_ERROR_BYTES, MAX_MEMO_BYTES, MAX_PACKET_BYTES, MAX_PORTS,
+        MAX_QUERIES, MAX_READS, MAX_STEPS,
+    },
+    v1::{acknowledgement, answer, packet_data::Operation, query, Acknowledgement, Answer, Error, PacketData},
+    ErrorCode,
+};
+
+/// The version that both ends of a channel name.
+pub const VERSION: &str = "aiinference-1";
+
+/// The version of packets and acknowledgements.
+pub const PACKET_VERSION: u32 = 1;
+
+/// Why a packet, a query or an acknowledgement is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// Its number.
+    pub code: ErrorCode,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault with a message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Fault { code, message }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        error(fault.code as u32, fault.message, 0)
+    }
+}
+
+/// An error as an acknowledgement carries it: the message cut to what is allowed, between two characters.
+pub fn error(code: u32, mut message: String, step: u32) -> Error {
+    if message.len() > MAX_ERROR_BYTES {
+        let end = (0..=MAX_ERROR_BYTES).rev().find(|&end| message.is_char_boundary(end));
+        message.truncate(end.unwrap_or(0));
+    }
+    Error { code, message, step }
+}
+
+/// The packet's bytes.
+pub fn encode_packet(operation: Operation) -> Vec<u8> {
+    let packet = PacketData {
+        version: PACKET_VERSION,
+        operation: Some(operation),
+    };
+    packet.encode_to_vec()
+}
+
+/// Reads a packet, and checks all of it that needs no knowledge of a chain: sizes, counts, lengths, version.
+pub fn decode_packet(data: &[u8]) -> Result<Operation, Fault> {
+    if data.len() > MAX_PACKET_BYTES {
+        let size = data.len();
+        return Err(malformed(format!(
+            "reading the packet: it has {size} bytes, and {MAX_PACKET_BYTES} are allowed"
+        )));
+    }
+    count(data, PACKET)?;
+    let packet = PacketData::decode(data)
+        .map_err(|_| malformed("reading the packet: it is no aiinference.v1.PacketData".to_owned()))?;
+    if packet.version != PACKET_VERSION {
+        let version = packet.version;
+        return Err(Fault::new(
+            ErrorCode::UnsupportedOperation,
+            format!("reading the packet: its version is {version}, this chain speaks {PACKET_VERSION}"),
+        ));
+    }
+    let operation = packet.operation.ok_or_else(|| {
+        Fault::new(
+            ErrorCode::UnsupportedOperation,
+            "reading the packet: it holds no operation that this chain knows",
+        )
+    })?;
+    let texts: &[(&str, &str)] = match &operation {
+        Operation::Ask(ask) => {
+            if ask.queries.is_empty() {
+                return Err(Fault::new(
+                    ErrorCode::InvalidPlan,
+                    "reading the packet: it asks nothing",
+                ));
+            }
+            if ask.queries.iter().any(|query| query.memo.len() > MAX_MEMO_BYTES) {
+                return Err(malformed(format!(
+                    "reading the packet: a memo has more than {MAX_MEMO_BYTES} bytes"
+                )));
+            }
+            let runs = ask.queries.iter().filter_map(|query| match &query.operation {
+                Some(query::Operation::Run(run)) => Some(run),
+                _ => None,
+            });
+            for read in runs.flat_map(|run| &run.reads) {
+                check_text("contract", &read.contract)?;
+            }
+            &[("asker", &ask.asker), ("denom", &ask.denom)]
+        }
+        Operation::Withdraw(withdraw) => &[
+            ("asker", &withdraw.asker),
+            ("denom", &withdraw.denom),
+            ("receiver", &withdraw.receiver),
+        ],
+        Operation::SetRecovery(set) => &[
+            ("asker", &set.asker),
+            ("recovery", &set.recovery),
+            ("denom", &set.denom),
+        ],
+    };
+    for (name, text) in texts {
+        check_text(name, text)?;
+    }
+    Ok(operation)
+}
+
+/// An address or a denom. Only a denom may be left out.
+fn check_text(name: &str, text: &str) -> Result<(), Fault> {
+    if text.len() > MAX_ADDRESS_BYTES || (text.is_empty() && name != "denom") {
+        return Err(malformed(format!(
+            "reading the packet: {name} has {} bytes, and 1 to {MAX_ADDRESS_BYTES} are allowed",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Reads an acknowledgement of this protocol. Where it begins with `{` it may be one of ibc-go's own, which is JSON.
+pub fn decode_acknowledgement(data: &[u8]) -> Result<Acknowledgement, Fault> {
+    let bad = |what: &str| {
+        Fault::new(
+            ErrorCode::MalformedAnswer,
+            format!("reading the acknowledgement: {what}"),
+        )
+    };
+    if data.len() > MAX_ACKNOWLEDGEMENT_BYTES {
+        return Err(bad("it is too large"));
+    }
+    count(data, ACKNOWLEDGEMENT).map_err(|fault| bad(&fault.message))?;
+    let read = Acknowledgement::decode(data).map_err(|_| bad("it is no aiinference.v1.Acknowledgement"))?;
+    if read.version != PACKET_VERSION {
+        return Err(bad(&format!("its version is {}", read.version)));
+    }
+    Ok(read)
+}
+
+/// An amount of coins: decimal digits of a number below 2^128, nothing for 0.
+pub fn amount(digits: &str) -> Option<u128> {
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let plain = digits.len() <= 39 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// The digits of an amount, nothing for 0.
+pub fn digits(amount: u128) -> String {
+    match amount {
+        0 => String::new(),
+        amount => amount.to_string(),
+    }
+}
+
+/// How much room is left in the acknowledgement of an Ask. For each query the room of an error is set aside, so that
+/// none is left without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room(usize);
+
+/// The message of an answer that found no room.
+const NO_ROOM: &str = "answering: no room is left in the acknowledgement; ask in several packets";
+
+/// Version, height, time; key and length of the answers.
+const HEADER: usize = 2 + 11 + 11 + 6;
+
+/// The most bytes that an error with the message [`NO_ROOM`], or a shorter one, takes as an entry of the answers.
+fn least_entry(memo: usize) -> usize {
+    // Keys, lengths and numbers at their longest: the entry; the error with code, message and step; price; memo.
+    let error = 6 + 2 + NO_ROOM.len() + 6;
+    (1 + 3) + (1 + 2 + error) + (2 + 39) + (3 + memo)
+}
+
+impl Room {
+    /// That of an acknowledgement for queries with memos of these lengths.
+    pub fn new(memos: impl IntoIterator<Item = usize>) -> Self {
+        let aside: usize = memos.into_iter().map(least_entry).sum();
+        Room((MAX_ACKNOWLEDGEMENT_BYTES - HEADER).saturating_sub(aside))
+    }
+
+    /// From bytes left.
+    pub fn from_bytes(left: u32) -> Self {
+        Room(left as usize)
+    }
+
+    /// Bytes left, below [`MAX_ACKNOWLEDGEMENT_BYTES`].
+    pub fn bytes(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The answer as an entry of `Answers`, with its key and length: what it is, or ResponseTooLarge where that finds no
+    /// room.
+    pub fn place(&mut self, mut answer: Answer) -> Vec<u8> {
+        let aside = least_entry(answer.memo.len());
+        if entry_len(&answer) > self.0 + aside {
+            answer.result = Some(answer::Result::Error(match answer.result {
+                // An error stays what it is, with less to say.
+                Some(answer::Result::Error(error)) => Error {
+                    message: String::new(),
+                    ..error
+                },
+                _ => error(ErrorCode::ResponseTooLarge as u32, NO_ROOM.to_owned(), 0),
+            }));
+        }
+        let length = entry_len(&answer);
+        // Within by the check above, and by what `least_entry` counts.
+        self.0 = (self.0 + aside).saturating_sub(length);
+        let mut entry = Vec::with_capacity(length);
+        prost::encoding::message::encode(1, &answer, &mut entry);
+        entry
+    }
+}
+
+fn entry_len(answer: &Answer) -> usize {
+    prost::encoding::message::encoded_len(1, answer)
+}
+
+/// The acknowledgement of an Ask, of entries as [`Room::place`] gives them, in the queries' order.
+pub fn acknowledge_answers(height: u64, time: u64, entries: &[u8]) -> Vec<u8> {
+    let mut data = acknowledgement(height, time, None).encode_to_vec();
+    encode_key(4, WireType::LengthDelimited, &mut data);
+    encode_varint(entries.len() as u64, &mut data);
+    data.extend_from_slice(entries);
+    data
+}
+
+/// An acknowledgement of anything but answers.
+pub fn acknowledge(height: u64, time: u64, result: acknowledgement::Result) -> Vec<u8> {
+    acknowledgement(height, time, Some(result)).encode_to_vec()
+}
+
+fn acknowledgement(height: u64, time: u64, result: Option<acknowledgement::Result>) -> Acknowledgement {
+    Acknowledgement {
+        version: PACKET_VERSION,
+        height,
+        time,
+        result,
+    }
+}
+
+fn malformed(message: String) -> Fault {
+    Fault::new(ErrorCode::MalformedRequest, message)
+}
+
+/// A field whose occurrences are counted: of a message, how often it may occur, and what is counted within it.
+struct Part {
+    field: u64,
+    name: &'static str,
+    most: usize,
+    parts: &'static [Part],
+}
+
+const fn part(field: u64, name: &'static str, most: usize, parts: &'static [Part]) -> Part {
+    Part {
+        field,
+        name,
+        most,
+        parts,
+    }
+}
+
+/// Most parts of one message that are counted.
+const MAX_PARTS: usize = 3;
+
+const PACKET: &[Part] = &[
+    part(2, "ask", 1, ASK),
+    part(3, "withdraw", 1, &[]),
+    part(4, "set_recovery", 1, &[]),
+];
+const ASK: &[Part] = &[part(4, "queries", MAX_QUERIES, QUERY)];
+const QUERY: &[Part] = &[part(1, "run", 1, RUN), part(2, "describe", 1, &[])];
+const RUN: &[Part] = &[
+    part(1, "reads", MAX_READS, &[]),
+    part(2, "steps", MAX_STEPS, STEP),
+    part(3, "outputs", MAX_STEPS * MAX_PORTS, &[]),
+];
+const STEP: &[Part] = &[part(2, "inputs", MAX_PORTS, &[])];
+
+const ACKNOWLEDGEMENT: &[Part] = &[
+    part(4, "answers", 1, ANSWERS),
+    part(5, "withdrawn", 1, &[]),
+    part(6, "recovery_set", 1, &[]),
+];
+const ANSWERS: &[Part] = &[part(1, "answers", MAX_QUERIES, ANSWER)];
+const ANSWER: &[Part] = &[part(1, "run", 1, RUN_ANSWER), part(2, "description", 1, DESCRIPTION)];
+const RUN_ANSWER: &[Part] = &[part(1, "reads", MAX_READS, &[]), part(2, "infer", 1, INFER)];
+const INFER: &[Part] = &[
+    part(1, "outputs", MAX_STEPS * MAX_PORTS, &[]),
+    part(2, "receipt", 1, RECEIPT),
+];
+const RECEIPT: &[Part] = &[part(1, "models", MAX_STEPS, &[])];
+const DESCRIPTION: &[Part] = &[part(1, "info", 1, INFO)];
+const INFO: &[Part] = &[part(3, "inputs", MAX_PORTS, &[]), part(4, "outputs", MAX_PORTS, &[])];
+
+/// Counts the parts of a message, so that a decoder may then allocate for them. A few bytes could else call for many
+/// times their size.
+fn count(mut data: &[u8], parts: &'static [Part]) -> Result<(), Fault> {
+    let mut counts = [0; MAX_PARTS];
+    while !data.is_empty() {
+        let (field, bytes) = field(&mut data)
+            .ok_or_else(|| malformed("reading the packet: its bytes are no protobuf message".to_owned()))?;
+        for (part, count) in parts.iter().zip(&mut counts) {
+            if part.field != field {
+                continue;
+            }
+            *count += 1;
+            if *count > part.most {
+                // Decoders of protobuf would join what is given twice.
+                let code = match part.most {
+                    1 => ErrorCode::MalformedRequest,
+                    _ => ErrorCode::InvalidPlan,
+                };
+                let message = format!(
+                    "reading the packet: it has more than {} of the field {}",
+                    part.most, part.name
+                );
+                return Err(Fault::new(code, message));
+            }
+            count_within(bytes, part)?;
+        }
+    }
+    Ok(())
+}
+
+fn count_within(bytes: Option<&[u8]>, part: &Part) -> Result<(), Fault> {
+    match bytes {
+        Some(bytes) => count(bytes, part.parts),
+        None => Err(malformed(format!(
+            "reading the packet: the field {} is no message",
+            part.name
+        ))),
+    }
+}
+
+/// The next field's number, and its bytes where it has a length. None where there is no whole field.
+fn field<'a>(data: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
+    let key = varint(data)?;
+    let bytes = match key & 7 {
+        0 => {
+            varint(data)?;
+            None
+        }
+        1 => {
+            take(data, 8)?;
+            None
+        }
+        2 => {
+            let length = varint(data)?;
+            Some(take(data, usize::try_from(length).ok()?)?)
+        }
+        5 => {
+            take(data, 4)?;
+            None
+        }
+        _ => return None,
+    };
+    Some((key >> 3, bytes))
+}
+
+fn take<'a>(data: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = data.split_at_checked(length)?;
+    *data = rest;
+    Some(taken)
+}
+
+fn varint(data: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..70).step_by(7) {
+        let byte = *take(data, 1)?.first()?;
+        // Of the tenth byte one bit is left; what is above is for the decoder to refuse.
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
