@@ -74,7 +74,9 @@ async fn a_validator_on_our_library_without_the_capability_stays_in_consensus_wi
         stock.wait_height(height + 1, SOON).await.unwrap();
         let commit = tendermint_rpc::Client::commit(stock.rpc(), u32::try_from(height).unwrap());
         let signed = commit.await.unwrap().signed_header.commit.signatures;
-        let mine = signed.iter().find(|signature| signature.validator_address() == Some(me));
+        let mine = signed
+            .iter()
+            .find(|signature| signature.validator_address() == Some(me));
         assert!(mine.is_some_and(|vote| vote.is_commit()), "block {height}: {mine:?}");
     }
     agree(&[stock, ours]).await;
