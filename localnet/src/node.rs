@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const DEATH: Duration = Duration::from_secs(10);
 /// One request over RPC.
 const REQUEST: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next request. CometBFT closes idle ones after ten seconds, and one that it is about
+/// to close fails the request.
+const IDLE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(200);
 
 /// A handle to a node, which lives on when the handle is dropped.
@@ -44,9 +47,16 @@ impl Node {
             .rpc_url
             .parse()
             .map_err(|error: tendermint_rpc::Error| failed(error.to_string()))?;
+        let client = reqwest::Client::builder()
+            // A proxy of this machine leads away from it.
+            .no_proxy()
+            .timeout(REQUEST)
+            .pool_idle_timeout(IDLE)
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
         let rpc = HttpClient::builder(url)
             .compat_mode(CompatMode::V0_38)
-            .timeout(REQUEST)
+            .client(client)
             .build()
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self { plan, wasmd, rpc })
