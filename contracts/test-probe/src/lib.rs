@@ -1,13 +1,20 @@
 //! A contract that does what a test tells it. It has every entry point of a contract; each runs a [`Script`].
 //!
+//! Over IBC, a packet's data is the script of its receive, and the script's data the acknowledgement. A channel's version may
+//! be a script, too, whose data is the version that the contract chooses. What acknowledgements, timeouts, callbacks and
+//! the closing of a channel run lies under the key `on/<entry point>`. Each of these calls leaves what it was told, as JSON,
+//! under `told/<entry point>`, and packets that end are counted under `ended/<channel>/<sequence>`.
+//!
 //! A reply notes what it was told under the key `reply/<id>` ([`Replied`]) and then runs the script in the payload of the
 //! submessage, if there is one.
 
 use aiinference_std::{Model, Tensor};
 use cosmwasm_std::{
     entry_point, from_json, to_json_binary, to_json_string, to_json_vec, Binary, CanonicalAddr, Coin, Deps, DepsMut,
-    Empty, Env, HexBinary, MessageInfo, Order, QueryRequest, Reply, Response, StdError, StdResult, Storage, SubMsg,
-    SubMsgResult, WasmQuery,
+    Empty, Env, HexBinary, Ibc3ChannelOpenResponse, IbcBasicResponse, IbcChannelCloseMsg, IbcChannelConnectMsg,
+    IbcChannelOpenMsg, IbcChannelOpenResponse, IbcDestinationCallbackMsg, IbcPacket, IbcPacketAckMsg,
+    IbcPacketReceiveMsg, IbcPacketTimeoutMsg, IbcReceiveResponse, IbcSourceCallbackMsg, MessageInfo, Order,
+    QueryRequest, Reply, Response, StdError, StdResult, Storage, SubMsg, SubMsgResult, WasmQuery,
 };
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +117,8 @@ pub struct Replied {
     pub events: Vec<String>,
     /// Types of the responses.
     pub responses: Vec<String>,
+    /// The responses themselves.
+    pub values: Vec<Binary>,
 }
 
 #[entry_point]
@@ -140,11 +149,16 @@ pub fn reply(deps: DepsMut, env: Env, msg: Reply) -> StdResult<Response> {
         error: None,
         events: vec![],
         responses: vec![],
+        values: vec![],
     };
     match msg.result {
         SubMsgResult::Ok(response) => {
             replied.events = response.events.into_iter().map(|event| event.ty).collect();
-            replied.responses = response.msg_responses.into_iter().map(|r| r.type_url).collect();
+            (replied.responses, replied.values) = response
+                .msg_responses
+                .into_iter()
+                .map(|response| (response.type_url, response.value))
+                .unzip();
         }
         SubMsgResult::Err(error) => replied.error = Some(error),
     }
@@ -154,6 +168,98 @@ pub fn reply(deps: DepsMut, env: Env, msg: Reply) -> StdResult<Response> {
         return Ok(Response::new());
     }
     run(deps, env, from_json(&msg.payload)?)
+}
+
+#[entry_point]
+pub fn ibc_channel_open(deps: DepsMut, env: Env, msg: IbcChannelOpenMsg) -> StdResult<IbcChannelOpenResponse> {
+    tell(deps.storage, "ibc_channel_open", &msg)?;
+    let version = msg.counterparty_version().unwrap_or(&msg.channel().version);
+    if !version.starts_with('{') {
+        return Ok(None);
+    }
+    let chosen = run(deps, env, from_json(version)?)?.data;
+    Ok(chosen.map(|version| Ibc3ChannelOpenResponse {
+        version: String::from_utf8_lossy(&version).into_owned(),
+    }))
+}
+
+#[entry_point]
+pub fn ibc_channel_connect(deps: DepsMut, env: Env, msg: IbcChannelConnectMsg) -> StdResult<IbcBasicResponse> {
+    told(deps, env, "ibc_channel_connect", &msg)
+}
+
+#[entry_point]
+pub fn ibc_channel_close(deps: DepsMut, env: Env, msg: IbcChannelCloseMsg) -> StdResult<IbcBasicResponse> {
+    told(deps, env, "ibc_channel_close", &msg)
+}
+
+#[entry_point]
+pub fn ibc_packet_receive(deps: DepsMut, env: Env, msg: IbcPacketReceiveMsg) -> StdResult<IbcReceiveResponse> {
+    tell(deps.storage, "ibc_packet_receive", &msg)?;
+    let response = run(deps, env, from_json(&msg.packet.data)?)?;
+    let received = match response.data {
+        Some(acknowledgement) => IbcReceiveResponse::new(acknowledgement),
+        None => IbcReceiveResponse::without_ack(),
+    };
+    Ok(received
+        .add_submessages(response.messages)
+        .add_attributes(response.attributes))
+}
+
+#[entry_point]
+pub fn ibc_packet_ack(deps: DepsMut, env: Env, msg: IbcPacketAckMsg) -> StdResult<IbcBasicResponse> {
+    end(deps.storage, &msg.original_packet)?;
+    told(deps, env, "ibc_packet_ack", &msg)
+}
+
+#[entry_point]
+pub fn ibc_packet_timeout(deps: DepsMut, env: Env, msg: IbcPacketTimeoutMsg) -> StdResult<IbcBasicResponse> {
+    end(deps.storage, &msg.packet)?;
+    told(deps, env, "ibc_packet_timeout", &msg)
+}
+
+#[entry_point]
+pub fn ibc_source_callback(deps: DepsMut, env: Env, msg: IbcSourceCallbackMsg) -> StdResult<IbcBasicResponse> {
+    told(deps, env, "ibc_source_callback", &msg)
+}
+
+#[entry_point]
+pub fn ibc_destination_callback(
+    deps: DepsMut,
+    env: Env,
+    msg: IbcDestinationCallbackMsg,
+) -> StdResult<IbcBasicResponse> {
+    told(deps, env, "ibc_destination_callback", &msg)
+}
+
+/// Keeps what an entry point was told.
+fn tell(storage: &mut dyn Storage, entry_point: &str, msg: &impl Serialize) -> StdResult<()> {
+    storage.set(format!("told/{entry_point}").as_bytes(), &to_json_vec(msg)?);
+    Ok(())
+}
+
+/// Counts how often a packet has ended.
+fn end(storage: &mut dyn Storage, packet: &IbcPacket) -> StdResult<()> {
+    let key = format!("ended/{}/{}", packet.src.channel_id, packet.sequence);
+    let before: u32 = match storage.get(key.as_bytes()) {
+        Some(count) => from_json(count)?,
+        None => 0,
+    };
+    storage.set(key.as_bytes(), &to_json_vec(&(before + 1))?);
+    Ok(())
+}
+
+/// Keeps what an entry point was told, and runs what a test laid down for it.
+fn told(deps: DepsMut, env: Env, entry_point: &str, msg: &impl Serialize) -> StdResult<IbcBasicResponse> {
+    tell(deps.storage, entry_point, msg)?;
+    let script = match deps.storage.get(format!("on/{entry_point}").as_bytes()) {
+        Some(script) => from_json(script)?,
+        None => Script::default(),
+    };
+    let response = run(deps, env, script)?;
+    Ok(IbcBasicResponse::new()
+        .add_submessages(response.messages)
+        .add_attributes(response.attributes))
 }
 
 #[entry_point]

@@ -9,13 +9,14 @@ use cosmwasm_std::{
 };
 use cw_multi_test::{
     App, AppBuilder, AppResponse, BankKeeper, BankSudo, DistributionKeeper, Executor, FailingModule, GovFailingModule,
-    IbcFailingModule, StakeKeeper, StargateFailing, SudoMsg, WasmSudo,
+    StakeKeeper, StargateFailing, SudoMsg, WasmSudo,
 };
 use serde::Serialize;
 
 use crate::{
     embedded::{CodeStore, EmbeddedVm, StoreError, StoreOptions},
     gas::{GasLimits, GasReport},
+    ibc::{self, Done, IbcError, IbcModule, IbcState, Job, RelayMessages},
     GasScopes, MeteredWasm,
 };
 
@@ -28,9 +29,9 @@ pub type ChainApp = App<
     MeteredWasm<Empty, Empty>,
     StakeKeeper,
     DistributionKeeper,
-    IbcFailingModule,
+    IbcModule,
     GovFailingModule,
-    GasScopes<StargateFailing>,
+    GasScopes<RelayMessages<StargateFailing>>,
 >;
 
 /// A chain in a test: cw-multi-test's [`App`], to which it dereferences, whose contracts may be Wasm files.
@@ -52,7 +53,8 @@ impl Chain {
         let vm = EmbeddedVm::new(store, GasLimits::default());
         let app = AppBuilder::new()
             .with_wasm(vm.wasm())
-            .with_stargate(vm.stargate(StargateFailing))
+            .with_ibc(vm.ibc())
+            .with_stargate(vm.stargate(vm.relay_messages(StargateFailing)))
             .build(cw_multi_test::no_init);
         Chain { app, vm }
     }
@@ -125,6 +127,30 @@ impl Chain {
                 Err(cosmwasm_std::StdError::msg(text))
             }
             cosmwasm_std::SystemResult::Err(error) => Err(error.into()),
+        }
+    }
+
+    /// IBC in the chain's state: channels, packets, acknowledgements.
+    pub fn ibc(&self) -> IbcState<'_> {
+        IbcState(self.app.storage())
+    }
+
+    /// Takes steps of a relayer as one transaction. What each came to, with the chain's response.
+    pub(crate) fn relay(&mut self, relayer: &Addr, jobs: Vec<Job>) -> Result<Vec<(Done, AppResponse)>, IbcError> {
+        let msgs = jobs.iter().map(|_| ibc::message()).collect();
+        self.vm.desk().lay(jobs);
+        let result = self.execute_multi(relayer.clone(), msgs);
+        let done = self.vm.desk().clear();
+        match result {
+            Ok(responses) => done
+                .into_iter()
+                .zip(responses)
+                .map(|(done, response)| Ok((done?, response)))
+                .collect(),
+            Err(error) => Err(match done.into_iter().next_back() {
+                Some(Err(refused)) => refused,
+                _ => IbcError::Chain(error.to_string()),
+            }),
         }
     }
 

@@ -4,12 +4,15 @@ use std::fmt;
 
 use aiinference_vm::AiQuerier;
 use cosmwasm_std::{
-    from_json, Binary, Checksum, ContractResult, CustomMsg, CustomQuery, Deps, DepsMut, Env, MessageInfo, MigrateInfo,
-    Querier, Reply, ReplyOn, Response, StdError, StdResult, SubMsg,
+    from_json, Binary, Checksum, ContractResult, CustomMsg, CustomQuery, Deps, DepsMut, Env, IbcBasicResponse,
+    IbcChannelOpenResponse, IbcReceiveResponse, MessageInfo, MigrateInfo, Querier, Reply, ReplyOn, Response, StdResult,
+    SubMsg,
 };
 use cosmwasm_vm::{
-    call_execute_raw, call_instantiate_raw, call_migrate_with_info_raw, call_query_raw, call_reply_raw, call_sudo_raw,
-    to_vec, Instance, InstanceOptions, VmResult,
+    call_execute_raw, call_ibc_channel_close_raw, call_ibc_channel_connect_raw, call_ibc_channel_open_raw,
+    call_ibc_destination_callback_raw, call_ibc_packet_ack_raw, call_ibc_packet_receive_raw,
+    call_ibc_packet_timeout_raw, call_ibc_source_callback_raw, call_instantiate_raw, call_migrate_with_info_raw,
+    call_query_raw, call_reply_raw, call_sudo_raw, to_vec, Instance, InstanceOptions, VmResult,
 };
 use cw_multi_test::Contract;
 use serde::de::DeserializeOwned;
@@ -18,6 +21,7 @@ use crate::{
     backend::{backend, ChainApi, ChainQuerier, ChainStorage},
     embedded::EmbeddedVm,
     gas::{Meter, Outcome, MAX_QUERY_DEPTH},
+    ibc::{Exchange, Failure, IbcCall},
     loan::{lend, LentStorage},
     scope,
 };
@@ -48,9 +52,9 @@ impl WasmContract {
         querier: &dyn Querier,
         api: &dyn cosmwasm_std::Api,
         call: impl FnOnce(&mut WasmInstance, &[u8]) -> VmResult<Vec<u8>>,
-    ) -> StdResult<T> {
+    ) -> Result<T, Failure> {
         let failed = |reason: &dyn fmt::Display| {
-            StdError::msg(format!("running {entry_point} of {}: {reason}", env.contract.address))
+            Failure::Vm(format!("running {entry_point} of {}: {reason}", env.contract.address))
         };
         let meter = self.vm.meter();
         // Without a transaction or query around it (an app built without our Wasm module) the call is one of its own.
@@ -60,7 +64,7 @@ impl WasmContract {
                     "contracts query one another {MAX_QUERY_DEPTH} deep, which is the most allowed"
                 )));
             }
-            let env_json = to_vec(env)?;
+            let env_json = to_vec(env).map_err(|error| failed(&error))?;
             let (number, gas_limit) = meter.begin_call(&env.contract.address, entry_point);
             let (result, report) = lend(storage, querier, api, |loan| {
                 let options = InstanceOptions { gas_limit };
@@ -96,7 +100,7 @@ impl WasmContract {
             match result? {
                 ContractResult::Ok(answer) => Ok(answer),
                 // The contract's own words.
-                ContractResult::Err(text) => Err(StdError::msg(text)),
+                ContractResult::Err(text) => Err(Failure::Contract(text)),
             }
         })
     }
@@ -109,7 +113,68 @@ impl WasmContract {
         call: impl FnOnce(&mut WasmInstance, &[u8]) -> VmResult<Vec<u8>>,
     ) -> StdResult<Response<C>> {
         let storage = LentStorage::Exclusive(deps.storage);
-        self.run(entry_point, env, storage, &*deps.querier, deps.api, call)
+        Ok(self.run(entry_point, env, storage, &*deps.querier, deps.api, call)?)
+    }
+
+    /// Runs an IBC entry point. The acknowledgement of a packet is the response's data, which replies override.
+    fn run_ibc<C: CustomMsg + DeserializeOwned, Q: CustomQuery>(
+        &self,
+        env: &Env,
+        deps: DepsMut<'_, Q>,
+        exchange: &Exchange,
+    ) -> StdResult<Response<C>> {
+        let entry_point = exchange.call.entry_point();
+        let msg = exchange.call.message()?;
+        let storage = LentStorage::Exclusive(deps.storage);
+        let (querier, api) = (&*deps.querier, deps.api);
+        let mut version = None;
+        let result = match &exchange.call {
+            IbcCall::ChannelOpen(_) => self
+                .run::<IbcChannelOpenResponse>(entry_point, env, storage, querier, api, |instance, env| {
+                    call_ibc_channel_open_raw(instance, env, &msg)
+                })
+                .map(|opened| {
+                    version = opened.map(|opened| opened.version);
+                    Response::new()
+                }),
+            IbcCall::PacketReceive(_) => self
+                .run::<IbcReceiveResponse<C>>(entry_point, env, storage, querier, api, |instance, env| {
+                    call_ibc_packet_receive_raw(instance, env, &msg)
+                })
+                .map(|received| {
+                    let mut response = Response::new()
+                        .add_submessages(received.messages)
+                        .add_attributes(received.attributes)
+                        .add_events(received.events);
+                    response.data = received.acknowledgement;
+                    response
+                }),
+            call => self
+                .run::<IbcBasicResponse<C>>(entry_point, env, storage, querier, api, |instance, env| match call {
+                    IbcCall::ChannelConnect(_) => call_ibc_channel_connect_raw(instance, env, &msg),
+                    IbcCall::ChannelClose(_) => call_ibc_channel_close_raw(instance, env, &msg),
+                    IbcCall::PacketAck(_) => call_ibc_packet_ack_raw(instance, env, &msg),
+                    IbcCall::PacketTimeout(_) => call_ibc_packet_timeout_raw(instance, env, &msg),
+                    IbcCall::SourceCallback(_) => call_ibc_source_callback_raw(instance, env, &msg),
+                    _ => call_ibc_destination_callback_raw(instance, env, &msg),
+                })
+                .map(|basic| {
+                    Response::new()
+                        .add_submessages(basic.messages)
+                        .add_attributes(basic.attributes)
+                        .add_events(basic.events)
+                }),
+        };
+        match result {
+            Ok(response) => {
+                exchange.responded(version);
+                Ok(response)
+            }
+            Err(failure) => {
+                exchange.failed(failure.clone());
+                Err(failure.into())
+            }
+        }
     }
 }
 
@@ -134,9 +199,10 @@ where
 
     fn query(&self, deps: Deps<Q>, env: Env, msg: Vec<u8>) -> StdResult<Binary> {
         let storage = LentStorage::Shared(deps.storage);
-        self.run("query", &env, storage, &*deps.querier, deps.api, |instance, env| {
+        let answer = self.run("query", &env, storage, &*deps.querier, deps.api, |instance, env| {
             call_query_raw(instance, env, &msg)
-        })
+        });
+        Ok(answer?)
     }
 
     fn reply(&self, deps: DepsMut<Q>, env: Env, msg: Reply) -> StdResult<Response<C>> {
@@ -145,7 +211,10 @@ where
     }
 
     fn sudo(&self, deps: DepsMut<Q>, env: Env, msg: Vec<u8>) -> StdResult<Response<C>> {
-        self.run_mut("sudo", &env, deps, |instance, env| call_sudo_raw(instance, env, &msg))
+        match self.vm.desk().take_call() {
+            Some(exchange) => self.run_ibc(&env, deps, &exchange),
+            None => self.run_mut("sudo", &env, deps, |instance, env| call_sudo_raw(instance, env, &msg)),
+        }
     }
 
     fn migrate(&self, deps: DepsMut<Q>, env: Env, msg: Vec<u8>, info: MigrateInfo) -> StdResult<Response<C>> {

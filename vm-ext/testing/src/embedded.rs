@@ -17,6 +17,7 @@ use crate::{
     backend::{ChainApi, ChainQuerier, ChainStorage},
     contract::WasmContract,
     gas::{GasLimits, Meter},
+    ibc::{Desk, IbcModule, RelayMessages},
     GasReport, GasScopes, MeteredWasm,
 };
 
@@ -133,19 +134,35 @@ impl std::fmt::Debug for CodeStore {
 /// [`Chain`](crate::Chain) has one. To put Wasm contracts into an app of your own modules, build it with
 /// [`wasm`](Self::wasm) as its Wasm module and [`stargate`](Self::stargate) around its stargate module, and store what
 /// [`store`](Self::store) returns.
-#[derive(Clone, Debug)]
-pub struct EmbeddedVm(Rc<(CodeStore, Meter)>);
+#[derive(Clone)]
+pub struct EmbeddedVm(Rc<Parts>);
+
+struct Parts {
+    store: CodeStore,
+    meter: Meter,
+    desk: Desk,
+}
+
+impl std::fmt::Debug for EmbeddedVm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("EmbeddedVm").field(&self.0.store).finish()
+    }
+}
 
 impl EmbeddedVm {
     /// A VM on a store, with these limits.
     pub fn new(store: CodeStore, limits: GasLimits) -> Self {
-        EmbeddedVm(Rc::new((store, Meter::new(limits))))
+        EmbeddedVm(Rc::new(Parts {
+            store,
+            meter: Meter::new(limits),
+            desk: Desk::default(),
+        }))
     }
 
     /// Checks and compiles a module, as an upload does. Models are modules, too; what comes back for one cannot be
     /// instantiated, but its code id can be inferred with.
     pub fn store(&self, wasm: &[u8]) -> Result<Box<WasmContract>, StoreError> {
-        let checksum = self.0 .0.store(wasm)?;
+        let checksum = self.0.store.store(wasm)?;
         Ok(Box::new(WasmContract::new(checksum, self.clone())))
     }
 
@@ -162,6 +179,16 @@ impl EmbeddedVm {
     /// The stargate module for an app: serves submessages with gas limits, and leaves the rest to `inner`.
     pub fn stargate<S>(&self, inner: S) -> GasScopes<S> {
         GasScopes::new(inner, self.meter().clone())
+    }
+
+    /// The IBC module of a [`Chain`](crate::Chain).
+    pub(crate) fn ibc(&self) -> IbcModule {
+        IbcModule::new(self.desk().clone(), self.meter().clone())
+    }
+
+    /// The stargate module of a [`Chain`](crate::Chain) that takes a relayer's steps, and leaves the rest to `inner`.
+    pub(crate) fn relay_messages<S>(&self, inner: S) -> RelayMessages<S> {
+        RelayMessages::new(inner, self.desk().clone(), self.meter().clone())
     }
 
     /// Limits of transactions and queries that begin from now on.
@@ -186,10 +213,14 @@ impl EmbeddedVm {
 
     /// The underlying VM.
     pub(crate) fn vm(&self) -> &Vm<ChainApi, ChainStorage, ChainQuerier> {
-        &self.0 .0 .0.vm
+        &self.0.store.0.vm
     }
 
     pub(crate) fn meter(&self) -> &Meter {
-        &self.0 .1
+        &self.0.meter
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
     }
 }

@@ -379,6 +379,13 @@ impl Meter {
         }
     }
 
+    /// The Wasm contract that runs.
+    pub(crate) fn running(&self) -> Option<Addr> {
+        let state = self.0.borrow();
+        let call = state.running.last().and_then(|&number| state.calls.get(number));
+        call.map(|call| call.contract.clone())
+    }
+
     /// How many Wasm contracts are running, each in a query of the one before.
     pub(crate) fn depth(&self) -> usize {
         self.0.borrow().running.len()

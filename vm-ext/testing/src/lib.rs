@@ -5,7 +5,10 @@ mod chain;
 mod contract;
 mod embedded;
 mod gas;
+mod ibc;
 mod loan;
+mod network;
+mod savepoint;
 mod scope;
 mod wasm;
 
@@ -15,6 +18,8 @@ pub use embedded::{CodeStore, EmbeddedVm, StoreError, StoreOptions, DEFAULT_CAPA
 pub use gas::{
     CallGas, GasLimits, GasReport, Outcome, DEFAULT_QUERY_LIMIT, DEFAULT_TRANSACTION_LIMIT, MAX_QUERY_DEPTH, SDK_GAS,
 };
+pub use ibc::{contract_port, ChannelEnd, ChannelState, IbcError, IbcModule, IbcState, RelayMessages};
+pub use network::{ChainId, Link, LinkOptions, Network, Relayed, Task};
 pub use scope::GasScopes;
 pub use wasm::MeteredWasm;
 

@@ -2,7 +2,7 @@
 
 use cosmwasm_std::{
     from_json, to_json_binary, Addr, AnyMsg, Api, BankMsg, Binary, BlockInfo, CosmosMsg, CustomMsg, CustomQuery,
-    DistributionMsg, GovMsg, GrpcQuery, Querier, StakingMsg, StdError, StdResult, Storage, WasmMsg,
+    DistributionMsg, GovMsg, GrpcQuery, IbcMsg, Querier, StakingMsg, StdError, StdResult, Storage, WasmMsg,
 };
 use cw_multi_test::{AppResponse, CosmosRouter, Stargate};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
@@ -158,6 +158,10 @@ fn response_type<C>(msg: &CosmosMsg<C>) -> &'static str {
         }
         CosmosMsg::Gov(GovMsg::Vote { .. }) => "/cosmos.gov.v1beta1.MsgVoteResponse",
         CosmosMsg::Gov(GovMsg::VoteWeighted { .. }) => "/cosmos.gov.v1beta1.MsgVoteWeightedResponse",
+        CosmosMsg::Ibc(IbcMsg::SendPacket { .. }) => "/cosmwasm.wasm.v1.MsgIBCSendResponse",
+        CosmosMsg::Ibc(IbcMsg::WriteAcknowledgement { .. }) => "/cosmwasm.wasm.v1.MsgIBCWriteAcknowledgementResponse",
+        CosmosMsg::Ibc(IbcMsg::CloseChannel { .. }) => "/ibc.core.channel.v1.MsgChannelCloseInitResponse",
+        CosmosMsg::Ibc(IbcMsg::Transfer { .. }) => "/ibc.applications.transfer.v1.MsgTransferResponse",
         CosmosMsg::Wasm(WasmMsg::Instantiate { .. }) => "/cosmwasm.wasm.v1.MsgInstantiateContractResponse",
         CosmosMsg::Wasm(WasmMsg::Instantiate2 { .. }) => "/cosmwasm.wasm.v1.MsgInstantiateContract2Response",
         CosmosMsg::Wasm(WasmMsg::Execute { .. }) => "/cosmwasm.wasm.v1.MsgExecuteContractResponse",

@@ -1,0 +1,643 @@
+//! IBC as modules of cw-multi-test: what contracts send, and what relayers send.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+use cosmwasm_std::{
+    to_json_binary, Addr, AnyMsg, Api, Binary, BlockInfo, ChannelResponse, CosmosMsg, CustomMsg, CustomQuery, Empty,
+    GrpcQuery, IbcAcknowledgement, IbcChannelCloseMsg, IbcChannelConnectMsg, IbcChannelOpenMsg, IbcEndpoint, IbcMsg,
+    IbcOrder, IbcPacket, IbcPacketAckMsg, IbcPacketReceiveMsg, IbcPacketTimeoutMsg, IbcQuery, IbcTimeoutBlock, Querier,
+    StdError, StdResult, Storage, Timestamp,
+};
+use cw_multi_test::{AppResponse, CosmosRouter, Ibc, Module, Stargate, SudoMsg, WasmSudo};
+use serde::de::DeserializeOwned;
+
+use super::{
+    call::{Exchange, Failure, IbcCall, Outcome},
+    contract_port, keeper,
+    keeper::{ChannelEnd, ChannelState, Redundancy},
+    IbcError, CONTRACT_PORT,
+};
+use crate::{gas::Meter, savepoint::Savepoint};
+
+/// Type URL of the message in whose place a relayer's step is taken. The step itself lies on the desk.
+const TYPE_URL: &str = "/aiinference.multitest.Relay";
+
+/// A step that a relayer's transaction takes. What the other chain says is proven by the network before.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    OpenInit {
+        port: String,
+        order: IbcOrder,
+        connection: String,
+        counterparty_port: String,
+        version: String,
+    },
+    OpenTry {
+        port: String,
+        order: IbcOrder,
+        connection: String,
+        counterparty: IbcEndpoint,
+        counterparty_version: String,
+    },
+    OpenAck {
+        end: IbcEndpoint,
+        counterparty_channel: String,
+        counterparty_version: String,
+    },
+    OpenConfirm {
+        end: IbcEndpoint,
+    },
+    CloseConfirm {
+        end: IbcEndpoint,
+    },
+    Receive {
+        packet: IbcPacket,
+    },
+    Acknowledge {
+        packet: IbcPacket,
+        acknowledgement: Binary,
+    },
+    Timeout {
+        packet: IbcPacket,
+        /// The other chain's header; none if its channel is closed.
+        header: Option<(IbcTimeoutBlock, Timestamp)>,
+    },
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Done {
+    /// The channel that it made, and its version.
+    pub(crate) opened: Option<(String, String)>,
+    pub(crate) repeated: bool,
+    pub(crate) acknowledgement: Option<Binary>,
+}
+
+/// Where steps and calls lie until they are taken up. Neither can be forged by a message: a message only says where.
+#[derive(Clone, Default)]
+pub(crate) struct Desk(Rc<DeskState>);
+
+#[derive(Default)]
+struct DeskState {
+    jobs: RefCell<VecDeque<Job>>,
+    done: RefCell<Vec<Result<Done, IbcError>>>,
+    call: RefCell<Option<Rc<Exchange>>>,
+}
+
+impl Desk {
+    /// Lays out the steps of one transaction.
+    pub(crate) fn lay(&self, jobs: Vec<Job>) {
+        self.0.jobs.replace(jobs.into());
+        self.0.done.borrow_mut().clear();
+    }
+
+    /// What came of the steps, of which the last may have failed.
+    pub(crate) fn clear(&self) -> Vec<Result<Done, IbcError>> {
+        self.0.jobs.borrow_mut().clear();
+        self.0.done.take()
+    }
+
+    /// The call for the contract that runs now, once.
+    pub(crate) fn take_call(&self) -> Option<Rc<Exchange>> {
+        self.0.call.take()
+    }
+}
+
+/// The message in whose place the next step is taken.
+pub(crate) fn message() -> CosmosMsg {
+    CosmosMsg::Any(AnyMsg {
+        type_url: TYPE_URL.to_string(),
+        value: Binary::default(),
+    })
+}
+
+/// Why a call did not go through.
+enum CallError {
+    /// The contract's own error.
+    Contract(String),
+    /// A trap, or no such entry point.
+    Vm(String),
+    /// A submessage or a reply failed.
+    Submessage(String),
+    /// The transaction's gas is used up.
+    OutOfGas(String),
+}
+
+impl From<CallError> for IbcError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Contract(text) => IbcError::Contract(text),
+            CallError::Submessage(text) => IbcError::Contract(text),
+            CallError::Vm(text) => IbcError::Vm(text),
+            CallError::OutOfGas(text) => IbcError::OutOfGas(text),
+        }
+    }
+}
+
+/// A chain in the midst of a transaction.
+pub(super) struct Host<'a, C, Q> {
+    pub(super) api: &'a dyn Api,
+    pub(super) storage: &'a mut dyn Storage,
+    pub(super) router: &'a dyn CosmosRouter<ExecC = C, QueryC = Q>,
+    pub(super) block: &'a BlockInfo,
+    desk: &'a Desk,
+    pub(super) meter: &'a Meter,
+}
+
+impl<C, Q> Host<'_, C, Q>
+where
+    C: CustomMsg + DeserializeOwned + 'static,
+    Q: CustomQuery + DeserializeOwned + 'static,
+{
+    /// The contract behind a port.
+    fn contract(&self, port: &str) -> Result<Addr, IbcError> {
+        let address = port.strip_prefix(CONTRACT_PORT);
+        address
+            .and_then(|address| self.api.addr_validate(address).ok())
+            .ok_or_else(|| IbcError::NoRoute { port: port.into() })
+    }
+
+    /// Calls an entry point, with all that follows from it. The version that it chose, and the response.
+    fn call(&mut self, contract: &Addr, call: IbcCall) -> Result<(Option<String>, AppResponse), CallError> {
+        let entry_point = call.entry_point();
+        let exchange = Rc::new(Exchange::new(call));
+        self.desk.0.call.replace(Some(exchange.clone()));
+        let sudo = SudoMsg::Wasm(WasmSudo {
+            contract_addr: contract.clone(),
+            message: Binary::default(),
+        });
+        let result = self.router.sudo(self.api, self.storage, self.block, sudo);
+        self.desk.0.call.take();
+        // Nothing survives gas that is used up around the call, whatever the call made of it.
+        if let Err(out) = self.meter.check() {
+            let cause = result.err().map_or_else(|| out.to_string(), |error| error.to_string());
+            return Err(CallError::OutOfGas(format!(
+                "calling {entry_point} of {contract}: {cause}"
+            )));
+        }
+        match (exchange.outcome(), result) {
+            (Outcome::Responded(version), Ok(mut response)) => {
+                // The event of a sudo, which no one sent.
+                if !response.events.is_empty() {
+                    response.events.remove(0);
+                }
+                Ok((version, response))
+            }
+            (Outcome::Responded(_), Err(error)) => Err(CallError::Submessage(error.to_string())),
+            (Outcome::Failed(Failure::Contract(text)), _) => Err(CallError::Contract(text)),
+            (Outcome::Failed(Failure::Vm(text)), _) => Err(CallError::Vm(text)),
+            (Outcome::Ignored, result) => {
+                let cause = result
+                    .err()
+                    .map_or_else(|| "it is no Wasm contract".to_string(), |error| error.to_string());
+                Err(CallError::Vm(format!("calling {entry_point} of {contract}: {cause}")))
+            }
+        }
+    }
+
+    fn run(&mut self, relayer: &Addr, job: Job) -> Result<(Done, AppResponse), IbcError> {
+        match job {
+            Job::OpenInit {
+                port,
+                order,
+                connection,
+                counterparty_port,
+                version,
+            } => {
+                let counterparty = IbcEndpoint {
+                    port_id: counterparty_port,
+                    channel_id: String::new(),
+                };
+                let channel = ChannelEnd {
+                    state: ChannelState::Init,
+                    order,
+                    counterparty,
+                    connection,
+                    version,
+                };
+                self.open(port, channel, None)
+            }
+            Job::OpenTry {
+                port,
+                order,
+                connection,
+                counterparty,
+                counterparty_version,
+            } => {
+                let channel = ChannelEnd {
+                    state: ChannelState::TryOpen,
+                    order,
+                    counterparty,
+                    connection,
+                    version: counterparty_version.clone(),
+                };
+                self.open(port, channel, Some(counterparty_version))
+            }
+            Job::OpenAck {
+                end,
+                counterparty_channel,
+                counterparty_version,
+            } => {
+                let mut channel = keeper::channel_in(self.storage, &end, ChannelState::Init)?;
+                channel.state = ChannelState::Open;
+                channel.counterparty.channel_id = counterparty_channel;
+                channel.version.clone_from(&counterparty_version);
+                keeper::save_channel(self.storage, &end, &channel)?;
+                let msg = IbcChannelConnectMsg::new_ack(channel.told(&end), counterparty_version);
+                self.connected(&end, msg)
+            }
+            Job::OpenConfirm { end } => {
+                let mut channel = keeper::channel_in(self.storage, &end, ChannelState::TryOpen)?;
+                channel.state = ChannelState::Open;
+                keeper::save_channel(self.storage, &end, &channel)?;
+                let msg = IbcChannelConnectMsg::new_confirm(channel.told(&end));
+                self.connected(&end, msg)
+            }
+            Job::CloseConfirm { end } => {
+                let channel = keeper::not_closed(self.storage, &end)?;
+                let contract = self.contract(&end.port_id)?;
+                let msg = IbcChannelCloseMsg::new_confirm(channel.told(&end));
+                let (_, response) = self.call(&contract, IbcCall::ChannelClose(msg))?;
+                keeper::close(self.storage, self.block, &end)?;
+                Ok((Done::default(), response))
+            }
+            Job::Receive { packet } => self.receive(relayer, packet),
+            Job::Acknowledge {
+                packet,
+                acknowledgement,
+            } => {
+                if keeper::acknowledge(self.storage, &packet)? == Redundancy::Repeated {
+                    return Ok(repeated());
+                }
+                let contract = self.contract(&packet.src.port_id)?;
+                let msg = IbcPacketAckMsg::new(IbcAcknowledgement::new(acknowledgement), packet, relayer.clone());
+                let (_, response) = self.call(&contract, IbcCall::PacketAck(msg))?;
+                Ok((Done::default(), response))
+            }
+            Job::Timeout { packet, header } => {
+                if keeper::time_out(self.storage, self.block, &packet, header)? == Redundancy::Repeated {
+                    return Ok(repeated());
+                }
+                let contract = self.contract(&packet.src.port_id)?;
+                let msg = IbcPacketTimeoutMsg::new(packet, relayer.clone());
+                let (_, response) = self.call(&contract, IbcCall::PacketTimeout(msg))?;
+                Ok((Done::default(), response))
+            }
+        }
+    }
+
+    /// The first step of a handshake on this chain.
+    fn open(
+        &mut self,
+        port_id: String,
+        mut channel: ChannelEnd,
+        counterparty_version: Option<String>,
+    ) -> Result<(Done, AppResponse), IbcError> {
+        keeper::connection(self.storage, &channel.connection)?;
+        let channel_id = keeper::new_channel_id(self.storage)?;
+        let end = IbcEndpoint { port_id, channel_id };
+        let contract = self.contract(&end.port_id)?;
+        let told = channel.told(&end);
+        let msg = match counterparty_version {
+            Some(version) => IbcChannelOpenMsg::new_try(told, version),
+            None => IbcChannelOpenMsg::new_init(told),
+        };
+        let (version, response) = self.call(&contract, IbcCall::ChannelOpen(msg))?;
+        if let Some(version) = version.filter(|version| !version.is_empty()) {
+            channel.version = version;
+        }
+        keeper::save_channel(self.storage, &end, &channel)?;
+        let opened = Some((end.channel_id, channel.version));
+        Ok((
+            Done {
+                opened,
+                ..Done::default()
+            },
+            response,
+        ))
+    }
+
+    /// The last step of a handshake on this chain.
+    fn connected(&mut self, end: &IbcEndpoint, msg: IbcChannelConnectMsg) -> Result<(Done, AppResponse), IbcError> {
+        let contract = self.contract(&end.port_id)?;
+        let (_, response) = self.call(&contract, IbcCall::ChannelConnect(msg))?;
+        Ok((Done::default(), response))
+    }
+
+    fn receive(&mut self, relayer: &Addr, packet: IbcPacket) -> Result<(Done, AppResponse), IbcError> {
+        if keeper::receive(self.storage, self.block, &packet)? == Redundancy::Repeated {
+            return Ok(repeated());
+        }
+        let contract = self.contract(&packet.dest.port_id)?;
+        // What the application does is undone where it refuses the packet; the receipt stays.
+        let mut savepoint = Savepoint::new(self.storage);
+        let mut inner = Host {
+            storage: &mut savepoint,
+            ..*self
+        };
+        let msg = IbcPacketReceiveMsg::new(packet.clone(), relayer.clone());
+        let called = inner.call(&contract, IbcCall::PacketReceive(msg));
+        let changes = savepoint.into_changes();
+        let (acknowledgement, response) = match called {
+            Ok((_, response)) => {
+                changes.apply(self.storage);
+                (response.data.clone(), response)
+            }
+            Err(CallError::Contract(text)) => (Some(error_acknowledgement(&text)?), AppResponse::default()),
+            Err(CallError::Submessage(_)) => (
+                Some(error_acknowledgement(
+                    "ABCI error: wasm/5: error handling packet: see events for details",
+                )?),
+                AppResponse::default(),
+            ),
+            // Traps and too little gas end the transaction: the packet can be relayed again.
+            Err(error) => return Err(error.into()),
+        };
+        match &acknowledgement {
+            Some(bytes) => keeper::write_acknowledgement(self.storage, self.block, &packet, bytes.clone())?,
+            None => keeper::leave_unanswered(self.storage, &packet)?,
+        }
+        let done = Done {
+            acknowledgement,
+            ..Done::default()
+        };
+        Ok((done, response))
+    }
+
+    /// A message of a contract.
+    fn execute(&mut self, sender: &Addr, msg: IbcMsg) -> Result<AppResponse, IbcError> {
+        let end = |channel_id: String| IbcEndpoint {
+            port_id: contract_port(sender),
+            channel_id,
+        };
+        match msg {
+            IbcMsg::SendPacket {
+                channel_id,
+                data,
+                timeout,
+            } => {
+                let sequence = keeper::send(self.storage, self.block, &end(channel_id), data, timeout)?;
+                Ok(sequence_response(sequence))
+            }
+            IbcMsg::CloseChannel { channel_id } => {
+                let end = end(channel_id);
+                let channel = keeper::channel(self.storage, &end)?;
+                let msg = IbcChannelCloseMsg::new_init(channel.told(&end));
+                let (_, mut response) = self.call(sender, IbcCall::ChannelClose(msg))?;
+                keeper::close(self.storage, self.block, &end)?;
+                response.data = Some(Binary::default());
+                Ok(response)
+            }
+            IbcMsg::WriteAcknowledgement {
+                channel_id,
+                packet_sequence,
+                ack,
+            } => {
+                let packet = keeper::take_unanswered(self.storage, &end(channel_id), packet_sequence)?;
+                keeper::write_acknowledgement(self.storage, self.block, &packet, ack.data)?;
+                Ok(AppResponse {
+                    data: Some(Binary::default()),
+                    ..AppResponse::default()
+                })
+            }
+            other => Err(IbcError::Chain(format!(
+                "running an IBC message: {other:?} is not supported"
+            ))),
+        }
+    }
+}
+
+fn repeated() -> (Done, AppResponse) {
+    let done = Done {
+        repeated: true,
+        ..Done::default()
+    };
+    (done, AppResponse::default())
+}
+
+/// A response whose only field is a sequence: `MsgIBCSendResponse`, `MsgTransferResponse`.
+#[derive(prost::Message)]
+struct SequenceResponse {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+}
+
+pub(super) fn sequence_response(sequence: u64) -> AppResponse {
+    let data = prost::Message::encode_to_vec(&SequenceResponse { sequence });
+    AppResponse {
+        data: Some(data.into()),
+        ..AppResponse::default()
+    }
+}
+
+/// The acknowledgement by which ibc-go says that a packet failed.
+pub(super) fn error_acknowledgement(text: &str) -> StdResult<Binary> {
+    #[derive(serde::Serialize)]
+    struct Error<'a> {
+        error: &'a str,
+    }
+    let json = cosmwasm_std::to_json_string(&Error { error: text })?;
+    Ok(go_json(&json).into_bytes().into())
+}
+
+/// JSON as Go writes it: it escapes what could end a script in a page.
+pub(super) fn go_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The IBC module of an app: `IbcMsg` and `IbcQuery`.
+#[derive(Clone)]
+pub struct IbcModule {
+    desk: Desk,
+    meter: Meter,
+}
+
+impl IbcModule {
+    pub(crate) fn new(desk: Desk, meter: Meter) -> Self {
+        IbcModule { desk, meter }
+    }
+}
+
+impl Ibc for IbcModule {}
+
+impl Module for IbcModule {
+    type ExecT = IbcMsg;
+    type QueryT = IbcQuery;
+    type SudoT = Empty;
+
+    fn execute<C, Q>(
+        &self,
+        api: &dyn Api,
+        storage: &mut dyn Storage,
+        router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
+        block: &BlockInfo,
+        sender: Addr,
+        msg: IbcMsg,
+    ) -> StdResult<AppResponse>
+    where
+        C: CustomMsg + DeserializeOwned + 'static,
+        Q: CustomQuery + DeserializeOwned + 'static,
+    {
+        let mut host = Host {
+            api,
+            storage,
+            router,
+            block,
+            desk: &self.desk,
+            meter: &self.meter,
+        };
+        host.execute(&sender, msg)
+            .map_err(|error| StdError::msg(error.to_string()))
+    }
+
+    fn query(
+        &self,
+        _api: &dyn Api,
+        storage: &dyn Storage,
+        _querier: &dyn Querier,
+        _block: &BlockInfo,
+        request: IbcQuery,
+    ) -> StdResult<Binary> {
+        match request {
+            IbcQuery::Channel {
+                channel_id,
+                port_id: Some(port_id),
+            } => {
+                let end = IbcEndpoint { port_id, channel_id };
+                let channel = match keeper::channel(storage, &end) {
+                    Ok(channel) if channel.state == ChannelState::Open => Some(channel.told(&end)),
+                    Ok(_) | Err(IbcError::ChannelNotFound { .. }) => None,
+                    Err(error) => return Err(StdError::msg(error.to_string())),
+                };
+                to_json_binary(&ChannelResponse::new(channel))
+            }
+            // A contract's own port is filled in by the querier that the VM gives it.
+            request => Err(StdError::msg(format!(
+                "querying IBC: {request:?} is answered to contracts only; name the port"
+            ))),
+        }
+    }
+
+    fn sudo<C, Q>(
+        &self,
+        _api: &dyn Api,
+        _storage: &mut dyn Storage,
+        _router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
+        _block: &BlockInfo,
+        _msg: Empty,
+    ) -> StdResult<AppResponse>
+    where
+        C: CustomMsg + DeserializeOwned + 'static,
+        Q: CustomQuery + DeserializeOwned + 'static,
+    {
+        Err(StdError::msg(
+            "running a privileged message of the IBC module: there is none",
+        ))
+    }
+}
+
+/// A stargate module that takes the steps of relayers and leaves everything else to `S`.
+#[derive(Clone)]
+pub struct RelayMessages<S> {
+    inner: S,
+    desk: Desk,
+    meter: Meter,
+}
+
+impl<S> RelayMessages<S> {
+    pub(crate) fn new(inner: S, desk: Desk, meter: Meter) -> Self {
+        RelayMessages { inner, desk, meter }
+    }
+}
+
+impl<S: Stargate> Stargate for RelayMessages<S> {
+    fn execute_any<C, Q>(
+        &self,
+        api: &dyn Api,
+        storage: &mut dyn Storage,
+        router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
+        block: &BlockInfo,
+        sender: Addr,
+        msg: AnyMsg,
+    ) -> StdResult<AppResponse>
+    where
+        C: CustomMsg + DeserializeOwned + 'static,
+        Q: CustomQuery + DeserializeOwned + 'static,
+    {
+        if msg.type_url != TYPE_URL {
+            return self.inner.execute_any(api, storage, router, block, sender, msg);
+        }
+        let Some(job) = self.desk.0.jobs.borrow_mut().pop_front() else {
+            return Err(StdError::msg(
+                "relaying: nothing is to be relayed; only a network's relayer may send this",
+            ));
+        };
+        let mut host = Host {
+            api,
+            storage,
+            router,
+            block,
+            desk: &self.desk,
+            meter: &self.meter,
+        };
+        match host.run(&sender, job) {
+            Ok((done, response)) => {
+                self.desk.0.done.borrow_mut().push(Ok(done));
+                Ok(response)
+            }
+            Err(error) => {
+                let text = error.to_string();
+                self.desk.0.done.borrow_mut().push(Err(error));
+                Err(StdError::msg(text))
+            }
+        }
+    }
+
+    fn execute_stargate<C, Q>(
+        &self,
+        api: &dyn Api,
+        storage: &mut dyn Storage,
+        router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
+        block: &BlockInfo,
+        sender: Addr,
+        type_url: String,
+        value: Binary,
+    ) -> StdResult<AppResponse>
+    where
+        C: CustomMsg + DeserializeOwned + 'static,
+        Q: CustomQuery + DeserializeOwned + 'static,
+    {
+        self.inner
+            .execute_stargate(api, storage, router, block, sender, type_url, value)
+    }
+
+    fn query_stargate(
+        &self,
+        api: &dyn Api,
+        storage: &dyn Storage,
+        querier: &dyn Querier,
+        block: &BlockInfo,
+        path: String,
+        data: Binary,
+    ) -> StdResult<Binary> {
+        self.inner.query_stargate(api, storage, querier, block, path, data)
+    }
+
+    fn query_grpc(
+        &self,
+        api: &dyn Api,
+        storage: &dyn Storage,
+        querier: &dyn Querier,
+        block: &BlockInfo,
+        request: GrpcQuery,
+    ) -> StdResult<Binary> {
+        self.inner.query_grpc(api, storage, querier, block, request)
+    }
+}
