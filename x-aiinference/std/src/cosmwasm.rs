@@ -3,10 +3,15 @@
 macro_rules! bindings {
     ($name:ident, $std:ident) => {
         mod $name {
-            use $std::{Checksum, CustomQuery, Decimal, QuerierWrapper, SignedDecimal};
+            use $std::{Checksum, Decimal, SignedDecimal};
+            #[cfg(any(not(target_arch = "wasm32"), feature = "imports"))]
+            use $std::{CustomQuery, QuerierWrapper};
 
-            use crate::{Error, FromAtomics, Host, Operation, ToAtomics};
+            #[cfg(any(not(target_arch = "wasm32"), feature = "imports"))]
+            use crate::{Error, Host, Operation};
+            use crate::{FromAtomics, ToAtomics};
 
+            #[cfg(any(not(target_arch = "wasm32"), feature = "imports"))]
             impl<C: CustomQuery> Host for QuerierWrapper<'_, C> {
                 #[cfg(target_arch = "wasm32")]
                 fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>, Error> {
@@ -57,6 +62,41 @@ macro_rules! bindings {
             impl From<Checksum> for crate::Checksum {
                 fn from(checksum: Checksum) -> Self {
                     (*checksum.as_ref()).into()
+                }
+            }
+
+            #[cfg(feature = "remote")]
+            impl From<$std::Binary> for crate::remote::Bytes {
+                fn from(bytes: $std::Binary) -> Self {
+                    Vec::from(bytes).into()
+                }
+            }
+
+            #[cfg(feature = "remote")]
+            impl From<crate::remote::Bytes> for $std::Binary {
+                fn from(bytes: crate::remote::Bytes) -> Self {
+                    Vec::from(bytes).into()
+                }
+            }
+
+            #[cfg(feature = "remote")]
+            impl From<crate::remote::Query> for $std::Binary {
+                fn from(query: crate::remote::Query) -> Self {
+                    query.encode().into()
+                }
+            }
+
+            #[cfg(feature = "remote")]
+            impl From<$std::Timestamp> for crate::remote::Nanos {
+                fn from(time: $std::Timestamp) -> Self {
+                    crate::remote::Nanos(time.nanos())
+                }
+            }
+
+            #[cfg(feature = "remote")]
+            impl From<crate::remote::Nanos> for $std::Timestamp {
+                fn from(time: crate::remote::Nanos) -> Self {
+                    $std::Timestamp::from_nanos(time.0)
                 }
             }
 

@@ -10,7 +10,7 @@ const TAIL: &[u8] = br#""}}"#;
 /// The bytes inside. Anything else the chain may say is its own error and comes back as text.
 ///
 /// Strict: the host writes exactly these bytes, so a JSON parser would be dead weight in every contract.
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
+#[cfg_attr(not(all(target_arch = "wasm32", feature = "imports")), allow(dead_code))]
 pub fn open(answer: &[u8]) -> Result<Vec<u8>, Error> {
     let Some(inner) = answer.strip_prefix(HEAD).and_then(|rest| rest.strip_suffix(TAIL)) else {
         return Err(Error::Host(String::from_utf8_lossy(answer).into_owned()));

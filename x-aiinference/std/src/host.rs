@@ -30,11 +30,11 @@ impl<H: Host + ?Sized> Host for &H {
 /// The imports themselves, for contracts that use no cosmwasm-std.
 ///
 /// The module must export `allocate` as cosmwasm-std does: a boxed Region that describes a `Vec<u8>`.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "imports"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Imports;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "imports"))]
 impl Host for Imports {
     fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>, Error> {
         let answer = match operation {

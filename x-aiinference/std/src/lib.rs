@@ -31,9 +31,12 @@
 //! - [`Error`] tells what went wrong, with the host's [`ErrorCode`].
 //! - `testing` (feature `testing`, natively only) runs a contract's unit tests against the real engine.
 //!
+//! - [`remote`] (feature `remote`) asks models of another chain.
+//!
 //! Compiled to Wasm, a call is the import `aiinference.infer` or `aiinference.model_info`, and the module exports
 //! `requires_aiinference_1`, so that only a chain with the extension takes it. Natively a call goes through the
-//! querier.
+//! querier. Without the default feature `imports` there are neither: a contract that only asks models of other chains goes
+//! on any chain with `default-features = false`.
 //!
 //! Reals enter a model by one rule, `floor(x * 2^k + 1/2)` with `k` the input's fraction bits, and leave as
 //! `q * 2^-k`. As decimals of 18 places those are exact for `k <= 18` and otherwise rounded half up.
@@ -47,7 +50,7 @@ mod cosmwasm;
 mod decimal;
 mod envelope;
 mod error;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "imports"))]
 #[allow(unsafe_code)]
 mod guest;
 mod host;
@@ -55,6 +58,8 @@ mod model;
 mod outputs;
 mod plan;
 mod receipt;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod tensor;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;
@@ -67,7 +72,7 @@ pub use aiinference_types::{
 pub use checksum::Checksum;
 pub use decimal::{FromAtomics, ToAtomics};
 pub use error::Error;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "imports"))]
 pub use host::Imports;
 pub use host::{Host, Operation};
 pub use model::{Model, ModelReference};

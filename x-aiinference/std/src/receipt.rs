@@ -52,7 +52,7 @@ impl Receipt {
             })
         });
         Ok(Receipt {
-            models: models.collect::<Result<_, _>>()?,
+            models: models.collect::<Result<_, Error>>()?,
             inputs_hash: hash(&message.inputs_hash)?,
             outputs_hash: hash(&message.outputs_hash)?,
             gas: message.gas,

@@ -1,0 +1,184 @@
+//! From a message to a packet on its way.
+
+use aiinference_types::{
+    limits::{MAX_ADDRESS_BYTES, MAX_QUERIES},
+    v1::{self, packet_data::Operation as Payload},
+};
+use cosmwasm_std::{
+    from_json, to_json_binary, Addr, Binary, DepsMut, Env, IbcMsg, IbcTimeout, MessageInfo, Reply, Response, StdError,
+    SubMsg, Timestamp,
+};
+use prost::Message;
+
+use crate::{
+    channel, check,
+    contract::SENT,
+    msg::{Callback, Config, Operation, Question, Sent, State, Timeout},
+    state::{self, CONFIG, LAST_ID, PENDING},
+    ContractError,
+};
+
+/// The only version of packets.
+pub const PACKET_VERSION: u32 = 1;
+/// Bytes of what is told along with a result.
+pub const MAX_CALLBACK_MSG_BYTES: usize = 16 << 10;
+
+const DEFAULT_TIMEOUT_SECONDS: u64 = 600;
+
+/// What to send, by whom, and what for.
+pub struct Request {
+    pub operation: Operation,
+    pub channel: String,
+    pub timeout: Timeout,
+    pub callback: Option<Callback>,
+}
+
+/// The queries of an `ask`, checked.
+pub fn queries(list: &[Binary]) -> Result<Vec<v1::Query>, ContractError> {
+    if !(1..=MAX_QUERIES).contains(&list.len()) {
+        return Err(ContractError::QueryCount(list.len()));
+    }
+    let checked = list
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| check::query(bytes).map_err(|problem| ContractError::Query { index, problem }));
+    checked.collect()
+}
+
+/// When an answer is no longer wanted; 0: never.
+pub fn valid_until(env: &Env, valid_for: Option<u64>) -> Result<u64, ContractError> {
+    match valid_for {
+        None => Ok(0),
+        Some(seconds) => Ok(later(env.block.time, "a time to live (valid_for)", seconds)?.nanos()),
+    }
+}
+
+/// Refuses addresses and denoms that the protocol does not carry.
+pub fn check_text(name: &'static str, text: &str, least: usize) -> Result<(), ContractError> {
+    match text.len() {
+        actual if (least..=MAX_ADDRESS_BYTES).contains(&actual) => Ok(()),
+        actual => Err(ContractError::Length { name, least, actual }),
+    }
+}
+
+/// Sends a packet; the record is stored when the chain tells its sequence.
+pub fn send(
+    deps: DepsMut,
+    env: &Env,
+    info: MessageInfo,
+    request: Request,
+    payload: Payload,
+) -> Result<Response, ContractError> {
+    let config = CONFIG.load(deps.storage)?;
+    channel::to_ask(deps.storage, &config, &request.channel)?;
+    check_callback(&config, request.callback.as_ref())?;
+    let data = v1::PacketData {
+        version: PACKET_VERSION,
+        operation: Some(payload),
+    }
+    .encode_to_vec();
+    if data.len() > config.max_packet_bytes as usize {
+        return Err(ContractError::PacketTooLarge {
+            actual: data.len(),
+            max: config.max_packet_bytes,
+        });
+    }
+    // One more a call: 2^64 calls do not happen.
+    let id = LAST_ID.may_load(deps.storage)?.unwrap_or_default() + 1;
+    LAST_ID.save(deps.storage, &id)?;
+    let timeout = timeout(env, &request.timeout)?;
+    let question = Question {
+        id,
+        operation: request.operation,
+        initiator: info.sender,
+        channel: request.channel,
+        // Told by the chain's reply.
+        sequence: 0,
+        sent: env.block.time,
+        callback: request.callback,
+        state: State::Sent {},
+    };
+    let message = IbcMsg::SendPacket {
+        channel_id: question.channel.clone(),
+        data: data.into(),
+        timeout,
+    };
+    Ok(Response::new()
+        .add_submessage(SubMsg::reply_on_success(message, SENT).with_payload(to_json_binary(&question)?))
+        .add_attribute("action", question.operation.to_string())
+        .add_attribute("initiator", question.initiator)
+        .add_attribute("id", id.to_string())
+        .set_data(to_json_binary(&Sent { id })?))
+}
+
+/// The chain took the packet.
+pub fn sent(deps: DepsMut, reply: Reply) -> Result<Response, ContractError> {
+    let mut question: Question = from_json(&reply.payload)?;
+    question.sequence = sequence(reply)?;
+    state::save(deps.storage, &question)?;
+    PENDING.save(deps.storage, (&question.channel, question.sequence), &question.id)?;
+    Ok(Response::new()
+        .add_attribute("action", question.operation.to_string())
+        .add_attribute("id", question.id.to_string())
+        .add_attribute("channel", question.channel)
+        .add_attribute("sequence", question.sequence.to_string()))
+}
+
+/// `cosmwasm.wasm.v1.MsgIBCSendResponse`
+#[derive(Clone, PartialEq, Message)]
+struct SendResponse {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+}
+
+fn sequence(reply: Reply) -> Result<u64, ContractError> {
+    let response = reply.result.into_result().map_err(StdError::msg)?;
+    let told = response.msg_responses.first().map(|response| &response.value);
+    let told = told.and_then(|bytes| SendResponse::decode(&bytes[..]).ok());
+    match told {
+        // Sequences count from 1.
+        Some(SendResponse { sequence: 1.. }) => Ok(told.unwrap_or_default().sequence),
+        _ => Err(ContractError::NoSequence),
+    }
+}
+
+fn check_callback(config: &Config, callback: Option<&Callback>) -> Result<(), ContractError> {
+    let Some(Callback { msg, gas_limit }) = callback else {
+        return Ok(());
+    };
+    if !(1..=config.max_callback_gas).contains(gas_limit) {
+        return Err(ContractError::CallbackGas {
+            actual: *gas_limit,
+            max: config.max_callback_gas,
+        });
+    }
+    if msg.len() > MAX_CALLBACK_MSG_BYTES {
+        return Err(ContractError::CallbackMsg { actual: msg.len() });
+    }
+    Ok(())
+}
+
+fn timeout(env: &Env, timeout: &Timeout) -> Result<IbcTimeout, ContractError> {
+    let after = |seconds| later(env.block.time, "a timeout", seconds);
+    Ok(match (timeout.seconds, timeout.height) {
+        (None, None) => after(DEFAULT_TIMEOUT_SECONDS)?.into(),
+        (Some(seconds), None) => after(seconds)?.into(),
+        (None, Some(height)) => height.into(),
+        (Some(seconds), Some(height)) => IbcTimeout::with_both(height, after(seconds)?),
+    })
+}
+
+fn later(now: Timestamp, name: &'static str, seconds: u64) -> Result<Timestamp, ContractError> {
+    let nanos = seconds
+        .checked_mul(1_000_000_000)
+        .and_then(|nanos| now.nanos().checked_add(nanos))
+        .filter(|_| seconds > 0);
+    let nanos = nanos.ok_or(ContractError::Duration { name, seconds })?;
+    Ok(Timestamp::from_nanos(nanos))
+}
+
+/// What a packet says of who sends it.
+pub fn asker(sender: &Addr) -> Result<String, ContractError> {
+    check_text("the asker's address", sender.as_str(), 1)?;
+    Ok(sender.to_string())
+}
