@@ -2,6 +2,7 @@
 
 use aiinference_std::remote::{Answer, AnswerResult, Failure, Nanos, Outcome};
 use aiinference_types::{
+    ibc::{self, PACKET_VERSION},
     limits::{MAX_ACKNOWLEDGEMENT_BYTES, MAX_ERROR_BYTES},
     v1::{self, acknowledgement::Result as Ended, answer, packet_data::Operation as Payload, query},
     ErrorCode,
@@ -9,8 +10,6 @@ use aiinference_types::{
 use cosmwasm_std::from_json;
 use prost::Message;
 use serde::Deserialize;
-
-use crate::{ask::PACKET_VERSION, check::is_amount};
 
 /// How a question ended: the acknowledgement that says so, the other chain's or one made here.
 pub struct Judged {
@@ -59,20 +58,14 @@ pub fn kept(bytes: &[u8]) -> Outcome {
 /// The acknowledgement, if it is one that fits the packet, and until when it is wanted.
 fn understood(packet: &[u8], acknowledgement: &[u8]) -> Result<(v1::Acknowledgement, u64), Judged> {
     let malformed = |problem| failed(ErrorCode::MalformedAnswer, problem);
-    if acknowledgement.len() > MAX_ACKNOWLEDGEMENT_BYTES {
-        return Err(malformed("the acknowledgement is larger than the protocol allows"));
-    }
-    if acknowledgement.starts_with(b"{") {
+    // The size of the rest is checked where it is read.
+    if acknowledgement.starts_with(b"{") && acknowledgement.len() <= MAX_ACKNOWLEDGEMENT_BYTES {
         return Err(match from_json::<ChainError>(acknowledgement) {
             Ok(ChainError { error }) => failed(ErrorCode::RefusedByChain, &error),
             Err(_) => malformed("the acknowledgement is JSON, but no error of ibc-go"),
         });
     }
-    let message = v1::Acknowledgement::decode(acknowledgement)
-        .map_err(|_| malformed("the acknowledgement is no aiinference.v1.Acknowledgement"))?;
-    if message.version != PACKET_VERSION {
-        return Err(malformed("the acknowledgement is of another version"));
-    }
+    let message = ibc::decode_acknowledgement(acknowledgement).map_err(|fault| failed(fault.code, &fault.message))?;
     let payload = v1::PacketData::decode(packet).unwrap_or_default().operation;
     let (fits, valid_until) = match (&payload, &message.result) {
         // An error is handed on however late: it tells more than its lateness.
@@ -82,7 +75,9 @@ fn understood(packet: &[u8], acknowledgement: &[u8]) -> Result<(v1::Acknowledgem
             let fits = ask.queries.len() == list.answers.len() && pairs().all(|(query, answer)| answers(query, answer));
             (fits, ask.valid_until)
         }
-        (Some(Payload::Withdraw(_)), Some(Ended::Withdrawn(withdrawn))) => (is_amount(&withdrawn.amount), 0),
+        (Some(Payload::Withdraw(_)), Some(Ended::Withdrawn(withdrawn))) => {
+            (ibc::amount(&withdrawn.amount).is_some(), 0)
+        }
         (Some(Payload::SetRecovery(_)), Some(Ended::RecoverySet(_))) => (true, 0),
         _ => (false, 0),
     };
@@ -99,12 +94,12 @@ fn answers(query: &v1::Query, answer: &v1::Answer) -> bool {
             result.infer.is_some() != run.steps.is_empty()
         }
         (Some(query::Operation::Describe(_)), Some(answer::Result::Description(description))) => {
-            description.info.is_some() && is_amount(&description.price)
+            description.info.is_some() && ibc::amount(&description.price).is_some()
         }
         (_, Some(answer::Result::Error(_))) => true,
         _ => false,
     };
-    kind && query.memo == answer.memo && is_amount(&answer.price)
+    kind && query.memo == answer.memo && ibc::amount(&answer.price).is_some()
 }
 
 fn outcome(message: v1::Acknowledgement) -> Outcome {

@@ -1,40 +1,100 @@
 //! From a message to a packet on its way.
 
+use aiinference_std::remote::Bytes;
 use aiinference_types::{
+    ibc,
     limits::{MAX_ADDRESS_BYTES, MAX_QUERIES},
     v1::{self, packet_data::Operation as Payload},
 };
 use cosmwasm_std::{
-    from_json, to_json_binary, Addr, Binary, DepsMut, Env, IbcMsg, IbcTimeout, MessageInfo, Reply, Response, StdError,
-    SubMsg, Timestamp,
+    from_json, to_json_binary, DepsMut, Env, IbcMsg, IbcTimeout, IbcTimeoutBlock, MessageInfo, Reply, Response,
+    StdError, SubMsg, Timestamp,
 };
 use prost::Message;
 
 use crate::{
     channel, check,
     contract::SENT,
-    msg::{Callback, Config, Operation, Question, Sent, State, Timeout},
+    msg::{Ask, Callback, Config, Height, Operation, Question, Sent, SetRecovery, State, Timeout, Withdraw},
     state::{self, CONFIG, LAST_ID, PENDING},
     ContractError,
 };
 
-/// The only version of packets.
-pub const PACKET_VERSION: u32 = 1;
 /// Bytes of what is told along with a result.
 pub const MAX_CALLBACK_MSG_BYTES: usize = 16 << 10;
 
 const DEFAULT_TIMEOUT_SECONDS: u64 = 600;
 
-/// What to send, by whom, and what for.
-pub struct Request {
-    pub operation: Operation,
-    pub channel: String,
-    pub timeout: Timeout,
-    pub callback: Option<Callback>,
+/// Asks models.
+pub fn ask(deps: DepsMut, env: &Env, info: MessageInfo, msg: Ask) -> Result<Response, ContractError> {
+    check_text("the denom", &msg.denom, 0)?;
+    let valid_until = match msg.valid_for {
+        None => 0,
+        Some(seconds) => later(env.block.time, "a time to live (valid_for)", seconds)?.nanos(),
+    };
+    let payload = Payload::Ask(v1::Ask {
+        asker: asker(&info)?,
+        valid_until,
+        denom: msg.denom,
+        queries: queries(&msg.queries)?,
+    });
+    let way = Way {
+        operation: Operation::Ask,
+        channel: msg.channel,
+        timeout: msg.timeout,
+        callback: msg.callback,
+    };
+    send(deps, env, info, payload, way)
 }
 
-/// The queries of an `ask`, checked.
-pub fn queries(list: &[Binary]) -> Result<Vec<v1::Query>, ContractError> {
+/// Has credit paid out.
+pub fn withdraw(deps: DepsMut, env: &Env, info: MessageInfo, msg: Withdraw) -> Result<Response, ContractError> {
+    check_text("the denom", &msg.denom, 1)?;
+    check_text("the receiver", &msg.receiver, 1)?;
+    let amount = msg.amount.unwrap_or_default();
+    if ibc::amount(&amount).is_none() {
+        return Err(ContractError::Amount(amount));
+    }
+    let payload = Payload::Withdraw(v1::Withdraw {
+        asker: asker(&info)?,
+        denom: msg.denom,
+        amount,
+        receiver: msg.receiver,
+    });
+    let way = Way {
+        operation: Operation::Withdraw,
+        channel: msg.channel,
+        timeout: msg.timeout,
+        callback: msg.callback,
+    };
+    send(deps, env, info, payload, way)
+}
+
+/// Names another recovery address.
+pub fn set_recovery(deps: DepsMut, env: &Env, info: MessageInfo, msg: SetRecovery) -> Result<Response, ContractError> {
+    check_text("the denom", &msg.denom, 0)?;
+    check_text("the recovery address", &msg.recovery, 1)?;
+    let payload = Payload::SetRecovery(v1::SetRecovery {
+        asker: asker(&info)?,
+        recovery: msg.recovery,
+        denom: msg.denom,
+    });
+    let way = Way {
+        operation: Operation::SetRecovery,
+        channel: msg.channel,
+        timeout: msg.timeout,
+        callback: msg.callback,
+    };
+    send(deps, env, info, payload, way)
+}
+
+/// What a packet says of who sends it.
+fn asker(info: &MessageInfo) -> Result<String, ContractError> {
+    check_text("the asker's address", info.sender.as_str(), 1)?;
+    Ok(info.sender.to_string())
+}
+
+fn queries(list: &[Bytes]) -> Result<Vec<v1::Query>, ContractError> {
     if !(1..=MAX_QUERIES).contains(&list.len()) {
         return Err(ContractError::QueryCount(list.len()));
     }
@@ -45,38 +105,29 @@ pub fn queries(list: &[Binary]) -> Result<Vec<v1::Query>, ContractError> {
     checked.collect()
 }
 
-/// When an answer is no longer wanted; 0: never.
-pub fn valid_until(env: &Env, valid_for: Option<u64>) -> Result<u64, ContractError> {
-    match valid_for {
-        None => Ok(0),
-        Some(seconds) => Ok(later(env.block.time, "a time to live (valid_for)", seconds)?.nanos()),
-    }
-}
-
 /// Refuses addresses and denoms that the protocol does not carry.
-pub fn check_text(name: &'static str, text: &str, least: usize) -> Result<(), ContractError> {
+fn check_text(name: &'static str, text: &str, least: usize) -> Result<(), ContractError> {
     match text.len() {
         actual if (least..=MAX_ADDRESS_BYTES).contains(&actual) => Ok(()),
         actual => Err(ContractError::Length { name, least, actual }),
     }
 }
 
+/// How a packet goes, and how its answer comes back.
+struct Way {
+    operation: Operation,
+    channel: String,
+    timeout: Timeout,
+    callback: Option<Callback>,
+}
+
 /// Sends a packet; the record is stored when the chain tells its sequence.
-pub fn send(
-    deps: DepsMut,
-    env: &Env,
-    info: MessageInfo,
-    request: Request,
-    payload: Payload,
-) -> Result<Response, ContractError> {
+fn send(deps: DepsMut, env: &Env, info: MessageInfo, payload: Payload, way: Way) -> Result<Response, ContractError> {
     let config = CONFIG.load(deps.storage)?;
-    channel::to_ask(deps.storage, &config, &request.channel)?;
-    check_callback(&config, request.callback.as_ref())?;
-    let data = v1::PacketData {
-        version: PACKET_VERSION,
-        operation: Some(payload),
-    }
-    .encode_to_vec();
+    channel::to_ask(deps.storage, &config, &way.channel)?;
+    check_callback(&config, way.callback.as_ref())?;
+    let timeout = timeout(env, &way.timeout)?;
+    let data = ibc::encode_packet(payload);
     if data.len() > config.max_packet_bytes as usize {
         return Err(ContractError::PacketTooLarge {
             actual: data.len(),
@@ -86,16 +137,15 @@ pub fn send(
     // One more a call: 2^64 calls do not happen.
     let id = LAST_ID.may_load(deps.storage)?.unwrap_or_default() + 1;
     LAST_ID.save(deps.storage, &id)?;
-    let timeout = timeout(env, &request.timeout)?;
     let question = Question {
         id,
-        operation: request.operation,
+        operation: way.operation,
         initiator: info.sender,
-        channel: request.channel,
+        channel: way.channel,
         // Told by the chain's reply.
         sequence: 0,
         sent: env.block.time,
-        callback: request.callback,
+        callback: way.callback,
         state: State::Sent {},
     };
     let message = IbcMsg::SendPacket {
@@ -160,7 +210,10 @@ fn check_callback(config: &Config, callback: Option<&Callback>) -> Result<(), Co
 
 fn timeout(env: &Env, timeout: &Timeout) -> Result<IbcTimeout, ContractError> {
     let after = |seconds| later(env.block.time, "a timeout", seconds);
-    Ok(match (timeout.seconds, timeout.height) {
+    let height = timeout
+        .height
+        .map(|Height { revision, height }| IbcTimeoutBlock { revision, height });
+    Ok(match (timeout.seconds, height) {
         (None, None) => after(DEFAULT_TIMEOUT_SECONDS)?.into(),
         (Some(seconds), None) => after(seconds)?.into(),
         (None, Some(height)) => height.into(),
@@ -175,10 +228,4 @@ fn later(now: Timestamp, name: &'static str, seconds: u64) -> Result<Timestamp, 
         .filter(|_| seconds > 0);
     let nanos = nanos.ok_or(ContractError::Duration { name, seconds })?;
     Ok(Timestamp::from_nanos(nanos))
-}
-
-/// What a packet says of who sends it.
-pub fn asker(sender: &Addr) -> Result<String, ContractError> {
-    check_text("the asker's address", sender.as_str(), 1)?;
-    Ok(sender.to_string())
 }

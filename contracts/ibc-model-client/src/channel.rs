@@ -1,5 +1,6 @@
 //! Opening, connecting and closing channels.
 
+use aiinference_types::ibc::VERSION;
 use cosmwasm_std::{
     Attribute, DepsMut, IbcBasicResponse, IbcChannel, IbcChannelCloseMsg, IbcChannelConnectMsg, IbcChannelOpenMsg,
     IbcChannelOpenResponse, IbcMsg, IbcOrder, MessageInfo, Response, Storage,
@@ -11,9 +12,6 @@ use crate::{
     state::{CHANNELS, CLOSING, CONFIG},
     ContractError,
 };
-
-/// The protocol of the channels.
-pub const VERSION: &str = "aiinference-1";
 
 impl Config {
     /// Whether channels to this peer may be opened, and asked.

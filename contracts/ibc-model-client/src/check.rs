@@ -1,6 +1,7 @@
 //! What makes a query one that no answering chain can answer: refused here, it costs no packet.
 
 use aiinference_types::{
+    ibc,
     limits::{MAX_ADDRESS_BYTES, MAX_MEMO_BYTES, MAX_NAME_BYTES, MAX_PORTS, MAX_READS, MAX_STEPS},
     v1::{model_ref::Reference, query::Operation, read, run_input::Source, ModelRef, Query, Run},
 };
@@ -12,7 +13,7 @@ pub fn query(bytes: &[u8]) -> Result<Query, String> {
     if query.memo.len() > MAX_MEMO_BYTES {
         return Err(format!("its memo is longer than {MAX_MEMO_BYTES} bytes"));
     }
-    if !is_amount(&query.max_price) {
+    if ibc::amount(&query.max_price).is_none() {
         return Err("its max_price is no number below 2^128 in decimal digits".to_owned());
     }
     match &query.operation {
@@ -112,11 +113,6 @@ fn name(name: &str) -> Result<(), String> {
         0..=MAX_NAME_BYTES => Ok(()),
         _ => Err(format!("a name is longer than {MAX_NAME_BYTES} bytes")),
     }
-}
-
-/// Whether this is an amount of the protocol: decimal digits of a number below 2^128, or nothing.
-pub fn is_amount(text: &str) -> bool {
-    text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u128>().is_ok())
 }
 
 #[cfg(test)]

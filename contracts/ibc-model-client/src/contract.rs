@@ -1,6 +1,6 @@
 //! Entry points.
 
-use aiinference_types::{limits::MAX_PACKET_BYTES, v1};
+use aiinference_types::limits::MAX_PACKET_BYTES;
 #[cfg(not(feature = "library"))]
 use cosmwasm_std::entry_point;
 use cosmwasm_std::{
@@ -8,12 +8,10 @@ use cosmwasm_std::{
     IbcChannelOpenMsg, IbcChannelOpenResponse, IbcPacketAckMsg, IbcPacketReceiveMsg, IbcPacketTimeoutMsg,
     IbcReceiveResponse, MessageInfo, Never, Reply, Response, StdResult, Storage,
 };
-use v1::packet_data::Operation as Payload;
 
 use crate::{
-    ask::{self, Request},
-    channel, deliver,
-    msg::{Allowed, Config, ExecuteMsg, InstantiateMsg, MigrateMsg, Operation, QueryMsg},
+    ask, channel, deliver,
+    msg::{Allowed, Config, ExecuteMsg, InstantiateMsg, MigrateMsg, QueryMsg},
     query,
     state::CONFIG,
     ContractError,
@@ -57,78 +55,9 @@ pub fn instantiate(
 #[cfg_attr(not(feature = "library"), entry_point)]
 pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> Result<Response, ContractError> {
     match msg {
-        ExecuteMsg::Ask {
-            channel,
-            queries,
-            denom,
-            timeout,
-            valid_for,
-            callback,
-        } => {
-            ask::check_text("the denom", &denom, 0)?;
-            let payload = Payload::Ask(v1::Ask {
-                asker: ask::asker(&info.sender)?,
-                valid_until: ask::valid_until(&env, valid_for)?,
-                denom,
-                queries: ask::queries(&queries)?,
-            });
-            let operation = Operation::Ask;
-            let request = Request {
-                operation,
-                channel,
-                timeout,
-                callback,
-            };
-            ask::send(deps, &env, info, request, payload)
-        }
-        ExecuteMsg::Withdraw {
-            channel,
-            denom,
-            amount,
-            receiver,
-            timeout,
-            callback,
-        } => {
-            ask::check_text("the denom", &denom, 1)?;
-            ask::check_text("the receiver", &receiver, 1)?;
-            let payload = Payload::Withdraw(v1::Withdraw {
-                asker: ask::asker(&info.sender)?,
-                denom,
-                amount: amount.map_or_else(String::new, |amount| amount.to_string()),
-                receiver,
-            });
-            let operation = Operation::Withdraw;
-            let request = Request {
-                operation,
-                channel,
-                timeout,
-                callback,
-            };
-            ask::send(deps, &env, info, request, payload)
-        }
-        ExecuteMsg::SetRecovery {
-            channel,
-            recovery,
-            denom,
-            timeout,
-            callback,
-        } => {
-            ask::check_text("the denom", &denom, 0)?;
-            ask::check_text("the recovery address", &recovery, 1)?;
-            let payload = Payload::SetRecovery(v1::SetRecovery {
-                asker: ask::asker(&info.sender)?,
-                recovery,
-                denom,
-            });
-            let operation = Operation::SetRecovery;
-            let request = Request {
-                operation,
-                channel,
-                timeout,
-                callback,
-            };
-            ask::send(deps, &env, info, request, payload)
-        }
+        ExecuteMsg::Ask(msg) => ask::ask(deps, &env, info, msg),
+        ExecuteMsg::Withdraw(msg) => ask::withdraw(deps, &env, info, msg),
+        ExecuteMsg::SetRecovery(msg) => ask::set_recovery(deps, &env, info, msg),
         ExecuteMsg::Deliver { id, gas_limit } => deliver::deliver(deps, info, id, gas_limit),
         ExecuteMsg::Discard { id } => deliver::discard(deps, info, id),
         ExecuteMsg::CloseChannel { channel } => channel::close(deps, info, channel),

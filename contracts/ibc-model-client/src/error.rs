@@ -43,7 +43,7 @@ pub enum ContractError {
         port: String,
     },
     /// A channel of another protocol.
-    #[error("opening a channel: its version is '{0}', it must be '{expected}'", expected = crate::channel::VERSION)]
+    #[error("opening a channel: its version is '{0}', it must be '{expected}'", expected = aiinference_types::ibc::VERSION)]
     Version(String),
     /// An ordered channel, which one lost packet would stop.
     #[error("opening a channel: it is ordered, it must be unordered")]
@@ -72,6 +72,9 @@ pub enum ContractError {
         /// The length given.
         actual: usize,
     },
+    /// An amount that is no number.
+    #[error("asking: the amount '{0}' is no number below 2^128 in decimal digits")]
+    Amount(String),
     /// The packet would be too large.
     #[error("asking: the packet is {actual} bytes large, more than {max}; ask in several packets")]
     PacketTooLarge {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-pub use aiinference_std::remote::{Answer, AnswerResult, Failure, ModelAnswer, Outcome};
+pub use aiinference_std::remote::{
+    Answer, AnswerResult, Ask, Callback, Failure, Height, ModelAnswer, Outcome, Sent, SetRecovery, Timeout, Withdraw,
+};
 use cosmwasm_schema::{cw_serde, QueryResponses};
-use cosmwasm_std::{Addr, Binary, IbcTimeoutBlock, Timestamp, Uint128};
+use cosmwasm_std::{Addr, Timestamp};
 
 #[cw_serde]
 pub struct InstantiateMsg {
@@ -27,56 +29,15 @@ pub struct Peer {
     pub port: String,
 }
 
+/// Asking is the same as in [`ClientMsg`](aiinference_std::remote::ClientMsg), by which contracts ask.
 #[cw_serde]
 pub enum ExecuteMsg {
     /// Asks. The sender is the asker: its credit on the answering chain pays. The response's data is [`Sent`] as JSON.
-    Ask {
-        /// The channel to the answering chain.
-        channel: String,
-        /// At most 256, each an encoded `aiinference.v1.Query`. Each is answered by itself.
-        queries: Vec<Binary>,
-        /// What is paid with, a denom of the answering chain; empty where it asks no price.
-        #[serde(default)]
-        denom: String,
-        /// Until when the packet must have been relayed.
-        #[serde(default)]
-        timeout: Timeout,
-        /// Seconds after which no answer is wanted any more, on either chain.
-        valid_for: Option<u64>,
-        /// How to tell the sender, a contract, the result. Without, it is kept to be fetched by the query `question`.
-        callback: Option<Callback>,
-    },
+    Ask(Ask),
     /// Pays the sender's credit out, on the answering chain. The response's data is [`Sent`] as JSON.
-    Withdraw {
-        /// The channel to the answering chain.
-        channel: String,
-        /// Which credit.
-        denom: String,
-        /// All that is left after the price of the packet, where none is given.
-        amount: Option<Uint128>,
-        /// An address of the answering chain.
-        receiver: String,
-        /// Until when the packet must have been relayed.
-        #[serde(default)]
-        timeout: Timeout,
-        /// As for `ask`.
-        callback: Option<Callback>,
-    },
+    Withdraw(Withdraw),
     /// Names who may take the sender's credit out once the channel is dead. The response's data is [`Sent`] as JSON.
-    SetRecovery {
-        /// The channel to the answering chain.
-        channel: String,
-        /// An address of the answering chain.
-        recovery: String,
-        /// What is paid with.
-        #[serde(default)]
-        denom: String,
-        /// Until when the packet must have been relayed.
-        #[serde(default)]
-        timeout: Timeout,
-        /// As for `ask`.
-        callback: Option<Callback>,
-    },
+    SetRecovery(SetRecovery),
     /// Tries a callback again that failed. Where it fails again, so does this. The initiator and the owner may.
     Deliver {
         /// The question.
@@ -114,32 +75,6 @@ pub enum Allowed {
     Any {},
     /// These alone. Channels to others stay, but are not asked.
     Only(Vec<Peer>),
-}
-
-/// Until when a packet must have been relayed; both may be given, the earlier counts. By default 600 seconds.
-#[cw_serde]
-#[derive(Default)]
-pub struct Timeout {
-    /// Seconds from now, by the answering chain's clock.
-    pub seconds: Option<u64>,
-    /// A height of the answering chain.
-    pub height: Option<IbcTimeoutBlock>,
-}
-
-/// How to tell a contract the result.
-#[cw_serde]
-pub struct Callback {
-    /// What the contract wants to be told along with it, at most 16 KiB.
-    pub msg: Binary,
-    /// Gas limit of the callback, in the chain's own gas. Whoever relays the answer must send that much.
-    pub gas_limit: u64,
-}
-
-/// What asking gives.
-#[cw_serde]
-pub struct Sent {
-    /// The question's number.
-    pub id: u64,
 }
 
 /// What this contract executes on the initiator of a question.

@@ -16,8 +16,9 @@ use cosmwasm_std::{
 use ibc_model_client::{
     contract,
     msg::{
-        Allowed, Callback, CallbackMsg, Channel, Config, ExecuteMsg, InstantiateMsg, MigrateMsg, ModelAnswer, Outcome,
-        Peer, PendingPacket, QueryMsg, Question, QuestionResponse, Sent, State, Timeout,
+        Allowed, Ask, Callback, CallbackMsg, Channel, Config, ExecuteMsg, Height, InstantiateMsg, MigrateMsg,
+        ModelAnswer, Outcome, Peer, PendingPacket, QueryMsg, Question, QuestionResponse, Sent, SetRecovery, State,
+        Timeout, Withdraw,
     },
     ContractError,
 };
@@ -99,20 +100,22 @@ fn query() -> remote::Query {
 
 fn callback() -> Callback {
     Callback {
-        msg: Binary::from(b"token 5"),
+        msg: b"token 5".to_vec().into(),
         gas_limit: 300_000,
     }
 }
 
-fn ask(queries: usize, callback: Option<Callback>) -> ExecuteMsg {
-    ExecuteMsg::Ask {
-        channel: CHANNEL.to_owned(),
-        queries: vec![query().into(); queries],
-        denom: "uatom".to_owned(),
-        timeout: Timeout::default(),
-        valid_for: None,
+fn question(queries: usize, callback: Option<Callback>) -> Ask {
+    let ask = Ask::new(CHANNEL).denom("uatom");
+    Ask {
+        queries: vec![query().encode().into(); queries],
         callback,
+        ..ask
     }
+}
+
+fn ask(queries: usize, callback: Option<Callback>) -> ExecuteMsg {
+    ExecuteMsg::Ask(question(queries, callback))
 }
 
 fn infer_response() -> v1::InferResponse {
@@ -319,34 +322,27 @@ fn a_question_becomes_a_packet_of_the_sender() {
 #[test]
 fn timeouts_and_times_to_live_are_as_asked_for() {
     let mut world = world();
-    let height = IbcTimeoutBlock {
+    let block = IbcTimeoutBlock {
+        revision: 3,
+        height: 900,
+    };
+    let height = Height {
         revision: 3,
         height: 900,
     };
     let now = mock_env().block.time;
-    let with = |seconds, height| match ask(1, None) {
-        ExecuteMsg::Ask {
-            channel,
-            queries,
-            denom,
-            callback,
-            ..
-        } => ExecuteMsg::Ask {
-            channel,
-            queries,
-            denom,
-            callback,
+    let with = |seconds, height| {
+        ExecuteMsg::Ask(Ask {
             timeout: Timeout { seconds, height },
-            valid_for: Some(60),
-        },
-        _ => unreachable!(),
+            ..question(1, None).valid_for(60)
+        })
     };
     for (msg, timeout) in [
         (with(Some(5), None), IbcTimeout::with_timestamp(now.plus_seconds(5))),
-        (with(None, Some(height)), IbcTimeout::with_block(height)),
+        (with(None, Some(height)), IbcTimeout::with_block(block)),
         (
             with(Some(5), Some(height)),
-            IbcTimeout::with_both(height, now.plus_seconds(5)),
+            IbcTimeout::with_both(block, now.plus_seconds(5)),
         ),
     ] {
         world.send(msg).unwrap();
@@ -408,6 +404,7 @@ fn a_failed_callback_is_kept_and_delivered_again_once() {
         let packet = world.packets.len() - 1;
         let response = world.acknowledge(packet, data);
         let (message, first) = called(&response);
+        assert!(matches!(first.result, Outcome::Answered { .. }));
         // While the callback runs nobody can touch the question.
         assert_eq!(world.question(id), None);
         let deliver = ExecuteMsg::Deliver { id, gas_limit: 1 };
@@ -454,7 +451,8 @@ fn a_large_result_leaves_nothing_after_its_callback() {
         0,
         acknowledgement(Ended::Answers(v1::Answers { answers: vec![answer] })),
     );
-    let (message, _) = called(&response);
+    let (message, told) = called(&response);
+    assert_eq!(told.result.answers().unwrap()[0].run().unwrap().reads[0].len(), 200_000);
     // What a chain promises to carry.
     assert!(message.payload.len() <= 128 << 10);
     assert_eq!(message.reply_on, ReplyOn::Always);
@@ -509,28 +507,8 @@ fn an_answer_that_comes_too_late_is_not_handed_on() {
     let mut world = world();
     for late in [false, true] {
         world.env = mock_env();
-        let ExecuteMsg::Ask {
-            channel,
-            queries,
-            denom,
-            timeout,
-            callback,
-            ..
-        } = ask(1, Some(callback()))
-        else {
-            unreachable!()
-        };
-        let valid_for = Some(60);
-        world
-            .send(ExecuteMsg::Ask {
-                channel,
-                queries,
-                denom,
-                timeout,
-                valid_for,
-                callback,
-            })
-            .unwrap();
+        let msg = question(1, Some(callback())).valid_for(60);
+        world.send(ExecuteMsg::Ask(msg)).unwrap();
         let packet = world.packets.len() - 1;
         let until = mock_env().block.time.plus_seconds(60);
         world.env.block.time = if late { until.plus_nanos(1) } else { until };
@@ -545,21 +523,21 @@ fn an_answer_that_comes_too_late_is_not_handed_on() {
 #[test]
 fn credit_is_withdrawn_and_recovered_in_the_senders_name() {
     let mut world = world();
-    let withdraw = ExecuteMsg::Withdraw {
+    let withdraw = ExecuteMsg::Withdraw(Withdraw {
         channel: CHANNEL.to_owned(),
         denom: "uatom".to_owned(),
-        amount: Some(50u128.into()),
+        amount: Some("50".to_owned()),
         receiver: "wasm1there".to_owned(),
         timeout: Timeout::default(),
         callback: Some(callback()),
-    };
-    let recovery = ExecuteMsg::SetRecovery {
+    });
+    let recovery = ExecuteMsg::SetRecovery(SetRecovery {
         channel: CHANNEL.to_owned(),
         recovery: "wasm1mine".to_owned(),
         denom: String::new(),
         timeout: Timeout::default(),
         callback: Some(callback()),
-    };
+    });
     world.send(withdraw).unwrap();
     world.send(recovery).unwrap();
     let payload = |packet: &IbcPacket| v1::PacketData::decode(&packet.data[..]).unwrap().operation.unwrap();
@@ -657,84 +635,54 @@ fn what_is_no_answer_is_told_as_malformed() {
 #[test]
 fn what_cannot_be_asked_is_refused_before_it_is_sent() {
     type Check = fn(&ContractError) -> bool;
-    let changed = |change: fn(&mut Vec<Binary>, &mut String, &mut Option<Callback>)| {
-        let ExecuteMsg::Ask {
-            channel,
-            mut queries,
-            mut denom,
-            timeout,
-            valid_for,
-            callback,
-        } = ask(1, Some(callback()))
-        else {
-            unreachable!()
-        };
-        let mut callback = callback;
-        change(&mut queries, &mut denom, &mut callback);
-        ExecuteMsg::Ask {
-            channel,
-            queries,
-            denom,
-            timeout,
-            valid_for,
-            callback,
-        }
+    let changed = |change: fn(&mut Ask)| {
+        let mut msg = question(1, Some(callback()));
+        change(&mut msg);
+        ExecuteMsg::Ask(msg)
     };
-    let cases: [(ExecuteMsg, Check); 9] = [
-        (changed(|queries, _, _| queries.clear()), |e| {
-            matches!(e, ContractError::QueryCount(0))
-        }),
-        (changed(|queries, _, _| *queries = vec![queries[0].clone(); 257]), |e| {
-            matches!(e, ContractError::QueryCount(257))
-        }),
-        (changed(|queries, _, _| queries.push(Binary::from(b"\xff"))), |e| {
+    let gas = |gas_limit| {
+        let callback = Callback {
+            gas_limit,
+            ..callback()
+        };
+        ask(1, Some(callback))
+    };
+    let large = Tensor::from_u8s(&[1; 60_000]);
+    let large = remote::Query::new().step(&Model::new(1), [large]);
+    let large = (0..5).fold(Ask::new(CHANNEL), |ask, _| ask.query(&large));
+    let cases: [(ExecuteMsg, Check); 10] = [
+        (ask(0, None), |e| matches!(e, ContractError::QueryCount(0))),
+        (ask(257, None), |e| matches!(e, ContractError::QueryCount(257))),
+        (changed(|msg| msg.queries.push(vec![0xff].into())), |e| {
             matches!(e, ContractError::Query { index: 1, .. })
         }),
-        (
-            changed(|queries, _, _| {
-                let large = Tensor::from_u8s(&[1; 60_000]);
-                *queries = vec![remote::Query::new().step(&Model::new(1), [large]).into(); 5];
-            }),
-            |e| matches!(e, ContractError::PacketTooLarge { max: 262_144, .. }),
-        ),
-        (changed(|_, denom, _| *denom = "d".repeat(129)), |e| {
+        (ExecuteMsg::Ask(large), |e| {
+            matches!(e, ContractError::PacketTooLarge { max: 262_144, .. })
+        }),
+        (changed(|msg| msg.denom = "d".repeat(129)), |e| {
             matches!(e, ContractError::Length { .. })
         }),
+        (gas(0), |e| matches!(e, ContractError::CallbackGas { .. })),
+        (gas(5_000_001), |e| {
+            matches!(e, ContractError::CallbackGas { max: 5_000_000, .. })
+        }),
         (
-            changed(|_, _, callback| callback.as_mut().unwrap().gas_limit = 0),
-            |e| matches!(e, ContractError::CallbackGas { .. }),
-        ),
-        (
-            changed(|_, _, callback| callback.as_mut().unwrap().gas_limit = 5_000_001),
-            |e| matches!(e, ContractError::CallbackGas { max: 5_000_000, .. }),
-        ),
-        (
-            changed(|_, _, callback| callback.as_mut().unwrap().msg = vec![0; (16 << 10) + 1].into()),
+            ExecuteMsg::Ask(question(1, None).callback(vec![0; (16 << 10) + 1], 1)),
             |e| matches!(e, ContractError::CallbackMsg { .. }),
         ),
+        (changed(|msg| msg.channel = "channel-5".to_owned()), |e| {
+            matches!(e, ContractError::UnknownChannel(_))
+        }),
         (
-            match ask(1, None) {
-                ExecuteMsg::Ask {
-                    queries,
-                    denom,
-                    timeout,
-                    valid_for,
-                    callback,
-                    ..
-                } => {
-                    let channel = "channel-5".to_owned();
-                    ExecuteMsg::Ask {
-                        channel,
-                        queries,
-                        denom,
-                        timeout,
-                        valid_for,
-                        callback,
-                    }
-                }
-                _ => unreachable!(),
-            },
-            |e| matches!(e, ContractError::UnknownChannel(_)),
+            ExecuteMsg::Withdraw(Withdraw {
+                channel: CHANNEL.to_owned(),
+                denom: "uatom".to_owned(),
+                amount: Some("-5".to_owned()),
+                receiver: "wasm1there".to_owned(),
+                timeout: Timeout::default(),
+                callback: None,
+            }),
+            |e| matches!(e, ContractError::Amount(_)),
         ),
     ];
     let mut world = world();
@@ -911,14 +859,15 @@ fn another_contracts_state_is_not_migrated() {
 #[test]
 fn messages_read_as_documented() {
     let msg: ExecuteMsg = from_json(br#"{"ask":{"channel":"channel-4","queries":["CgA="]}}"#).unwrap();
-    assert!(matches!(
-        msg,
-        ExecuteMsg::Ask {
-            callback: None,
-            valid_for: None,
-            ..
-        }
-    ));
+    let expected = Ask {
+        queries: vec![vec![10, 0].into()],
+        ..Ask::new(CHANNEL)
+    };
+    assert_eq!(msg, ExecuteMsg::Ask(expected.clone()));
+    // What contracts send is what this one takes.
+    let sent = to_json_binary(&remote::ClientMsg::Ask(expected)).unwrap();
+    assert_eq!(from_json::<ExecuteMsg>(sent).unwrap(), msg);
+    assert!(from_json::<ExecuteMsg>(br#"{"ask":{"channel":"channel-4","queries":[],"memo":""}}"#).is_err());
     let answer = CallbackMsg::ModelAnswer(ModelAnswer {
         id: 7,
         initiator: "me".to_owned(),

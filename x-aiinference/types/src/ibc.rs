@@ -350,6 +350,8 @@ fn count(mut data: &[u8], parts: &'static [Part]) -> Result<(), Fault> {
 
 fn count_within(bytes: Option<&[u8]>, part: &Part) -> Result<(), Fault> {
     match bytes {
+        // Not every field without parts is a message: what was read is any bytes.
+        Some(_) if part.parts.is_empty() => Ok(()),
         Some(bytes) => count(bytes, part.parts),
         None => Err(malformed(format!(
             "reading the packet: the field {} is no message",

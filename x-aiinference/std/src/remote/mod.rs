@@ -1,7 +1,7 @@
 //! Models of another chain: questions to it and its answers, which travel in packets. Feature `remote`.
 //!
-//! A contract asks through the contract `ibc-model-client` of its own chain: by a message that holds [`Query`]s, and it is
-//! told the result by the message [`ModelAnswer`]. Neither needs the extension on the contract's chain.
+//! A contract asks through the contract `ibc-model-client` of its own chain: by the message [`Ask`], which holds [`Query`]s, and
+//! it is told the result by the message [`ModelAnswer`]. Neither needs the extension on the contract's chain.
 //! `docs/interchain.md` goes through it step by step.
 //!
 //! ```
@@ -24,11 +24,13 @@
 
 mod answer;
 mod bytes;
+mod client;
 mod deposit;
 mod query;
 
 pub use aiinference_types::v1::DataType;
 pub use answer::{Answer, AnswerResult, Description, Failure, ModelAnswer, Outcome, RunAnswer};
 pub use bytes::{Bytes, Nanos};
+pub use client::{Ask, Callback, ClientMsg, Height, Sent, SetRecovery, Timeout, Withdraw};
 pub use deposit::{deposit_memo, Deposit, DepositMemo, DestinationCallback};
 pub use query::{Input, Query, ReadInput};
