@@ -74,7 +74,7 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
             }
             match allowed {
                 Some(Allowed::Any {}) => config.allowed = None,
-                Some(Allowed::Only(peers)) => config.allowed = Some(peers),
+                Some(Allowed::These(peers)) => config.allowed = Some(peers),
                 None => {}
             }
             config.max_callback_gas = max_callback_gas.unwrap_or(config.max_callback_gas);

@@ -73,8 +73,8 @@ pub enum ExecuteMsg {
 pub enum Allowed {
     /// Anybody.
     Any {},
-    /// These alone. Channels to others stay, but are not asked.
-    Only(Vec<Peer>),
+    /// These alone. Channels to others stay, but nobody is asked over them.
+    These(Vec<Peer>),
 }
 
 /// What this contract executes on the initiator of a question.

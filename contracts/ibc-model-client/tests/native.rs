@@ -740,7 +740,9 @@ fn channels_are_of_this_protocol_and_of_whom_the_owner_allows() {
         max_callback_gas: None,
         max_packet_bytes: None,
     };
-    world.execute(&owner(), update(Allowed::Only(vec![elsewhere]))).unwrap();
+    world
+        .execute(&owner(), update(Allowed::These(vec![elsewhere])))
+        .unwrap();
     assert!(matches!(
         world.send(ask(1, None)),
         Err(ContractError::NotAllowed { .. })

@@ -58,7 +58,12 @@ fn attributes(token: &Token) -> Vec<Trait> {
     };
     if let Some(Picture { mood, height, .. }) = &token.picture {
         list.push(number("Height", height.to_string()));
-        list.extend(NAMES.iter().zip(levels(mood)).map(|(name, level)| number(name, level.to_string())));
+        list.extend(
+            NAMES
+                .iter()
+                .zip(levels(mood))
+                .map(|(name, level)| number(name, level.to_string())),
+        );
     }
     list
 }
@@ -95,7 +100,10 @@ fn landscape(token_id: &str, mood: [i32; MOOD]) -> String {
     );
     for _ in 0..dream / 4 {
         let (x, y) = (chance.below(SIZE), chance.below(SIZE / 2));
-        put(&mut svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"1\" fill=\"#fff\"/>"));
+        put(
+            &mut svg,
+            format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"1\" fill=\"#fff\"/>"),
+        );
     }
     put(
         &mut svg,
@@ -113,7 +121,9 @@ fn landscape(token_id: &str, mood: [i32; MOOD]) -> String {
         let grey = 90 - storm / 2;
         put(
             &mut svg,
-            format_args!("<ellipse cx=\"{x}\" cy=\"{y}\" rx=\"48\" ry=\"16\" fill=\"hsl(220,12%,{grey}%)\" opacity=\".8\"/>"),
+            format_args!(
+                "<ellipse cx=\"{x}\" cy=\"{y}\" rx=\"48\" ry=\"16\" fill=\"hsl(220,12%,{grey}%)\" opacity=\".8\"/>"
+            ),
         );
     }
     for ridge in 0..3 {
@@ -124,11 +134,17 @@ fn landscape(token_id: &str, mood: [i32; MOOD]) -> String {
             put(&mut svg, format_args!("L{x} {y}"));
         }
         let (hue, bright) = (100 + 30 * (2 - ridge), 20 + light / 5 + 6 * (2 - ridge));
-        put(&mut svg, format_args!("L{SIZE} {SIZE}Z\" fill=\"hsl({hue},{}%,{bright}%)\"/>", 15 + bloom / 3));
+        put(
+            &mut svg,
+            format_args!("L{SIZE} {SIZE}Z\" fill=\"hsl({hue},{}%,{bright}%)\"/>", 15 + bloom / 3),
+        );
     }
     for _ in 0..bloom / 5 {
         let (x, y, hue) = (chance.below(SIZE), 265 + chance.below(50), chance.below(360));
-        put(&mut svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"4\" fill=\"hsl({hue},80%,65%)\"/>"));
+        put(
+            &mut svg,
+            format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"4\" fill=\"hsl({hue},80%,65%)\"/>"),
+        );
     }
     for _ in 0..wander / 20 {
         let (x, y) = (20 + chance.below(SIZE - 60), 60 + chance.below(80));
@@ -139,7 +155,10 @@ fn landscape(token_id: &str, mood: [i32; MOOD]) -> String {
     }
     for _ in 0..(storm - 50).max(0) {
         let (x, y) = (chance.below(SIZE), chance.below(SIZE));
-        put(&mut svg, format_args!("<path d=\"M{x} {y}l-4 14\" stroke=\"#cde\" opacity=\".6\"/>"));
+        put(
+            &mut svg,
+            format_args!("<path d=\"M{x} {y}l-4 14\" stroke=\"#cde\" opacity=\".6\"/>"),
+        );
     }
     put(
         &mut svg,
@@ -168,7 +187,10 @@ impl Chance {
 
     /// A number from 0 to below `limit`, which is positive.
     fn below(&mut self, limit: i32) -> i32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         // 31 bits.
         (self.0 >> 33) as i32 % limit.max(1)
     }

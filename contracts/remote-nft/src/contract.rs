@@ -146,7 +146,9 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
         ExecuteMsg::ApproveAll { operator, expires } => {
             Ok(Collection.execute(deps, &env, &info, Base::ApproveAll { operator, expires })?)
         }
-        ExecuteMsg::RevokeAll { operator } => Ok(Collection.execute(deps, &env, &info, Base::RevokeAll { operator })?),
+        ExecuteMsg::RevokeAll { operator } => {
+            Ok(Collection.execute(deps, &env, &info, Base::RevokeAll { operator })?)
+        }
         ExecuteMsg::Burn { token_id } => {
             TOKENS.remove(deps.storage, &token_id);
             Ok(Collection.execute(deps, &env, &info, Base::Burn { token_id })?)

@@ -28,7 +28,13 @@ pub fn fund(deps: DepsMut, env: Env, info: MessageInfo, deposit: Deposit) -> Res
     assert_creator(deps.storage, &info.sender, "funding")?;
     let Config { client, asking } = CONFIG.load(deps.storage)?;
     let port = format!("wasm.{client}");
-    let memo = deposit_memo(&deposit.host, deposit.connection, port, env.contract.address, deposit.recovery);
+    let memo = deposit_memo(
+        &deposit.host,
+        deposit.connection,
+        port,
+        env.contract.address,
+        deposit.recovery,
+    );
     Ok(Response::new()
         .add_attribute("action", "fund")
         .add_attribute("host", &deposit.host)

@@ -6,8 +6,8 @@ use aiinference_std::{
 };
 use cosmwasm_schema::cw_serde;
 use cosmwasm_std::{
-    from_json, to_json_binary, to_json_vec, DepsMut, Empty, Env, Event, MessageInfo, Response, SignedDecimal, StdResult,
-    Timestamp, WasmMsg,
+    from_json, to_json_binary, to_json_vec, DepsMut, Empty, Env, Event, MessageInfo, Response, SignedDecimal,
+    StdResult, Timestamp, WasmMsg,
 };
 use cw721::{execute::check_can_send, state::Cw721Config};
 
@@ -45,7 +45,9 @@ pub enum Purpose {
 
 /// Asks for a new picture.
 pub fn refresh(deps: DepsMut, env: Env, info: MessageInfo, token_id: String) -> Result<Response, ContractError> {
-    let owned = Cw721Config::<Option<Empty>>::default().nft_info.load(deps.storage, &token_id)?;
+    let owned = Cw721Config::<Option<Empty>>::default()
+        .nft_info
+        .load(deps.storage, &token_id)?;
     if !is_creator(deps.storage, &info.sender) {
         check_can_send(deps.as_ref(), &env, info.sender.as_str(), &owned)?;
     }
@@ -96,7 +98,10 @@ fn query(token: &Token, asking: &Asking, now: Timestamp) -> Result<Query, Error>
             Query::new().read_smart(&source.contract, source.query.clone()),
             Input::read(0).json(&source.pointer).named("market"),
         ),
-        None => (Query::new(), Tensor::from_decimals(&token.traits)?.named("market").into()),
+        None => (
+            Query::new(),
+            Tensor::from_decimals(&token.traits)?.named("market").into(),
+        ),
     };
     Ok(query
         .step(&asking.model, [market, Tensor::from_i64s(&owner).named("owner").into()])

@@ -85,3 +85,8 @@ pub use tensor::{Input, Tensor};
 #[cfg(all(doctest, feature = "std3"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So do those of the guide to questions between chains.
+#[cfg(all(doctest, feature = "remote", feature = "std3"))]
+#[doc = include_str!("../../../docs/interchain.md")]
+struct Interchain;
