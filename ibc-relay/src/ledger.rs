@@ -1,0 +1,391 @@
+//! What is under way on a path: one entry a packet, moved on by the events of both chains.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    chain::Proven,
+    packet::{Packet, PacketEvent},
+    path::Lane,
+    watch::Block,
+};
+
+/// The pause after the first failure, doubled with each further one, and the longest.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// A packet on a path: the channel, the side that sent it, its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub lane: usize,
+    pub from: usize,
+    pub sequence: u64,
+}
+
+/// How far a packet has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits to be received, or given up.
+    Sent,
+    /// Received; the answer is not there yet.
+    Received,
+    /// The answer waits to be brought back.
+    Answered(Arc<Vec<u8>>),
+}
+
+/// What is being done about an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flight {
+    /// A transaction is being made.
+    Preparing,
+    /// It is with a node.
+    Sent(String),
+    /// It is in a block of that side, whose events are still to come.
+    Included(usize, u64),
+}
+
+/// A packet under way.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub packet: Arc<Packet>,
+    pub stage: Stage,
+    /// The block after which the state holds what is to be proven.
+    pub provable: u64,
+    /// The block in which it was sent, if that was seen.
+    pub sent_in: Option<u64>,
+    pub heard: Instant,
+    pub flight: Option<Flight>,
+    /// Proof fetched ahead.
+    pub proof: Option<Proven>,
+    pub attempts: u32,
+    not_before: Option<Instant>,
+    /// The most messages in its transaction, after one with more ran out of gas.
+    pub limit: usize,
+    /// Percent of the gas that was found, after that was too little.
+    pub boost: u64,
+    /// Its reward is too small.
+    pub left: bool,
+    /// Its reward was found to be enough.
+    pub worth: bool,
+}
+
+impl Entry {
+    pub fn new(packet: Packet, stage: Stage, provable: u64, heard: Instant) -> Self {
+        Entry {
+            packet: Arc::new(packet),
+            stage,
+            provable,
+            sent_in: None,
+            heard,
+            flight: None,
+            proof: None,
+            attempts: 0,
+            not_before: None,
+            limit: usize::MAX,
+            boost: 100,
+            left: false,
+            worth: false,
+        }
+    }
+
+    fn moved(&mut self, stage: Stage, provable: u64) {
+        self.stage = stage;
+        self.provable = provable;
+        self.flight = None;
+        self.proof = None;
+        self.attempts = 0;
+        self.not_before = None;
+        self.limit = usize::MAX;
+        self.boost = 100;
+    }
+}
+
+/// What is to be done for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Receive,
+    Acknowledge,
+    Timeout,
+    TimeoutOnClose,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Receive => "receive",
+            Kind::Acknowledge => "acknowledge",
+            Kind::Timeout => "timeout",
+            Kind::TimeoutOnClose => "timeout_on_close",
+        }
+    }
+}
+
+/// The last block of a chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Tip {
+    pub height: u64,
+    pub time: u64,
+    pub revision: u64,
+}
+
+/// A packet's next step.
+#[derive(Clone, Debug)]
+pub struct Action {
+    pub key: Key,
+    pub kind: Kind,
+    pub packet: Arc<Packet>,
+    pub answer: Option<Arc<Vec<u8>>>,
+    pub proof: Option<Proven>,
+    pub limit: usize,
+    pub boost: u64,
+    pub worth: bool,
+}
+
+/// A packet whose answer came back.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub key: Key,
+    pub acknowledged: bool,
+    /// Blocks of its chain from sending to the end, and the time, if the sending was seen.
+    pub took: Option<(u64, Duration)>,
+}
+
+/// What a block changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub ended: Vec<Ended>,
+    /// Entries that something of this block is to be proven for, by this chain.
+    pub to_prove: Vec<Key>,
+    /// A transaction of ours was in a block and changed nothing: only chain state tells why.
+    pub unclear: bool,
+}
+
+/// All packets under way on a path.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub entries: BTreeMap<Key, Entry>,
+    /// Ends that are closed, by lane and side.
+    pub closed: BTreeMap<(usize, usize), bool>,
+}
+
+impl Ledger {
+    /// Takes in a block of one side.
+    pub fn block(&mut self, lanes: &[Lane], side: usize, block: &Block) -> Changes {
+        let mut changes = Changes::default();
+        let lane_of = |end: &crate::packet::End| lanes.iter().position(|lane| lane.ends[side] == *end);
+        let other = 1 - side;
+        for event in &block.events {
+            match event {
+                PacketEvent::Sent(packet) => {
+                    let Some(lane) = lane_of(&packet.source) else { continue };
+                    if lanes[lane].ends[other] != packet.destination {
+                        continue;
+                    }
+                    let key = Key {
+                        lane,
+                        from: side,
+                        sequence: packet.sequence,
+                    };
+                    let entry = self
+                        .entries
+                        .entry(key)
+                        .or_insert_with(|| Entry::new(packet.clone(), Stage::Sent, block.height, block.heard));
+                    entry.sent_in = Some(block.height);
+                    changes.to_prove.push(key);
+                }
+                PacketEvent::Received(packet) => {
+                    let Some(lane) = lane_of(&packet.destination) else {
+                        continue;
+                    };
+                    let key = Key {
+                        lane,
+                        from: other,
+                        sequence: packet.sequence,
+                    };
+                    if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.stage == Stage::Sent) {
+                        entry.moved(Stage::Received, block.height);
+                    }
+                }
+                PacketEvent::Answered(packet, answer) => {
+                    let Some(lane) = lane_of(&packet.destination) else {
+                        continue;
+                    };
+                    if lanes[lane].ends[other] != packet.source {
+                        continue;
+                    }
+                    let key = Key {
+                        lane,
+                        from: other,
+                        sequence: packet.sequence,
+                    };
+                    let stage = Stage::Answered(Arc::new(answer.clone()));
+                    match self.entries.get_mut(&key) {
+                        Some(entry) => entry.moved(stage, block.height),
+                        None => {
+                            let entry = Entry::new(packet.clone(), stage, block.height, block.heard);
+                            self.entries.insert(key, entry);
+                        }
+                    }
+                    changes.to_prove.push(key);
+                }
+                PacketEvent::Acknowledged(end, sequence) | PacketEvent::TimedOut(end, sequence) => {
+                    let Some(lane) = lane_of(end) else { continue };
+                    let key = Key {
+                        lane,
+                        from: side,
+                        sequence: *sequence,
+                    };
+                    let took = self.entries.remove(&key).and_then(|entry| {
+                        let blocks = block.height.checked_sub(entry.sent_in?)?;
+                        Some((blocks, block.heard.saturating_duration_since(entry.heard)))
+                    });
+                    changes.ended.push(Ended {
+                        key,
+                        acknowledged: matches!(event, PacketEvent::Acknowledged(..)),
+                        took,
+                    });
+                }
+            }
+        }
+        for entry in self.entries.values_mut() {
+            if matches!(entry.flight, Some(Flight::Included(at, height)) if at == side && height <= block.height) {
+                entry.flight = None;
+                entry.wait();
+                changes.unclear = true;
+            }
+        }
+        changes
+    }
+
+    /// What can be done on a side now, with headers of the other one.
+    pub fn actions(&mut self, lanes: &[Lane], target: usize, tips: [Tip; 2], now: Instant) -> Vec<Action> {
+        let source = 1 - target;
+        let mut actions = Vec::new();
+        // Where an ordered channel has to wait for an earlier packet.
+        let mut blocked: Option<(usize, usize)> = None;
+        for (key, entry) in &mut self.entries {
+            let Some(lane) = lanes.get(key.lane) else { continue };
+            if blocked == Some((key.lane, key.from)) {
+                continue;
+            }
+            let kind = match entry.step(key, target, source, tips, &self.closed) {
+                Some(kind) if entry.flight.is_none() && entry.not_before.is_none_or(|at| at <= now) => kind,
+                step => {
+                    // On an ordered channel nothing overtakes: neither one that waits, nor one that goes the other way.
+                    if lane.ordered && (step.is_some() || waits_here(entry, key, target)) {
+                        blocked = Some((key.lane, key.from));
+                    }
+                    continue;
+                }
+            };
+            if lane.ordered && matches!(kind, Kind::Timeout | Kind::TimeoutOnClose) {
+                blocked = Some((key.lane, key.from));
+            }
+            entry.flight = Some(Flight::Preparing);
+            actions.push(Action {
+                key: *key,
+                kind,
+                packet: entry.packet.clone(),
+                answer: match &entry.stage {
+                    Stage::Answered(answer) => Some(answer.clone()),
+                    _ => None,
+                },
+                proof: entry.proof.take(),
+                limit: entry.limit,
+                boost: entry.boost,
+                worth: entry.worth,
+            });
+        }
+        actions
+    }
+
+    /// A transaction of ours is over: in a block of a side, whose last block is `tip`, or not at all.
+    pub fn landed(&mut self, hash: &str, side: usize, height: Option<u64>, tip: u64) -> bool {
+        let mut unclear = false;
+        for entry in self.entries.values_mut() {
+            if !matches!(&entry.flight, Some(Flight::Sent(sent)) if sent == hash) {
+                continue;
+            }
+            entry.flight = match height {
+                Some(height) if height > tip => Some(Flight::Included(side, height)),
+                Some(_) => {
+                    entry.wait();
+                    unclear = true;
+                    None
+                }
+                None => None,
+            };
+        }
+        unclear
+    }
+
+    /// Whether nothing is being done, and nothing can be done that was not tried several times.
+    pub fn is_idle(&self, tries: u32) -> bool {
+        self.entries.values().all(|entry| {
+            let over = entry.left || entry.stage == Stage::Received || entry.attempts >= tries;
+            over && entry.flight.is_none()
+        })
+    }
+
+    /// Forgets pauses: everything is tried again.
+    pub fn retry_all(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.not_before = None;
+        }
+    }
+}
+
+/// Whether an entry's message would go to this side, sooner or later.
+fn waits_here(entry: &Entry, key: &Key, target: usize) -> bool {
+    match entry.stage {
+        Stage::Sent => target != key.from,
+        _ => target == key.from,
+    }
+}
+
+impl Entry {
+    /// What is to be done next on a side, if anything can be.
+    fn step(
+        &self,
+        key: &Key,
+        target: usize,
+        source: usize,
+        tips: [Tip; 2],
+        closed: &BTreeMap<(usize, usize), bool>,
+    ) -> Option<Kind> {
+        let (here, there) = (&tips[target], &tips[source]);
+        let is_closed = |side: usize| closed.get(&(key.lane, side)).copied().unwrap_or(false);
+        match &self.stage {
+            Stage::Sent if target == key.from => {
+                if self.packet.timed_out(there.revision, there.height, there.time) {
+                    Some(Kind::Timeout)
+                } else if is_closed(source) {
+                    Some(Kind::TimeoutOnClose)
+                } else {
+                    None
+                }
+            }
+            Stage::Sent => {
+                let late = self
+                    .packet
+                    .timed_out(here.revision, here.height.saturating_add(1), here.time);
+                let can = !late && !self.left && !is_closed(target) && there.height > self.provable;
+                can.then_some(Kind::Receive)
+            }
+            Stage::Answered(_) if target == key.from => {
+                (there.height > self.provable && !is_closed(target)).then_some(Kind::Acknowledge)
+            }
+            _ => None,
+        }
+    }
+
+    /// Not again before a while.
+    pub fn wait(&mut self) {
+        let factor = 1u32 << self.attempts.min(8);
+        let pause = (PAUSE * factor).min(LONGEST_PAUSE);
+        self.attempts = self.attempts.saturating_add(1);
+        self.not_before = Some(Instant::now() + pause);
+        self.proof = None;
+    }
+}

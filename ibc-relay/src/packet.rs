@@ -1,0 +1,217 @@
+//! Packets: what they are, what chains store of them, and the events that tell of them.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use tendermint::abci::Event;
+
+use crate::proto::{channel, Height};
+
+/// Bytes of the largest packet or acknowledgement that is read from an event: above it no transaction could carry it.
+const MAX_BYTES: usize = 1 << 20;
+
+/// One end of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct End {
+    pub port: String,
+    pub channel: String,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.port, self.channel)
+    }
+}
+
+/// A packet on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    pub sequence: u64,
+    pub source: End,
+    pub destination: End,
+    pub data: Vec<u8>,
+    /// Revision and height of the destination from which on it is not received any more; zeros: none.
+    pub timeout_height: (u64, u64),
+    /// Time of the destination in nanoseconds; 0: none.
+    pub timeout_time: u64,
+}
+
+impl Packet {
+    /// What the sending chain stores of it.
+    pub fn commitment(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.timeout_time.to_be_bytes());
+        hash.update(self.timeout_height.0.to_be_bytes());
+        hash.update(self.timeout_height.1.to_be_bytes());
+        hash.update(Sha256::digest(&self.data));
+        hash.finalize().into()
+    }
+
+    /// Whether it is too late for a block of the destination with this height and time (nanoseconds).
+    pub fn timed_out(&self, revision: u64, height: u64, time: u64) -> bool {
+        let by_height = self.timeout_height != (0, 0) && (revision, height) >= self.timeout_height;
+        by_height || self.timeout_time != 0 && time >= self.timeout_time
+    }
+
+    /// As messages have it.
+    pub fn to_proto(&self) -> channel::Packet {
+        channel::Packet {
+            sequence: self.sequence,
+            source_port: self.source.port.clone(),
+            source_channel: self.source.channel.clone(),
+            destination_port: self.destination.port.clone(),
+            destination_channel: self.destination.channel.clone(),
+            data: self.data.clone(),
+            timeout_height: Some(Height {
+                revision_number: self.timeout_height.0,
+                revision_height: self.timeout_height.1,
+            }),
+            timeout_timestamp: self.timeout_time,
+        }
+    }
+}
+
+/// What the receiving chain stores of an acknowledgement.
+pub fn acknowledgement_commitment(acknowledgement: &[u8]) -> [u8; 32] {
+    Sha256::digest(acknowledgement).into()
+}
+
+/// Where chains keep things in the IBC store.
+pub mod path {
+    use super::End;
+
+    pub fn commitment(end: &End, sequence: u64) -> String {
+        format!(
+            "commitments/ports/{}/channels/{}/sequences/{sequence}",
+            end.port, end.channel
+        )
+    }
+
+    pub fn acknowledgement(end: &End, sequence: u64) -> String {
+        format!("acks/ports/{}/channels/{}/sequences/{sequence}", end.port, end.channel)
+    }
+
+    pub fn receipt(end: &End, sequence: u64) -> String {
+        format!(
+            "receipts/ports/{}/channels/{}/sequences/{sequence}",
+            end.port, end.channel
+        )
+    }
+
+    pub fn next_receive(end: &End) -> String {
+        format!("nextSequenceRecv/ports/{}/channels/{}", end.port, end.channel)
+    }
+
+    pub fn channel(end: &End) -> String {
+        format!("channelEnds/ports/{}/channels/{}", end.port, end.channel)
+    }
+
+    pub fn connection(id: &str) -> String {
+        format!("connections/{id}")
+    }
+}
+
+/// What a block tells of packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PacketEvent {
+    /// Sent by this chain.
+    Sent(Packet),
+    /// Received by this chain; its answer may come later.
+    Received(Packet),
+    /// Answered by this chain.
+    Answered(Packet, Vec<u8>),
+    /// This chain has heard the answer to what it sent.
+    Acknowledged(End, u64),
+    /// This chain has given up what it sent.
+    TimedOut(End, u64),
+}
+
+impl PacketEvent {
+    /// Reads an event; None if it tells of no packet, or not in a way that is understood.
+    pub fn read(event: &Event) -> Option<Self> {
+        let kind = Kind::of(&event.kind)?;
+        let fields = Fields(event);
+        let source = End {
+            port: fields.name("packet_src_port")?,
+            channel: fields.name("packet_src_channel")?,
+        };
+        let sequence = fields.get("packet_sequence")?.parse().ok()?;
+        match kind {
+            Kind::Acknowledged => return Some(PacketEvent::Acknowledged(source, sequence)),
+            Kind::TimedOut => return Some(PacketEvent::TimedOut(source, sequence)),
+            _ => {}
+        }
+        let packet = Packet {
+            sequence,
+            source,
+            destination: End {
+                port: fields.name("packet_dst_port")?,
+                channel: fields.name("packet_dst_channel")?,
+            },
+            data: fields.bytes("packet_data_hex")?,
+            timeout_height: height(fields.get("packet_timeout_height")?)?,
+            timeout_time: fields.get("packet_timeout_timestamp")?.parse().ok()?,
+        };
+        Some(match kind {
+            Kind::Sent => PacketEvent::Sent(packet),
+            Kind::Answered => PacketEvent::Answered(packet, fields.bytes("packet_ack_hex")?),
+            _ => PacketEvent::Received(packet),
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sent,
+    Received,
+    Answered,
+    Acknowledged,
+    TimedOut,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "send_packet" => Kind::Sent,
+            "recv_packet" => Kind::Received,
+            "write_acknowledgement" => Kind::Answered,
+            "acknowledge_packet" => Kind::Acknowledged,
+            "timeout_packet" => Kind::TimedOut,
+            _ => return None,
+        })
+    }
+}
+
+struct Fields<'a>(&'a Event);
+
+impl<'a> Fields<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        let found = self
+            .0
+            .attributes
+            .iter()
+            .find(|a| a.key_str().is_ok_and(|name| name == key));
+        found?.value_str().ok()
+    }
+
+    /// A name of a port or channel, as chains have them.
+    fn name(&self, key: &str) -> Option<String> {
+        let text = self.get(key)?;
+        let good = |c: char| c.is_ascii_alphanumeric() || "._+-#[]<>".contains(c);
+        ((2..=128).contains(&text.len()) && text.chars().all(good)).then(|| text.to_string())
+    }
+
+    fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        let text = self.get(key)?;
+        match text.len() <= 2 * MAX_BYTES {
+            true => hex::decode(text).ok(),
+            false => None,
+        }
+    }
+}
+
+/// `revision-height`.
+fn height(text: &str) -> Option<(u64, u64)> {
+    let (revision, height) = text.split_once('-')?;
+    Some((revision.parse().ok()?, height.parse().ok()?))
+}

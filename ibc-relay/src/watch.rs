@@ -1,0 +1,286 @@
+//! Follows a chain block by block: over a WebSocket while there is one, by asking every now and then otherwise.
+//!
+//! The WebSocket only says that there is a new block. What is in it is asked for over HTTP, where sizes are bounded; so a
+//! broken or lying WebSocket costs time, and nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use tendermint_rpc::{
+    client::{CompatMode, WebSocketClient, WebSocketConfig},
+    event::EventData,
+    query::EventType,
+    SubscriptionClient, WebSocketClientUrl,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    time::{sleep, timeout, Instant},
+};
+
+use crate::{chain::Chain, error::Result, light::Headers, metrics, packet::PacketEvent};
+
+/// How often the node is asked for its height when the WebSocket is silent.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long the WebSocket may be silent before it is taken for dead.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause before connecting anew.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The largest message taken from a WebSocket. It holds the whole block and its results, of which only the height is
+/// read: the library knows no smaller event. After a larger one, polling bridges the time until it is connected again.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Blocks that are read one by one after a gap; above it chain state is scanned instead.
+const MAX_GAP: u64 = 50;
+
+/// Blocks that wait for whoever follows.
+const QUEUE: usize = 256;
+
+/// A block of a chain.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub height: u64,
+    /// Nanoseconds since 1970.
+    pub time: u64,
+    /// When it was heard of.
+    pub heard: Instant,
+    pub events: Vec<PacketEvent>,
+    /// Whether blocks before it were skipped.
+    pub gap: bool,
+}
+
+/// A chain that is being followed.
+#[derive(Clone)]
+pub struct Watched {
+    blocks: broadcast::Sender<Arc<Block>>,
+    height: watch::Receiver<u64>,
+}
+
+impl Watched {
+    /// Starts to follow a chain.
+    pub fn start(headers: Arc<Headers>) -> Self {
+        let (blocks, _) = broadcast::channel(QUEUE);
+        let (height, seen) = watch::channel(0);
+        let (hint, hints) = watch::channel(0);
+        tokio::spawn(listen(headers.chain().clone(), hint));
+        tokio::spawn(follow(headers, hints, height, blocks.clone()));
+        Watched { blocks, height: seen }
+    }
+
+    /// All blocks from now on.
+    pub fn blocks(&self) -> broadcast::Receiver<Arc<Block>> {
+        self.blocks.subscribe()
+    }
+
+    /// The last block's height; 0 before the first.
+    pub fn height(&self) -> watch::Receiver<u64> {
+        self.height.clone()
+    }
+
+    /// Waits for a height.
+    pub async fn wait(&self, height: u64) {
+        let mut seen = self.height.clone();
+        // An error means that the program ends.
+        let _ = seen.wait_for(|seen| *seen >= height).await;
+    }
+}
+
+/// Reads every block once it is there, and tells of it.
+async fn follow(
+    headers: Arc<Headers>,
+    mut hints: watch::Receiver<u64>,
+    heights: watch::Sender<u64>,
+    blocks: broadcast::Sender<Arc<Block>>,
+) {
+    let mut last = 0;
+    let mut failures = 0u32;
+    loop {
+        let hinted = tokio::select! {
+            changed = hints.changed() => match changed {
+                Ok(()) => *hints.borrow_and_update(),
+                Err(_) => return,
+            },
+            () = sleep(POLL) => 0,
+        };
+        // What the WebSocket says is tried as it is: a height that is none gives an error below.
+        let target = match hinted > last && (last == 0 || hinted - last <= MAX_GAP) {
+            true => Ok(hinted),
+            false => headers.chain().tip().await,
+        };
+        let done = match target {
+            Ok(target) if target > last => catch_up(&headers, &mut last, target, &heights, &blocks).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                if failures == 5 {
+                    tracing::warn!(chain = headers.chain().id(), %error, "the node fails again and again");
+                } else {
+                    tracing::debug!(chain = headers.chain().id(), %error, "reading the last block");
+                }
+                sleep((PAUSE * failures.min(8)).min(LONGEST_PAUSE)).await;
+            }
+        }
+    }
+}
+
+async fn catch_up(
+    headers: &Headers,
+    last: &mut u64,
+    target: u64,
+    heights: &watch::Sender<u64>,
+    blocks: &broadcast::Sender<Arc<Block>>,
+) -> Result<()> {
+    let heard = Instant::now();
+    let gap = *last == 0 || target - *last > MAX_GAP;
+    let first = if gap { target } else { *last + 1 };
+    for height in first..=target {
+        let (events, header) = tokio::join!(headers.chain().packet_events(height), headers.header(height));
+        // Without the events, everything else of the block still counts; the next scan finds what they told.
+        let (events, lost) = match events {
+            Ok(events) => (events, false),
+            Err(error) => {
+                tracing::debug!(chain = headers.chain().id(), height, %error, "reading a block's events");
+                (Vec::new(), true)
+            }
+        };
+        let time = header?.header.time;
+        let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap_or(0);
+        *last = height;
+        // Nobody may be listening.
+        let _ = blocks.send(Arc::new(Block {
+            height,
+            time: nanos,
+            heard,
+            events,
+            gap: gap && height == first || lost,
+        }));
+        heights.send_replace(height);
+        metrics::height(headers.chain().id(), height);
+    }
+    Ok(())
+}
+
+/// Passes on the heights that a WebSocket tells of; connects again for ever.
+async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
+    let mut pause = PAUSE;
+    loop {
+        let begun = Instant::now();
+        let reason = match session(&chain, &hints).await {
+            Ok(reason) | Err(reason) => reason,
+        };
+        if hints.is_closed() {
+            return;
+        }
+        metrics::connected(chain.id(), false);
+        if begun.elapsed() > SILENCE {
+            pause = PAUSE;
+        }
+        tracing::info!(
+            chain = chain.id(),
+            reason,
+            "the WebSocket is down; polling until it is back"
+        );
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        chain.next_node();
+    }
+}
+
+async fn session(chain: &Chain, hints: &watch::Sender<u64>) -> Result<&'static str, &'static str> {
+    let url: WebSocketClientUrl = websocket(chain.url())
+        .parse()
+        .map_err(|_| "the node's URL has no WebSocket")?;
+    let config = WebSocketConfig {
+        max_message_size: Some(MAX_MESSAGE),
+        max_frame_size: Some(MAX_MESSAGE),
+        ..Default::default()
+    };
+    let connecting = WebSocketClient::builder(url)
+        .compat_mode(CompatMode::V0_38)
+        .config(config)
+        .build();
+    let connected = timeout(Duration::from_secs(5), connecting).await;
+    let (client, driver) = connected
+        .map_err(|_| "no answer in time")?
+        .map_err(|_| "it cannot be reached")?;
+    let driver = Ends(tokio::spawn(async move {
+        if let Err(error) = driver.run().await {
+            tracing::debug!(%error, "the WebSocket ended");
+        }
+    }));
+    let subscribing = client.subscribe(EventType::NewBlock.into());
+    let subscribed = timeout(Duration::from_secs(5), subscribing).await;
+    let mut events = subscribed
+        .map_err(|_| "no answer in time")?
+        .map_err(|_| "the node refuses a subscription")?;
+    metrics::connected(chain.id(), true);
+    tracing::debug!(chain = chain.id(), "the WebSocket is up");
+    loop {
+        match timeout(SILENCE, events.next()).await {
+            Err(_) => return Err("it was silent for 30 s"),
+            Ok(None) => return Ok("the node closed it"),
+            Ok(Some(Err(_))) => return Err("it sends what is no event"),
+            Ok(Some(Ok(event))) => {
+                if let Some(height) = block_height(&event.data) {
+                    // Nobody listening means that the program ends.
+                    if hints.send(height).is_err() {
+                        drop(driver);
+                        return Ok("done");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A task that ends with its owner.
+struct Ends(tokio::task::JoinHandle<()>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The height of the block that an event tells of.
+fn block_height(data: &EventData) -> Option<u64> {
+    match data {
+        EventData::NewBlock { block, .. } | EventData::LegacyNewBlock { block, .. } => {
+            block.as_ref().map(|block| block.header.height.value())
+        }
+        _ => None,
+    }
+}
+
+/// The WebSocket of a node.
+fn websocket(url: &str) -> String {
+    let base = url.trim_end_matches('/');
+    let base = match base.split_once("://") {
+        Some(("https", rest)) => format!("wss://{rest}"),
+        Some((_, rest)) => format!("ws://{rest}"),
+        None => base.to_string(),
+    };
+    format!("{base}/websocket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_websocket_is_beside_the_rpc() {
+        assert_eq!(websocket("http://127.0.0.1:26657"), "ws://127.0.0.1:26657/websocket");
+        assert_eq!(
+            websocket("https://node.example/rpc/"),
+            "wss://node.example/rpc/websocket"
+        );
+        assert_eq!(websocket("tcp://127.0.0.1:1"), "ws://127.0.0.1:1/websocket");
+    }
+}
