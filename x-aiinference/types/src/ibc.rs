@@ -403,3 +403,299 @@ fn varint(data: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{self, Ask, Query};
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    fn ask(queries: usize) -> Ask {
+        Ask {
+            asker: "asker".to_owned(),
+            queries: vec![Query::default(); queries],
+            ..Default::default()
+        }
+    }
+
+    fn refused(operation: Operation) -> ErrorCode {
+        decode_packet(&encode_packet(operation)).unwrap_err().code
+    }
+
+    /// A query that runs.
+    fn run(run: v1::Run) -> Operation {
+        let query = Query {
+            operation: Some(query::Operation::Run(run)),
+            ..Default::default()
+        };
+        Operation::Ask(Ask {
+            queries: vec![query],
+            ..ask(0)
+        })
+    }
+
+    fn read(contract: &str) -> v1::Read {
+        v1::Read {
+            contract: contract.to_owned(),
+            query: None,
+        }
+    }
+
+    #[test]
+    fn packets_of_every_operation_are_read_as_written() {
+        let withdraw = v1::Withdraw {
+            asker: "asker".to_owned(),
+            denom: "coin".to_owned(),
+            amount: "12".to_owned(),
+            receiver: "receiver".to_owned(),
+        };
+        let set = v1::SetRecovery {
+            asker: "asker".to_owned(),
+            recovery: "recovery".to_owned(),
+            denom: String::new(),
+        };
+        for operation in [
+            Operation::Ask(ask(MAX_QUERIES)),
+            Operation::Withdraw(withdraw),
+            Operation::SetRecovery(set),
+        ] {
+            assert_eq!(decode_packet(&encode_packet(operation.clone())), Ok(operation));
+        }
+    }
+
+    #[test]
+    fn numbers_of_parts_are_limited() {
+        assert_eq!(refused(Operation::Ask(ask(0))), ErrorCode::InvalidPlan);
+        assert_eq!(refused(Operation::Ask(ask(MAX_QUERIES + 1))), ErrorCode::InvalidPlan);
+        let reads = |count| v1::Run {
+            reads: vec![read("contract"); count],
+            ..Default::default()
+        };
+        let steps = |count| v1::Run {
+            steps: vec![v1::RunStep::default(); count],
+            ..Default::default()
+        };
+        let inputs = |count| v1::Run {
+            steps: vec![v1::RunStep {
+                model: None,
+                inputs: vec![v1::RunInput::default(); count],
+            }],
+            ..Default::default()
+        };
+        for (most, parts) in [
+            (MAX_READS, &reads as &dyn Fn(usize) -> v1::Run),
+            (MAX_STEPS, &steps),
+            (MAX_PORTS, &inputs),
+        ] {
+            decode_packet(&encode_packet(run(parts(most)))).unwrap();
+            assert_eq!(refused(run(parts(most + 1))), ErrorCode::InvalidPlan);
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited() {
+        let long = "x".repeat(MAX_ADDRESS_BYTES + 1);
+        let asker = |asker: &str| {
+            Operation::Ask(Ask {
+                asker: asker.to_owned(),
+                ..ask(1)
+            })
+        };
+        decode_packet(&encode_packet(asker(&long[1..]))).unwrap();
+        for bad in [&long, ""] {
+            assert_eq!(refused(asker(bad)), ErrorCode::MalformedRequest);
+            let reads = vec![read(bad)];
+            assert_eq!(
+                refused(run(v1::Run {
+                    reads,
+                    ..Default::default()
+                })),
+                ErrorCode::MalformedRequest
+            );
+        }
+        let memo = |length| {
+            let query = Query {
+                memo: vec![7; length],
+                ..Default::default()
+            };
+            Operation::Ask(Ask {
+                queries: vec![query],
+                ..ask(0)
+            })
+        };
+        decode_packet(&encode_packet(memo(MAX_MEMO_BYTES))).unwrap();
+        assert_eq!(refused(memo(MAX_MEMO_BYTES + 1)), ErrorCode::MalformedRequest);
+        let huge = v1::Run {
+            reads: vec![v1::Read {
+                query: Some(v1::read::Query::Raw(vec![0; MAX_PACKET_BYTES])),
+                ..read("contract")
+            }],
+            ..Default::default()
+        };
+        assert_eq!(refused(run(huge)), ErrorCode::MalformedRequest);
+    }
+
+    #[test]
+    fn unknown_versions_and_operations_are_told_from_malformed_bytes() {
+        let code = |bytes: &[u8]| decode_packet(bytes).unwrap_err().code;
+        assert_eq!(code(&[]), ErrorCode::UnsupportedOperation);
+        assert_eq!(code(&[8, 2, 18, 0]), ErrorCode::UnsupportedOperation);
+        assert_eq!(code(&[8, 1]), ErrorCode::UnsupportedOperation);
+        // Field 9, of a later version.
+        assert_eq!(code(&[8, 1, 74, 1, 0]), ErrorCode::UnsupportedOperation);
+        for bytes in [&[8][..], &[18, 5, 0], &[16, 1], &[7], &[0xff; 11], b"{}"] {
+            assert_eq!(code(bytes), ErrorCode::MalformedRequest, "{bytes:?}");
+        }
+        // The same field twice, which decoders of protobuf would join past every limit.
+        let mut twice = encode_packet(Operation::Ask(ask(200)));
+        let again = twice[2..].to_vec();
+        twice.extend_from_slice(&again);
+        assert_eq!(code(&twice), ErrorCode::MalformedRequest);
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped() {
+        let mut bytes = encode_packet(Operation::Ask(ask(1)));
+        // Field 100: a number, bytes, 4 and 8 bytes.
+        bytes.extend_from_slice(&[
+            0xa0, 6, 1, 0xa2, 6, 2, 0, 0, 0xa5, 6, 0, 0, 0, 0, 0xa1, 6, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        assert_eq!(decode_packet(&bytes), Ok(Operation::Ask(ask(1))));
+    }
+
+    #[test]
+    fn acknowledgements_are_told_from_ibc_gos_own() {
+        let code = |bytes: &[u8]| decode_acknowledgement(bytes).unwrap_err().code;
+        for bytes in [
+            &b"{\"error\":\"ABCI code: 1: error handling packet: see events for details\"}"[..],
+            b"{\"result\":\"AQ==\"}",
+            b"",
+            &[8, 2],
+            &[8],
+        ] {
+            assert_eq!(code(bytes), ErrorCode::MalformedAnswer, "{bytes:?}");
+        }
+        let withdrawn = acknowledgement::Result::Withdrawn(v1::Withdrawn { amount: "5".to_owned() });
+        let read = decode_acknowledgement(&acknowledge(7, 8, withdrawn.clone())).unwrap();
+        assert_eq!((read.height, read.time, read.result), (7, 8, Some(withdrawn)));
+    }
+
+    #[test]
+    fn amounts_are_plain_digits() {
+        for (text, value) in [
+            ("", 0),
+            ("0", 0),
+            ("007", 7),
+            ("340282366920938463463374607431768211455", u128::MAX),
+        ] {
+            assert_eq!(amount(text), Some(value));
+        }
+        for bad in [
+            "340282366920938463463374607431768211456",
+            "+1",
+            "-1",
+            "1.0",
+            " 1",
+            "1_000",
+            "\u{661}",
+        ] {
+            assert_eq!(amount(bad), None, "{bad}");
+        }
+        assert_eq!((digits(0).as_str(), digits(120).as_str()), ("", "120"));
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let cut = error(5, "\u{e9}".repeat(MAX_ERROR_BYTES), 3);
+        assert_eq!((cut.message.len(), cut.code, cut.step), (MAX_ERROR_BYTES, 5, 3));
+        let cut = error(5, format!("x{}", "\u{e9}".repeat(MAX_ERROR_BYTES)), 0);
+        assert_eq!(cut.message.len(), MAX_ERROR_BYTES - 1);
+    }
+
+    fn answer(reads: usize, memo: usize) -> Answer {
+        Answer {
+            result: Some(answer::Result::Run(v1::RunAnswer {
+                reads: vec![vec![1; reads]],
+                infer: None,
+            })),
+            price: "1".to_owned(),
+            memo: vec![2; memo],
+        }
+    }
+
+    #[test]
+    fn the_last_query_finds_room_for_an_error_whatever_came_before() {
+        let longest = || Answer {
+            price: u128::MAX.to_string(),
+            ..answer(MAX_ACKNOWLEDGEMENT_BYTES, MAX_MEMO_BYTES)
+        };
+        let mut room = Room::new([MAX_MEMO_BYTES; MAX_QUERIES]);
+        let mut entries = vec![];
+        for _ in 0..MAX_QUERIES {
+            entries.extend(room.place(longest()));
+        }
+        let data = acknowledge_answers(u64::MAX, u64::MAX, &entries);
+        assert!(data.len() <= MAX_ACKNOWLEDGEMENT_BYTES);
+        let Some(acknowledgement::Result::Answers(answers)) = decode_acknowledgement(&data).unwrap().result else {
+            panic!("no answers")
+        };
+        assert_eq!(answers.answers.len(), MAX_QUERIES);
+        for answer in answers.answers {
+            assert!(matches!(
+                answer.result,
+                Some(answer::Result::Error(Error { code: 5, .. }))
+            ));
+            assert_eq!(
+                (answer.memo.len(), answer.price),
+                (MAX_MEMO_BYTES, u128::MAX.to_string())
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_of_all_the_room_is_given_and_a_byte_more_is_not() {
+        let place = |reads| {
+            let mut room = Room::new([0]);
+            let entry = room.place(answer(reads, 0));
+            acknowledge_answers(u64::MAX, u64::MAX, &entry).len()
+        };
+        let most = (0..MAX_ACKNOWLEDGEMENT_BYTES)
+            .rev()
+            .find(|&reads| place(reads) > reads)
+            .unwrap();
+        assert!(place(most) <= MAX_ACKNOWLEDGEMENT_BYTES && place(most) > MAX_ACKNOWLEDGEMENT_BYTES - 64);
+        assert!(place(most + 1) < 200);
+    }
+
+    proptest! {
+        #[test]
+        fn acknowledgements_stay_within_their_limit(sizes in prop::collection::vec((0usize..40_000, 0usize..=MAX_MEMO_BYTES), 1..=MAX_QUERIES)) {
+            let mut room = Room::new(sizes.iter().map(|(_, memo)| *memo));
+            let mut entries = vec![];
+            for (reads, memo) in &sizes {
+                entries.extend(room.place(answer(*reads, *memo)));
+            }
+            let data = acknowledge_answers(1, 2, &entries);
+            prop_assert!(data.len() <= MAX_ACKNOWLEDGEMENT_BYTES);
+            let read = decode_acknowledgement(&data).unwrap();
+            let Some(acknowledgement::Result::Answers(answers)) = read.result else { panic!("no answers") };
+            prop_assert_eq!(answers.answers.len(), sizes.len());
+            prop_assert!(answers.answers.iter().zip(&sizes).all(|(answer, (_, memo))| answer.memo.len() == *memo));
+        }
+
+        #[test]
+        fn any_bytes_give_a_packet_or_a_fault(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (decode_packet(&bytes), decode_acknowledgement(&bytes));
+        }
+
+        #[test]
+        fn damaged_packets_give_a_packet_or_a_fault(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let reads = vec![read("contract"); 3];
+            let mut bytes = encode_packet(run(v1::Run { reads, ..Default::default() }));
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = (decode_packet(&bytes), decode_acknowledgement(&bytes));
+        }
+    }
+}
