@@ -1,6 +1,8 @@
 //! The contract's behaviour, natively, with the real engine.
 
 mod host;
+#[path = "../queries/mod.rs"]
+mod queries;
 
 mod answering;
 mod channels;
