@@ -18,7 +18,6 @@ use aiinference_types::{
 };
 use cosmwasm_std::{coin, coins, to_json_binary, Addr, Decimal, IbcMsg, IbcTimeout, SubMsg, Uint128};
 use ibc_model_host::msg::{AccountKey, ExecuteMsg, InstantiateMsg, Price, QueryMsg, RewardResponse, Totals};
-use prost::Message;
 use queries::*;
 use test_probe::{Script, Step};
 

@@ -232,7 +232,19 @@ impl Room {
         // Within by the check above, and by what `least_entry` counts.
         self.0 = (self.0 + aside).saturating_sub(length);
         let mut entry = Vec::with_capacity(length);
-        prost::encoding::message::encode(1, &answer, &mut entry);
+        encode_key(1, WireType::LengthDelimited, &mut entry);
+        encode_varint(answer.encoded_len() as u64, &mut entry);
+        // Fields go in ascending order, and an error is the last: prost would write it where the others of its oneof stand.
+        let error = match answer.result {
+            Some(answer::Result::Error(_)) => answer.result.take(),
+            _ => None,
+        };
+        let last = Answer {
+            result: error,
+            ..Answer::default()
+        };
+        // A Vec grows, so there is always room.
+        answer.encode(&mut entry).and_then(|()| last.encode(&mut entry)).ok();
         entry
     }
 }

@@ -236,7 +236,7 @@ fn packets() -> Vec<Vector> {
                 json!({
                     "steps": [
                         { "model": { "code_id": 7, "checksum": format!("hex:{}", "aa".repeat(32)) }, "inputs": [{ "tensor": minus_one }] },
-                        { "model": { "code_id": 8 }, "inputs": [{ "name": "latent", "step_output": { "step": 0, "output": "mood" } }] },
+                        { "model": { "code_id": 8 }, "inputs": [{ "name": "latent", "step_output": { "output": "mood" } }] },
                     ],
                     "outputs": [{ "step": 1, "output": "image" }],
                 }),
@@ -246,7 +246,7 @@ fn packets() -> Vec<Vector> {
         packet(
             "run on numbers of a smart query",
             ask_fields("run", {
-                let value = json!({ "read": 0, "shape": [1, 3], "json": { "pointer": "/prices/0" } });
+                let value = json!({ "shape": [1, 3], "json": { "pointer": "/prices/0" } });
                 let mut run = run_fields(json!([{ "name": "prices", "read_value": value }]));
                 run["reads"] = json!([smart_fields()]);
                 run
@@ -260,7 +260,7 @@ fn packets() -> Vec<Vector> {
         packet(
             "run on the whole JSON text",
             ask_fields("run", {
-                let mut run = run_fields(json!([{ "name": "prices", "read_value": { "read": 0, "json": {} } }]));
+                let mut run = run_fields(json!([{ "name": "prices", "read_value": { "json": {} } }]));
                 run["reads"] = json!([smart_fields()]);
                 run
             }),
@@ -270,7 +270,7 @@ fn packets() -> Vec<Vector> {
             "run on the bytes of a raw query",
             ask_fields("run", {
                 let format = json!({ "data_type": "DATA_TYPE_INT32", "fraction_bits": -3 });
-                let mut run = run_fields(json!([{ "name": "prices", "read_value": { "read": 0, "bytes": format } }]));
+                let mut run = run_fields(json!([{ "name": "prices", "read_value": { "bytes": format } }]));
                 run["reads"] = json!([{ "contract": "provider1oracle", "raw": "hex:7072696365" }]);
                 run
             }),
@@ -531,36 +531,25 @@ fn messages_between_chains_have_the_published_bytes() {
 fn published_bytes_are_read_as_they_were_written_or_refused_as_they_say() {
     for vector in packets() {
         match decode_packet(&vector.bytes) {
-            Ok(operation) => assert_eq!(encode_packet(operation), vector.bytes, "{}", vector.name),
+            Ok(operation) => {
+                assert_eq!(
+                    (encode_packet(operation), vector.refused),
+                    (vector.bytes, None),
+                    "{}",
+                    vector.name
+                );
+            }
             Err(fault) => assert_eq!(Some(fault.code), vector.refused, "{}", vector.name),
         }
     }
     for vector in acknowledgements() {
         match decode_acknowledgement(&vector.bytes) {
-            Ok(read) => assert_eq!(read.encode_to_vec(), vector.bytes, "{}", vector.name),
+            // The same message, if not the same bytes: prost writes an error before the price.
+            Ok(read) => {
+                let again = decode_acknowledgement(&read.encode_to_vec());
+                assert_eq!((again, vector.refused), (Ok(read), None), "{}", vector.name);
+            }
             Err(fault) => assert_eq!(Some(fault.code), vector.refused, "{}", vector.name),
         }
     }
-}
-
-#[test]
-fn zz_write() {
-    let vectors: Vec<Value> = packets()
-        .into_iter()
-        .chain(acknowledgements())
-        .map(|v| {
-            let mut entry =
-                json!({ "name": v.name, "kind": v.kind, "fields": v.fields, "bytes": hex::encode(&v.bytes) });
-            if let Some(code) = v.refused {
-                entry["error"] = (code as u32).into();
-            }
-            entry
-        })
-        .collect();
-    let about = "Packets and acknowledgements of the protocol aiinference-1 (docs/spec/ibc.md), their fields by the names of ibc.proto (hex: bytes), and their bytes in hex. `error`: the code that a reader answers with, or takes the acknowledgement for, in place of the message. Never changed; new entries are added at the end of their kind.";
-    std::fs::write(
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/spec/vectors/ibc.json"),
-        serde_json::to_string_pretty(&json!({"about": about, "vectors": vectors})).unwrap() + "\n",
-    )
-    .unwrap();
 }
