@@ -8,7 +8,7 @@ use cosmwasm_vm::{Backend, BackendApi, BackendError, BackendResult, GasInfo, Que
 
 use crate::{
     gas::{self, Meter},
-    ibc::contract_port,
+    ibc::{self, contract_port},
     loan::{Loan, LoanError},
 };
 
@@ -195,8 +195,11 @@ impl ChainQuerier {
         if !request.starts_with(br#"{"ibc":"#) {
             return None;
         }
+        let Ok(query) = from_json(request) else {
+            return self.list_channels(request).map(Asked::Filled);
+        };
         let port = contract_port(&self.meter.running()?);
-        match from_json(request).ok()? {
+        match query {
             QueryRequest::<Empty>::Ibc(IbcQuery::PortId {}) => {
                 to_json_binary(&PortIdResponse::new(port)).ok().map(Asked::Answered)
             }
@@ -212,6 +215,26 @@ impl ChainQuerier {
             }
             _ => None,
         }
+    }
+
+    /// The query of contracts before CosmWasm 3 for all channels of a port, which cw-multi-test does not know.
+    fn list_channels(&self, request: &[u8]) -> Option<Vec<u8>> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Request {
+            Ibc(Ibc),
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Ibc {
+            ListChannels { port_id: Option<String> },
+        }
+        let Request::Ibc(Ibc::ListChannels { port_id }) = from_json(request).ok()?;
+        let port = match port_id.filter(|port| !port.is_empty()) {
+            Some(port) => port,
+            None => contract_port(&self.meter.running()?),
+        };
+        to_json_vec(&QueryRequest::<Empty>::Grpc(ibc::list_channels(port))).ok()
     }
 }
 

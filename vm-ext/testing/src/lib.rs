@@ -9,6 +9,7 @@ mod ibc;
 mod loan;
 mod network;
 mod savepoint;
+mod schedule;
 mod scope;
 mod wasm;
 
@@ -18,8 +19,9 @@ pub use embedded::{CodeStore, EmbeddedVm, StoreError, StoreOptions, DEFAULT_CAPA
 pub use gas::{
     CallGas, GasLimits, GasReport, Outcome, DEFAULT_QUERY_LIMIT, DEFAULT_TRANSACTION_LIMIT, MAX_QUERY_DEPTH, SDK_GAS,
 };
-pub use ibc::{contract_port, ChannelEnd, ChannelState, IbcError, IbcModule, IbcState, RelayMessages};
+pub use ibc::{contract_port, voucher_denom, ChannelEnd, ChannelState, IbcError, IbcModule, IbcState, RelayMessages};
 pub use network::{ChainId, Link, LinkOptions, Network, Relayed, Task};
+pub use schedule::{Faults, Random, RunReport, Schedule};
 pub use scope::GasScopes;
 pub use wasm::MeteredWasm;
 

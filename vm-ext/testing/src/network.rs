@@ -6,7 +6,7 @@ use cosmwasm_std::{Addr, Binary, Event, IbcEndpoint, IbcOrder, IbcPacket, Timest
 
 use crate::{
     gas::SDK_GAS,
-    ibc::{contract_port, state, ChannelState, Done, IbcError, Job},
+    ibc::{self, contract_port, state, ChannelState, Done, IbcError, Job},
     Chain, GasLimits, GasReport,
 };
 
@@ -16,6 +16,12 @@ const BLOCK_TIME: Duration = Duration::from_secs(5);
 /// A chain of a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainId(usize);
+
+impl ChainId {
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// A channel between two chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,6 +307,12 @@ impl Network {
         self.link_ports(ends, options)
     }
 
+    /// Opens a channel between the transfer modules of two chains, which carries coins: [`IbcMsg::Transfer`](cosmwasm_std::IbcMsg).
+    pub fn link_transfer(&mut self, a: ChainId, b: ChainId) -> Result<Link, IbcError> {
+        let port = ibc::TRANSFER_PORT.to_string();
+        self.link_ports([(a, port.clone()), (b, port)], LinkOptions::new(ibc::TRANSFER_VERSION))
+    }
+
     fn link_ports(&mut self, ends: [(ChainId, String); 2], options: LinkOptions) -> Result<Link, IbcError> {
         let [(a, a_port), (b, b_port)] = ends;
         let (a_connection, b_connection) = match self.connection(a, b, options.connection) {
@@ -393,7 +405,7 @@ impl Network {
     }
 
     /// The chain at the other side of a connection.
-    fn across(&self, here: ChainId, connection: &str) -> Option<ChainId> {
+    pub(crate) fn across(&self, here: ChainId, connection: &str) -> Option<ChainId> {
         self.connections.iter().find_map(|Connection([one, other])| {
             if (one.0, one.1.as_str()) == (here, connection) {
                 Some(other.0)
@@ -484,6 +496,36 @@ impl Network {
             to: dest,
             packet,
         }))
+    }
+
+    /// What is to be done about an event of a chain.
+    pub(crate) fn task_of(&self, here: ChainId, event: state::Event) -> Result<Option<Task>, IbcError> {
+        let storage = self.chain(here).storage();
+        let (state::Event::Sent(end, _) | state::Event::Acknowledged(end, _) | state::Event::Closed(end)) = &event;
+        let channel = state::channel(storage, end)?;
+        let Some(there) = self.across(here, &channel.connection) else {
+            return Ok(None);
+        };
+        match event {
+            state::Event::Sent(end, sequence) => self.pending_packet(here, there, &end, sequence),
+            state::Event::Acknowledged(_, sequence) => {
+                self.pending_packet(there, here, &channel.counterparty, sequence)
+            }
+            state::Event::Closed(_) => {
+                let other = state::channel(self.chain(there).storage(), &channel.counterparty)?;
+                Ok((other.state == ChannelState::Open).then_some(Task::Close {
+                    from: here,
+                    to: there,
+                    end: channel.counterparty,
+                }))
+            }
+        }
+    }
+
+    /// Whether a finished block proves what the task claims. One that nothing can prove may be tried, and is refused.
+    pub(crate) fn is_proven(&self, task: &Task) -> bool {
+        let height = self.chain(task.from()).block_info().height;
+        self.proven_since(task).map_or(true, |since| since < height)
     }
 
     /// Relays one task, in a transaction of its own under the chain's gas limit. Lets time pass until the block is

@@ -32,8 +32,8 @@ pub enum IbcError {
     /// The packet is not the next one of an ordered channel.
     #[error("relaying packet {sequence}: the ordered channel's next is {next}")]
     OutOfOrder { sequence: u64, next: u64 },
-    /// The acknowledgement cannot be written.
-    #[error("writing the acknowledgement of packet {sequence}: {reason}")]
+    /// The acknowledgement cannot be written, or cannot be brought back.
+    #[error("acknowledging packet {sequence}: {reason}")]
     Acknowledgement { sequence: u64, reason: String },
     /// The contract returned an error where that ends the transaction: anywhere but in the receive of a packet.
     #[error("{0}")]
@@ -44,6 +44,9 @@ pub enum IbcError {
     /// The transaction's gas did not suffice. The same step may succeed with more.
     #[error("{0}")]
     OutOfGas(String),
+    /// The relayer worked for so long and what was waited for did not come.
+    #[error("running a network: after {blocks} blocks it had not come to its end; see what is pending")]
+    Stalled { blocks: u64 },
     /// The chain refused for a reason of another module.
     #[error("{0}")]
     Chain(String),

@@ -449,6 +449,20 @@ pub(crate) fn all_channels(storage: &dyn Storage) -> Result<Vec<(IbcEndpoint, Ch
         .collect()
 }
 
+/// The open channels of a port.
+pub(crate) fn open_channels(storage: &dyn Storage, port: &str) -> Result<Vec<IbcChannel>, StdError> {
+    let ends = CHANNELS.prefix(port).range(storage, None, None, Order::Ascending);
+    let mut open = Vec::new();
+    for found in ends {
+        let (channel_id, channel) = found?;
+        let port_id = port.to_string();
+        if channel.state == ChannelState::Open {
+            open.push(channel.told(&IbcEndpoint { port_id, channel_id }));
+        }
+    }
+    Ok(open)
+}
+
 /// Sequences of the packets that have not ended.
 pub(crate) fn commitments(storage: &dyn Storage, end: &IbcEndpoint) -> Result<Vec<u64>, StdError> {
     COMMITMENTS

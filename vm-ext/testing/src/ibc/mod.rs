@@ -7,12 +7,15 @@ mod call;
 mod error;
 mod keeper;
 mod module;
+mod transfer;
 
 pub(crate) use call::{Exchange, Failure, IbcCall};
 pub use error::IbcError;
 pub use keeper::{ChannelEnd, ChannelState, IbcState};
-pub(crate) use module::{message, Desk, Done, Job};
+pub(crate) use module::{list_channels, message, Desk, Done, Job};
 pub use module::{IbcModule, RelayMessages};
+pub use transfer::voucher_denom;
+pub(crate) use transfer::{PORT as TRANSFER_PORT, VERSION as TRANSFER_VERSION};
 
 pub(crate) mod state {
     pub(crate) use super::keeper::*;

@@ -3,10 +3,10 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use cosmwasm_std::{
-    to_json_binary, Addr, AnyMsg, Api, Binary, BlockInfo, ChannelResponse, CosmosMsg, CustomMsg, CustomQuery, Empty,
-    GrpcQuery, IbcAcknowledgement, IbcChannelCloseMsg, IbcChannelConnectMsg, IbcChannelOpenMsg, IbcEndpoint, IbcMsg,
-    IbcOrder, IbcPacket, IbcPacketAckMsg, IbcPacketReceiveMsg, IbcPacketTimeoutMsg, IbcQuery, IbcTimeoutBlock, Querier,
-    StdError, StdResult, Storage, Timestamp,
+    from_json, to_json_binary, to_json_string, Addr, AnyMsg, Api, Binary, BlockInfo, ChannelResponse, CosmosMsg,
+    CustomMsg, CustomQuery, Empty, GrpcQuery, IbcAcknowledgement, IbcChannel, IbcChannelCloseMsg, IbcChannelConnectMsg,
+    IbcChannelOpenMsg, IbcEndpoint, IbcMsg, IbcOrder, IbcPacket, IbcPacketAckMsg, IbcPacketReceiveMsg,
+    IbcPacketTimeoutMsg, IbcQuery, IbcTimeoutBlock, Querier, StdAck, StdError, StdResult, Storage, Timestamp,
 };
 use cw_multi_test::{AppResponse, CosmosRouter, Ibc, Module, Stargate, SudoMsg, WasmSudo};
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use super::{
     call::{Exchange, Failure, IbcCall, Outcome},
     contract_port, keeper,
     keeper::{ChannelEnd, ChannelState, Redundancy},
-    IbcError, CONTRACT_PORT,
+    transfer, IbcError, CONTRACT_PORT,
 };
 use crate::{gas::Meter, savepoint::Savepoint};
 
@@ -111,14 +111,32 @@ pub(crate) fn message() -> CosmosMsg {
     })
 }
 
+/// Path of the query for all channels of a port.
+const LIST_CHANNELS: &str = "/aiinference.multitest.ListChannels";
+
+/// The query for all channels of a port.
+pub(crate) fn list_channels(port: String) -> GrpcQuery {
+    GrpcQuery {
+        path: LIST_CHANNELS.to_string(),
+        data: port.into_bytes().into(),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct ListChannelsResponse {
+    channels: Vec<IbcChannel>,
+}
+
 /// Why a call did not go through.
-enum CallError {
+pub(super) enum CallError {
     /// The contract's own error.
     Contract(String),
     /// A trap, or no such entry point.
     Vm(String),
     /// A submessage or a reply failed.
     Submessage(String),
+    /// There is no contract at the address, or none compiled to Wasm.
+    NoContract(String),
     /// The transaction's gas is used up.
     OutOfGas(String),
 }
@@ -128,10 +146,33 @@ impl From<CallError> for IbcError {
         match error {
             CallError::Contract(text) => IbcError::Contract(text),
             CallError::Submessage(text) => IbcError::Contract(text),
-            CallError::Vm(text) => IbcError::Vm(text),
+            CallError::Vm(text) | CallError::NoContract(text) => IbcError::Vm(text),
             CallError::OutOfGas(text) => IbcError::OutOfGas(text),
         }
     }
+}
+
+/// Why an application did not take a packet.
+pub(super) enum Refusal {
+    /// It is acknowledged so; what the application did is undone.
+    Answered(Binary),
+    /// The transaction fails: the packet can be relayed again.
+    Abort(IbcError),
+}
+
+impl Refusal {
+    pub(super) fn answered(acknowledgement: StdResult<Binary>) -> Self {
+        match acknowledgement {
+            Ok(acknowledgement) => Refusal::Answered(acknowledgement),
+            Err(error) => Refusal::Abort(error.into()),
+        }
+    }
+}
+
+/// What is bound to a port.
+enum App {
+    Contract(Addr),
+    Transfer,
 }
 
 /// A chain in the midst of a transaction.
@@ -140,7 +181,7 @@ pub(super) struct Host<'a, C, Q> {
     pub(super) storage: &'a mut dyn Storage,
     pub(super) router: &'a dyn CosmosRouter<ExecC = C, QueryC = Q>,
     pub(super) block: &'a BlockInfo,
-    desk: &'a Desk,
+    pub(super) desk: &'a Desk,
     pub(super) meter: &'a Meter,
 }
 
@@ -149,16 +190,37 @@ where
     C: CustomMsg + DeserializeOwned + 'static,
     Q: CustomQuery + DeserializeOwned + 'static,
 {
-    /// The contract behind a port.
-    fn contract(&self, port: &str) -> Result<Addr, IbcError> {
+    fn app(&self, port: &str) -> Result<App, IbcError> {
+        if port == transfer::PORT {
+            return Ok(App::Transfer);
+        }
         let address = port.strip_prefix(CONTRACT_PORT);
-        address
-            .and_then(|address| self.api.addr_validate(address).ok())
+        let contract = address.and_then(|address| self.api.addr_validate(address).ok());
+        contract
+            .map(App::Contract)
             .ok_or_else(|| IbcError::NoRoute { port: port.into() })
     }
 
+    /// Does something whose changes stay only if it succeeds.
+    pub(super) fn attempt<T, E>(&mut self, action: impl FnOnce(&mut Host<'_, C, Q>) -> Result<T, E>) -> Result<T, E> {
+        let mut savepoint = Savepoint::new(self.storage);
+        let result = action(&mut Host {
+            api: self.api,
+            storage: &mut savepoint,
+            router: self.router,
+            block: self.block,
+            desk: self.desk,
+            meter: self.meter,
+        });
+        let changes = savepoint.into_changes();
+        if result.is_ok() {
+            changes.apply(self.storage);
+        }
+        result
+    }
+
     /// Calls an entry point, with all that follows from it. The version that it chose, and the response.
-    fn call(&mut self, contract: &Addr, call: IbcCall) -> Result<(Option<String>, AppResponse), CallError> {
+    pub(super) fn call(&mut self, contract: &Addr, call: IbcCall) -> Result<(Option<String>, AppResponse), CallError> {
         let entry_point = call.entry_point();
         let exchange = Rc::new(Exchange::new(call));
         self.desk.0.call.replace(Some(exchange.clone()));
@@ -190,7 +252,9 @@ where
                 let cause = result
                     .err()
                     .map_or_else(|| "it is no Wasm contract".to_string(), |error| error.to_string());
-                Err(CallError::Vm(format!("calling {entry_point} of {contract}: {cause}")))
+                Err(CallError::NoContract(format!(
+                    "calling {entry_point} of {contract}: {cause}"
+                )))
             }
         }
     }
@@ -255,9 +319,13 @@ where
             }
             Job::CloseConfirm { end } => {
                 let channel = keeper::not_closed(self.storage, &end)?;
-                let contract = self.contract(&end.port_id)?;
-                let msg = IbcChannelCloseMsg::new_confirm(channel.told(&end));
-                let (_, response) = self.call(&contract, IbcCall::ChannelClose(msg))?;
+                let response = match self.app(&end.port_id)? {
+                    App::Contract(contract) => {
+                        let msg = IbcChannelCloseMsg::new_confirm(channel.told(&end));
+                        self.call(&contract, IbcCall::ChannelClose(msg))?.1
+                    }
+                    App::Transfer => AppResponse::default(),
+                };
                 keeper::close(self.storage, self.block, &end)?;
                 Ok((Done::default(), response))
             }
@@ -269,18 +337,28 @@ where
                 if keeper::acknowledge(self.storage, &packet)? == Redundancy::Repeated {
                     return Ok(repeated());
                 }
-                let contract = self.contract(&packet.src.port_id)?;
-                let msg = IbcPacketAckMsg::new(IbcAcknowledgement::new(acknowledgement), packet, relayer.clone());
-                let (_, response) = self.call(&contract, IbcCall::PacketAck(msg))?;
+                check_acknowledgement(&packet, &acknowledgement)?;
+                let response = match self.app(&packet.src.port_id)? {
+                    App::Contract(contract) => {
+                        let acknowledgement = IbcAcknowledgement::new(acknowledgement);
+                        let msg = IbcPacketAckMsg::new(acknowledgement, packet, relayer.clone());
+                        self.call(&contract, IbcCall::PacketAck(msg))?.1
+                    }
+                    App::Transfer => self.acknowledge_transfer(relayer, packet, acknowledgement)?,
+                };
                 Ok((Done::default(), response))
             }
             Job::Timeout { packet, header } => {
                 if keeper::time_out(self.storage, self.block, &packet, header)? == Redundancy::Repeated {
                     return Ok(repeated());
                 }
-                let contract = self.contract(&packet.src.port_id)?;
-                let msg = IbcPacketTimeoutMsg::new(packet, relayer.clone());
-                let (_, response) = self.call(&contract, IbcCall::PacketTimeout(msg))?;
+                let response = match self.app(&packet.src.port_id)? {
+                    App::Contract(contract) => {
+                        let msg = IbcPacketTimeoutMsg::new(packet, relayer.clone());
+                        self.call(&contract, IbcCall::PacketTimeout(msg))?.1
+                    }
+                    App::Transfer => self.time_out_transfer(relayer, packet)?,
+                };
                 Ok((Done::default(), response))
             }
         }
@@ -296,13 +374,17 @@ where
         keeper::connection(self.storage, &channel.connection)?;
         let channel_id = keeper::new_channel_id(self.storage)?;
         let end = IbcEndpoint { port_id, channel_id };
-        let contract = self.contract(&end.port_id)?;
-        let told = channel.told(&end);
-        let msg = match counterparty_version {
-            Some(version) => IbcChannelOpenMsg::new_try(told, version),
-            None => IbcChannelOpenMsg::new_init(told),
+        let (version, response) = match self.app(&end.port_id)? {
+            App::Contract(contract) => {
+                let told = channel.told(&end);
+                let msg = match counterparty_version {
+                    Some(version) => IbcChannelOpenMsg::new_try(told, version),
+                    None => IbcChannelOpenMsg::new_init(told),
+                };
+                self.call(&contract, IbcCall::ChannelOpen(msg))?
+            }
+            App::Transfer => (Some(self.open_transfer(&channel)?), AppResponse::default()),
         };
-        let (version, response) = self.call(&contract, IbcCall::ChannelOpen(msg))?;
         if let Some(version) = version.filter(|version| !version.is_empty()) {
             channel.version = version;
         }
@@ -319,8 +401,10 @@ where
 
     /// The last step of a handshake on this chain.
     fn connected(&mut self, end: &IbcEndpoint, msg: IbcChannelConnectMsg) -> Result<(Done, AppResponse), IbcError> {
-        let contract = self.contract(&end.port_id)?;
-        let (_, response) = self.call(&contract, IbcCall::ChannelConnect(msg))?;
+        let response = match self.app(&end.port_id)? {
+            App::Contract(contract) => self.call(&contract, IbcCall::ChannelConnect(msg))?.1,
+            App::Transfer => AppResponse::default(),
+        };
         Ok((Done::default(), response))
     }
 
@@ -328,30 +412,19 @@ where
         if keeper::receive(self.storage, self.block, &packet)? == Redundancy::Repeated {
             return Ok(repeated());
         }
-        let contract = self.contract(&packet.dest.port_id)?;
+        let app = self.app(&packet.dest.port_id)?;
         // What the application does is undone where it refuses the packet; the receipt stays.
-        let mut savepoint = Savepoint::new(self.storage);
-        let mut inner = Host {
-            storage: &mut savepoint,
-            ..*self
-        };
-        let msg = IbcPacketReceiveMsg::new(packet.clone(), relayer.clone());
-        let called = inner.call(&contract, IbcCall::PacketReceive(msg));
-        let changes = savepoint.into_changes();
-        let (acknowledgement, response) = match called {
-            Ok((_, response)) => {
-                changes.apply(self.storage);
-                (response.data.clone(), response)
+        let received = self.attempt(|host| match app {
+            App::Contract(contract) => {
+                let msg = IbcPacketReceiveMsg::new(packet.clone(), relayer.clone());
+                host.receive_by_contract(&contract, msg)
             }
-            Err(CallError::Contract(text)) => (Some(error_acknowledgement(&text)?), AppResponse::default()),
-            Err(CallError::Submessage(_)) => (
-                Some(error_acknowledgement(
-                    "ABCI error: wasm/5: error handling packet: see events for details",
-                )?),
-                AppResponse::default(),
-            ),
-            // Traps and too little gas end the transaction: the packet can be relayed again.
-            Err(error) => return Err(error.into()),
+            App::Transfer => host.receive_transfer(&packet),
+        });
+        let (acknowledgement, response) = match received {
+            Ok(received) => received,
+            Err(Refusal::Answered(acknowledgement)) => (Some(acknowledgement), AppResponse::default()),
+            Err(Refusal::Abort(error)) => return Err(error),
         };
         match &acknowledgement {
             Some(bytes) => keeper::write_acknowledgement(self.storage, self.block, &packet, bytes.clone())?,
@@ -362,6 +435,23 @@ where
             ..Done::default()
         };
         Ok((done, response))
+    }
+
+    fn receive_by_contract(
+        &mut self,
+        contract: &Addr,
+        msg: IbcPacketReceiveMsg,
+    ) -> Result<(Option<Binary>, AppResponse), Refusal> {
+        match self.call(contract, IbcCall::PacketReceive(msg)) {
+            Ok((_, response)) => Ok((response.data.clone(), response)),
+            Err(CallError::Contract(text)) => Err(Refusal::answered(error_acknowledgement(&text))),
+            // wasmd tells the module and the code of the error; that of a failed contract stands for all here.
+            Err(CallError::Submessage(_)) => Err(Refusal::answered(error_acknowledgement(
+                "ABCI error: wasm/5: error handling packet: see events for details",
+            ))),
+            // Traps and too little gas.
+            Err(error) => Err(Refusal::Abort(error.into())),
+        }
     }
 
     /// A message of a contract.
@@ -400,11 +490,32 @@ where
                     ..AppResponse::default()
                 })
             }
+            IbcMsg::Transfer {
+                channel_id,
+                to_address,
+                amount,
+                timeout,
+                memo,
+            } => self.send_transfer(sender, channel_id, to_address, amount, timeout, memo),
             other => Err(IbcError::Chain(format!(
                 "running an IBC message: {other:?} is not supported"
             ))),
         }
     }
+}
+
+/// ibc-go takes no acknowledgement of its own format that is not written the way it writes them.
+fn check_acknowledgement(packet: &IbcPacket, acknowledgement: &Binary) -> Result<(), IbcError> {
+    let Ok(read) = from_json::<StdAck>(acknowledgement) else {
+        return Ok(());
+    };
+    if go_json(&to_json_string(&read)?).as_bytes() == acknowledgement.as_slice() {
+        return Ok(());
+    }
+    Err(IbcError::Acknowledgement {
+        sequence: packet.sequence,
+        reason: "it is JSON of ibc-go's format, but not written as ibc-go writes it, which ibc-go refuses".into(),
+    })
 }
 
 fn repeated() -> (Done, AppResponse) {
@@ -638,6 +749,11 @@ impl<S: Stargate> Stargate for RelayMessages<S> {
         block: &BlockInfo,
         request: GrpcQuery,
     ) -> StdResult<Binary> {
+        if request.path == LIST_CHANNELS {
+            let port = String::from_utf8_lossy(&request.data);
+            let channels = keeper::open_channels(storage, &port)?;
+            return to_json_binary(&ListChannelsResponse { channels });
+        }
         self.inner.query_grpc(api, storage, querier, block, request)
     }
 }
