@@ -192,7 +192,7 @@ fn callback(question: &Question, result: Outcome) -> StdResult<Option<WasmMsg>> 
     let message = CallbackMsg::ModelAnswer(ModelAnswer {
         id: question.id,
         initiator: question.initiator.to_string(),
-        initiator_msg: callback.msg.clone().into(),
+        initiator_msg: callback.msg.clone(),
         result,
     });
     Ok(Some(WasmMsg::Execute {

@@ -246,7 +246,7 @@ fn a_market_on_the_answering_chain_is_read_there() {
 fn an_answer_becomes_the_picture() {
     let mut world = world();
     let blank = world.art();
-    assert_eq!((state(&blank), blank.picture), ("never asked for", None));
+    assert_eq!((state(&blank), &blank.picture), ("never asked for", &None));
     let ask = world.ask();
     assert_eq!(state(&world.art()), "an answer is awaited");
     let msg = ask.callback.unwrap().msg;
