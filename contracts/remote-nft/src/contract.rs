@@ -8,7 +8,7 @@ use cosmwasm_std::{
 use cw721::{
     error::Cw721ContractError,
     execute::assert_minter,
-    msg::{AllNftInfoResponse, Cw721ExecuteMsg, Cw721InstantiateMsg, NftInfoResponse},
+    msg::{AllNftInfoResponse, Cw721InstantiateMsg, NftInfoResponse},
     query::{query_collection_info, query_owner_of},
     state::{Cw721Config, NftInfo, CREATOR},
     traits::{Cw721Execute, Cw721Query},
@@ -18,7 +18,7 @@ use cw721::{
 use crate::{
     art,
     credit::{self, Deposit},
-    msg::{Artwork, CollectionQuery, Config, ExecuteMsg, InstantiateMsg, MigrateMsg, QueryMsg},
+    msg::{Artwork, Asking, CollectionQuery, Config, ExecuteMsg, InstantiateMsg, MigrateMsg, QueryMsg},
     refresh,
     state::{CONFIG, TOKENS},
     ContractError,
@@ -28,8 +28,11 @@ const NAME: &str = "aiinference:remote-nft";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const MAX_TOKEN_ID_BYTES: usize = 128;
+/// A year.
+const MAX_TIMEOUT: u64 = 31_536_000;
 
-/// cw721's implementation, with nothing stored for a token's metadata.
+/// cw721's implementation, with nothing stored for a token's metadata. Its methods are called one by one: its `execute` would bring
+/// messages that this collection has not, and 400 kB of Unicode tables for their URIs.
 struct Collection;
 
 impl
@@ -42,7 +45,7 @@ impl
         Empty,
     > for Collection
 {
-    // As cw721 does it, but for the URI, of which there is none: checking one would bring 400 kB of Unicode tables.
+    // As cw721 does it, but for the URI, of which there is none.
     fn mint(
         &self,
         deps: DepsMut,
@@ -76,9 +79,6 @@ impl
 
 impl Cw721Query<Artwork, EmptyOptionalCollectionExtension, CollectionQuery> for Collection {}
 
-/// What is cw721's own of the messages.
-type Base = Cw721ExecuteMsg<Option<Empty>, EmptyOptionalCollectionExtensionMsg, Empty>;
-
 #[cfg_attr(not(feature = "library"), entry_point)]
 pub fn instantiate(
     mut deps: DepsMut,
@@ -88,7 +88,7 @@ pub fn instantiate(
 ) -> Result<Response, ContractError> {
     let config = Config {
         client: deps.api.addr_validate(&msg.client)?,
-        asking: msg.asking,
+        asking: checked(msg.asking)?,
     };
     CONFIG.save(deps.storage, &config)?;
     let base = Cw721InstantiateMsg {
@@ -107,58 +107,42 @@ pub fn instantiate(
 }
 
 #[cfg_attr(not(feature = "library"), entry_point)]
-pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> Result<Response, ContractError> {
+pub fn execute(mut deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> Result<Response, ContractError> {
     match msg {
         ExecuteMsg::TransferNft { recipient, token_id } => {
-            let msg = Base::TransferNft {
-                recipient,
-                token_id: token_id.clone(),
-            };
-            moved(deps, env, info, msg, &token_id)
+            let before = owner(deps.as_ref(), &token_id)?;
+            let response = Collection.transfer_nft(deps.branch(), &env, &info, recipient, token_id.clone())?;
+            moved(deps, &env, &token_id, before)?;
+            Ok(response)
         }
         ExecuteMsg::SendNft {
             contract,
             token_id,
             msg,
         } => {
-            let msg = Base::SendNft {
-                contract,
-                token_id: token_id.clone(),
-                msg,
-            };
-            moved(deps, env, info, msg, &token_id)
+            let before = owner(deps.as_ref(), &token_id)?;
+            let response = Collection.send_nft(deps.branch(), &env, &info, contract, token_id.clone(), msg)?;
+            moved(deps, &env, &token_id, before)?;
+            Ok(response)
         }
         ExecuteMsg::Approve {
             spender,
             token_id,
             expires,
-        } => {
-            let msg = Base::Approve {
-                spender,
-                token_id,
-                expires,
-            };
-            Ok(Collection.execute(deps, &env, &info, msg)?)
-        }
-        ExecuteMsg::Revoke { spender, token_id } => {
-            Ok(Collection.execute(deps, &env, &info, Base::Revoke { spender, token_id })?)
-        }
+        } => Ok(Collection.approve(deps, &env, &info, spender, token_id, expires)?),
+        ExecuteMsg::Revoke { spender, token_id } => Ok(Collection.revoke(deps, &env, &info, spender, token_id)?),
         ExecuteMsg::ApproveAll { operator, expires } => {
-            Ok(Collection.execute(deps, &env, &info, Base::ApproveAll { operator, expires })?)
+            Ok(Collection.approve_all(deps, &env, &info, operator, expires)?)
         }
-        ExecuteMsg::RevokeAll { operator } => {
-            Ok(Collection.execute(deps, &env, &info, Base::RevokeAll { operator })?)
-        }
+        ExecuteMsg::RevokeAll { operator } => Ok(Collection.revoke_all(deps, &env, &info, operator)?),
         ExecuteMsg::Burn { token_id } => {
             TOKENS.remove(deps.storage, &token_id);
-            Ok(Collection.execute(deps, &env, &info, Base::Burn { token_id })?)
+            Ok(Collection.burn_nft(deps, &env, &info, token_id)?)
         }
         ExecuteMsg::SetWithdrawAddress { address } => {
-            Ok(Collection.execute(deps, &env, &info, Base::SetWithdrawAddress { address })?)
+            Ok(Collection.set_withdraw_address(deps, &info.sender, address)?)
         }
-        ExecuteMsg::WithdrawFunds { amount } => {
-            Ok(Collection.execute(deps, &env, &info, Base::WithdrawFunds { amount })?)
-        }
+        ExecuteMsg::WithdrawFunds { amount } => Ok(Collection.withdraw_funds(deps.storage, &amount)?),
         ExecuteMsg::Mint {
             token_id,
             owner,
@@ -186,12 +170,19 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
         ExecuteMsg::UpdateConfig { asking } => {
             assert_creator(deps.storage, &info.sender, "configuring")?;
             let mut config = CONFIG.load(deps.storage)?;
-            config.asking = asking;
+            config.asking = checked(asking)?;
             CONFIG.save(deps.storage, &config)?;
             Ok(Response::new()
                 .add_attribute("action", "update_config")
                 .add_attribute("channel", config.asking.channel))
         }
+    }
+}
+
+fn checked(asking: Asking) -> Result<Asking, ContractError> {
+    match asking.timeout {
+        1..=MAX_TIMEOUT => Ok(asking),
+        timeout => Err(ContractError::Timeout(timeout)),
     }
 }
 
@@ -214,14 +205,12 @@ fn mint(
     Ok(response)
 }
 
-/// Hands a token on, and notes it where the owner is another.
-fn moved(mut deps: DepsMut, env: Env, info: MessageInfo, msg: Base, token_id: &str) -> Result<Response, ContractError> {
-    let before = owner(deps.as_ref(), token_id)?;
-    let response = Collection.execute(deps.branch(), &env, &info, msg)?;
-    if owner(deps.as_ref(), token_id)? != before {
-        refresh::received(deps, token_id, env.block.time)?;
+/// Notes it where the owner is another than before.
+fn moved(deps: DepsMut, env: &Env, token_id: &str, before: Addr) -> StdResult<()> {
+    if owner(deps.as_ref(), token_id)? == before {
+        return Ok(());
     }
-    Ok(response)
+    refresh::received(deps, token_id, env.block.time)
 }
 
 fn owner(deps: Deps, token_id: &str) -> StdResult<Addr> {

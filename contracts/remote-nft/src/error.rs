@@ -37,6 +37,9 @@ pub enum ContractError {
         /// Seconds.
         timeout: u64,
     },
+    /// A time that no packet waits.
+    #[error("configuring: a timeout of {0} s; it must lie between 1 s and a year")]
+    Timeout(u64),
     /// Metadata is computed here.
     #[error("searching by metadata: this collection's is drawn from a model's answers; query nft_info")]
     MetadataIsDrawn,

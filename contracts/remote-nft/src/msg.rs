@@ -43,7 +43,7 @@ pub struct Asking {
     pub gas_limit: u64,
     /// Gas limit of the callback, in this chain's own gas. 300,000 suffices.
     pub callback_gas: u64,
-    /// Seconds after which a question is given up, and may be asked again.
+    /// Seconds after which a question is given up, and may be asked again; at most a year.
     pub timeout: u64,
 }
 
