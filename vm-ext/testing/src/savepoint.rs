@@ -136,8 +136,6 @@ mod tests {
     }
 
     fn keys(storage: &dyn Storage, start: Option<&str>, end: Option<&str>, order: Order) -> String {
-        let bytes = |bound: Option<&'static str>| bound.map(str::as_bytes);
-        let _ = bytes;
         storage
             .range(start.map(str::as_bytes), end.map(str::as_bytes), order)
             .map(|(key, _)| String::from_utf8(key).unwrap())

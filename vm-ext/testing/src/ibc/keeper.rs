@@ -515,3 +515,46 @@ impl IbcState<'_> {
         Ok(acknowledgement(self.0, end, sequence)?.map(|written| written.value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_the_number_after_the_last_dash() {
+        for (chain_id, expected) in [
+            ("cosmoshub-4", 4),
+            ("cosmos-testnet-14002", 14_002),
+            ("asking", 0),
+            ("asking-", 0),
+            ("asking-01", 0),
+            ("asking--1", 0),
+            ("asking-+1", 0),
+            ("-1", 0),
+            ("asking-1a", 0),
+            ("asking-99999999999999999999", 0),
+        ] {
+            assert_eq!(revision(chain_id), expected, "{chain_id}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_has_passed_from_its_own_height_or_time_on() {
+        let block = |revision, height| IbcTimeoutBlock { revision, height };
+        let at = Timestamp::from_nanos;
+        let by_height = IbcTimeout::with_block(block(1, 10));
+        assert!(!elapsed(&by_height, block(1, 9), at(u64::MAX)));
+        assert!(elapsed(&by_height, block(1, 10), at(0)));
+        assert!(elapsed(&by_height, block(2, 1), at(0)));
+        assert!(!elapsed(&by_height, block(0, 99), at(0)));
+        let by_time = IbcTimeout::with_timestamp(at(10));
+        assert!(!elapsed(&by_time, block(9, 9), at(9)));
+        assert!(elapsed(&by_time, block(0, 0), at(10)));
+        let either = IbcTimeout::with_both(block(1, 10), at(10));
+        assert!(elapsed(&either, block(1, 9), at(10)) && elapsed(&either, block(1, 10), at(9)));
+        assert!(!elapsed(&either, block(1, 9), at(9)));
+        // Zero is none.
+        let none = IbcTimeout::with_both(block(0, 0), at(0));
+        assert!(!elapsed(&none, block(9, 9), at(9)));
+    }
+}
