@@ -6,7 +6,7 @@ use std::{sync::LazyLock, time::Duration};
 use aiinference_demo_models as models;
 use aiinference_multi_test::{
     cw_multi_test::{AppResponse, ContractWrapper, Executor},
-    Chain, ChainId, CodeStore, Link, Network, StoreOptions, SDK_GAS,
+    voucher_denom, Chain, ChainId, CodeStore, Link, Network, StoreOptions, SDK_GAS,
 };
 use aiinference_std::{testing::AiQuerier, Model, Receipt, Tensor};
 use cosmwasm_std_3::{
@@ -282,6 +282,72 @@ fn pictures_are_paid_from_the_collections_credit() {
     world.net.relay_all().unwrap();
     let balance = world.net.chain(there).wrap().query_balance(&receiver, "stake").unwrap();
     assert_eq!(balance.amount.to_string(), (20_000 - price - 100).to_string());
+}
+
+#[test]
+fn the_collections_own_coins_travel_and_become_its_credit() {
+    let mut world = world(json!([]));
+    let (here, there, host) = (world.here, world.there, world.host.clone());
+    let transfer = world.net.link_transfer(here, there).unwrap();
+    let denom = voucher_denom(&transfer.b_end.channel_id, "gold");
+    let chain = world.net.chain_mut(there);
+    let owner = chain.account("owner");
+    let recovery = chain.account("recovery").to_string();
+    let prices = json!({ "update_config": {
+        "prices": [{ "denom": denom, "per_query": "100", "per_gigagas": "1000", "reward": "0" }]
+    } });
+    chain.execute_contract(owner, host.clone(), &prices, &[]).unwrap();
+    world.configure(Asking {
+        denom: denom.clone(),
+        max_price: 5_000u128.into(),
+        ..asking(world.mood)
+    });
+
+    let (collection, chain) = (world.collection.clone(), world.net.chain_mut(here));
+    chain.fund(&collection, coins(20_000, "gold")).unwrap();
+    world.execute(
+        "creator",
+        &ExecuteMsg::Fund {
+            host: host.to_string(),
+            transfer_channel: transfer.a_end.channel_id,
+            connection: "connection-0".to_owned(),
+            recovery,
+            amount: cosmwasm_std::coin(15_000, "gold"),
+        },
+    );
+    world.net.relay_all().unwrap();
+    let held = |world: &World| {
+        world
+            .net
+            .chain(there)
+            .wrap()
+            .query_balance(&host, &denom)
+            .unwrap()
+            .amount
+            .to_string()
+    };
+    assert_eq!(held(&world), "15000");
+    let art = world.refreshed();
+    assert_eq!(art.failure, None);
+    assert_ne!(art.picture.unwrap().price, "0");
+
+    // What the host cannot take as a deposit comes back: a denom without a price.
+    let chain = world.net.chain_mut(here);
+    chain.fund(&collection, coins(7, "lead")).unwrap();
+    world.execute(
+        "creator",
+        &ExecuteMsg::Fund {
+            host: host.to_string(),
+            transfer_channel: "channel-1".to_owned(),
+            connection: "connection-0".to_owned(),
+            recovery: "nobody".to_owned(),
+            amount: cosmwasm_std::coin(7, "lead"),
+        },
+    );
+    world.net.relay_all().unwrap();
+    let back = world.net.chain(here).wrap().query_balance(&collection, "lead").unwrap();
+    assert_eq!(back.amount.to_string(), "7");
+    assert_eq!(held(&world), "15000");
 }
 
 #[test]
