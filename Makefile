@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ localnet-status: ## show the localnet's nodes, and whether they agree
 
 test-localnet: contracts library wasmd ## run the tests that need real nodes, on the localnet
 	@scripts/test-localnet.sh
+
+test-ibc: contracts library wasmd ## run the tests of packets between real chains: relayer, transfers
+	@scripts/test-ibc.sh
 
 localnet-logs: ## follow the logs of all nodes, or of NODE
 	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)

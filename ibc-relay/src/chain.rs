@@ -9,7 +9,7 @@ use aiinference_client::{ClientError, Node};
 use cosmrs::proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use tendermint::{block::signed_header::SignedHeader, block::Height as BlockHeight, validator};
 use tendermint_rpc::{
-    endpoint::{abci_query, block_results, commit, tx_search, validators},
+    endpoint::{abci_info, abci_query, block_results, commit, tx_search, validators},
     Order, SimpleRequest,
 };
 use tokio::sync::OnceCell;
@@ -172,13 +172,14 @@ impl Chain {
         Err(self.answer(method, "its pages do not end"))
     }
 
-    /// The last block, as the node says.
+    /// The last block that the node has executed: it has others a moment earlier, and cannot be asked about their state.
     pub async fn tip(&self) -> Result<u64> {
         let status = self.on_node(|node| async move { node.status().await }).await?;
-        match status.catching_up {
-            true => Err(self.answer("status", "it is still fetching blocks")),
-            false => Ok(status.height),
+        if status.catching_up {
+            return Err(self.answer("status", "it is still fetching blocks"));
         }
+        let answer = self.call(abci_info::Request {}).await?;
+        Ok(answer.response.last_block_height.value())
     }
 
     /// A header with the signatures for it; not verified.

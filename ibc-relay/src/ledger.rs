@@ -389,3 +389,204 @@ impl Entry {
         self.proof = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::End;
+
+    fn end(channel: &str) -> End {
+        End {
+            port: "transfer".into(),
+            channel: channel.into(),
+        }
+    }
+
+    fn lane(ordered: bool) -> Vec<Lane> {
+        vec![Lane {
+            ends: [end("channel-0"), end("channel-1")],
+            ordered,
+            max_gas: None,
+            reward: None,
+            rewarding: false,
+            name: "lane".into(),
+        }]
+    }
+
+    fn packet(sequence: u64, timeout: u64) -> Packet {
+        Packet {
+            sequence,
+            source: end("channel-0"),
+            destination: end("channel-1"),
+            data: vec![1],
+            timeout_height: (1, timeout),
+            timeout_time: 0,
+        }
+    }
+
+    fn block(height: u64, events: Vec<PacketEvent>) -> Block {
+        Block {
+            height,
+            time: height,
+            heard: Instant::now(),
+            events,
+            gap: false,
+        }
+    }
+
+    fn tips(a: u64, b: u64) -> [Tip; 2] {
+        [a, b].map(|height| Tip {
+            height,
+            time: height,
+            revision: 1,
+        })
+    }
+
+    fn kinds(actions: &[Action]) -> Vec<(u64, Kind)> {
+        actions
+            .iter()
+            .map(|action| (action.key.sequence, action.kind))
+            .collect()
+    }
+
+    /// Later than any pause.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    #[test]
+    fn a_packet_goes_there_and_its_answer_comes_back_each_once_a_header_proves_it() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 100))]));
+        let now = Instant::now();
+        assert!(
+            ledger.actions(&lanes, 1, tips(10, 5), now).is_empty(),
+            "no header of the next block yet"
+        );
+        assert_eq!(
+            kinds(&ledger.actions(&lanes, 1, tips(11, 5), now)),
+            [(1, Kind::Receive)]
+        );
+        assert!(
+            ledger.actions(&lanes, 1, tips(12, 6), now).is_empty(),
+            "it is under way"
+        );
+        let answered = vec![
+            PacketEvent::Received(packet(1, 100)),
+            PacketEvent::Answered(packet(1, 100), b"ok".to_vec()),
+        ];
+        ledger.block(&lanes, 1, &block(7, answered));
+        assert!(ledger.actions(&lanes, 0, tips(12, 7), now).is_empty());
+        let back = ledger.actions(&lanes, 0, tips(12, 8), now);
+        assert_eq!(kinds(&back), [(1, Kind::Acknowledge)]);
+        assert_eq!(back[0].answer.as_deref().unwrap(), b"ok");
+        let over = ledger.block(
+            &lanes,
+            0,
+            &block(13, vec![PacketEvent::Acknowledged(end("channel-0"), 1)]),
+        );
+        assert_eq!(over.ended[0].took.unwrap().0, 3, "blocks");
+        assert!(ledger.entries.is_empty());
+    }
+
+    #[test]
+    fn a_late_packet_is_given_up_and_never_sent_on() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 50))]));
+        let now = Instant::now();
+        assert!(
+            ledger.actions(&lanes, 1, tips(20, 49), now).is_empty(),
+            "the next block is too late"
+        );
+        assert!(
+            ledger.actions(&lanes, 0, tips(20, 49), now).is_empty(),
+            "and not proven so yet"
+        );
+        assert_eq!(
+            kinds(&ledger.actions(&lanes, 0, tips(20, 50), now)),
+            [(1, Kind::Timeout)]
+        );
+    }
+
+    #[test]
+    fn packets_to_a_closed_end_are_given_up() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 500))]));
+        ledger.closed.insert((0, 1), true);
+        assert!(ledger.actions(&lanes, 1, tips(20, 20), Instant::now()).is_empty());
+        let actions = ledger.actions(&lanes, 0, tips(20, 20), Instant::now());
+        assert_eq!(kinds(&actions), [(1, Kind::TimeoutOnClose)]);
+    }
+
+    #[test]
+    fn on_an_ordered_channel_nothing_overtakes() {
+        let (lanes, mut ledger) = (lane(true), Ledger::default());
+        let sent = (1..=3)
+            .map(|sequence| PacketEvent::Sent(packet(sequence, 500)))
+            .collect();
+        ledger.block(&lanes, 0, &block(10, sent));
+        let first = Key {
+            lane: 0,
+            from: 0,
+            sequence: 1,
+        };
+        ledger.entries.get_mut(&first).unwrap().wait();
+        let now = Instant::now();
+        assert!(
+            ledger.actions(&lanes, 1, tips(20, 20), now).is_empty(),
+            "the first has to wait, so all have"
+        );
+        let all = ledger.actions(&lanes, 1, tips(20, 20), later());
+        assert_eq!(
+            kinds(&all),
+            [(1, Kind::Receive), (2, Kind::Receive), (3, Kind::Receive)]
+        );
+    }
+
+    #[test]
+    fn a_transaction_that_is_not_in_a_block_gives_its_packets_free() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 500))]));
+        ledger.actions(&lanes, 1, tips(11, 5), Instant::now());
+        let key = *ledger.entries.keys().next().unwrap();
+        ledger.entries.get_mut(&key).unwrap().flight = Some(Flight::Sent("T".into()));
+        assert!(!ledger.landed("other", 1, None, 6), "not its transaction");
+        assert!(ledger.actions(&lanes, 1, tips(11, 6), later()).is_empty());
+        ledger.landed("T", 1, None, 6);
+        assert_eq!(
+            kinds(&ledger.actions(&lanes, 1, tips(11, 6), later())),
+            [(1, Kind::Receive)]
+        );
+    }
+
+    #[test]
+    fn a_transaction_that_changed_nothing_is_unclear() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 500))]));
+        ledger.actions(&lanes, 1, tips(11, 5), Instant::now());
+        let key = *ledger.entries.keys().next().unwrap();
+        ledger.entries.get_mut(&key).unwrap().flight = Some(Flight::Sent("T".into()));
+        assert!(
+            !ledger.landed("T", 1, Some(7), 6),
+            "its block's events are still to come"
+        );
+        assert!(ledger.block(&lanes, 1, &block(7, vec![])).unclear);
+    }
+
+    #[test]
+    fn events_of_other_channels_are_left() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        let mut other = packet(1, 5);
+        other.source = end("channel-9");
+        let mut elsewhere = packet(2, 5);
+        elsewhere.destination = end("channel-9");
+        let events = vec![
+            PacketEvent::Sent(other.clone()),
+            PacketEvent::Sent(elsewhere),
+            PacketEvent::Answered(other, vec![]),
+            PacketEvent::Acknowledged(end("channel-9"), 1),
+        ];
+        ledger.block(&lanes, 0, &block(10, events));
+        assert!(ledger.entries.is_empty());
+    }
+}

@@ -215,3 +215,68 @@ fn height(text: &str) -> Option<(u64, u64)> {
     let (revision, height) = text.split_once('-')?;
     Some((revision.parse().ok()?, height.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet() -> Packet {
+        Packet {
+            sequence: 3,
+            source: End {
+                port: "transfer".into(),
+                channel: "channel-0".into(),
+            },
+            destination: End {
+                port: "transfer".into(),
+                channel: "channel-1".into(),
+            },
+            data: b"data".to_vec(),
+            timeout_height: (1, 20),
+            timeout_time: 1000,
+        }
+    }
+
+    #[test]
+    fn a_packet_is_late_by_height_or_by_time() {
+        let packet = packet();
+        assert!(!packet.timed_out(1, 19, 999));
+        assert!(
+            packet.timed_out(1, 20, 0) && packet.timed_out(2, 1, 0),
+            "a later revision is later"
+        );
+        assert!(packet.timed_out(1, 1, 1000));
+        let without = Packet {
+            timeout_height: (0, 0),
+            timeout_time: 0,
+            ..packet
+        };
+        assert!(!without.timed_out(9, u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn an_event_gives_back_what_was_sent() {
+        let sent = packet();
+        let attributes = [
+            ("packet_data_hex", hex::encode(&sent.data)),
+            ("packet_timeout_height", "1-20".into()),
+            ("packet_timeout_timestamp", "1000".into()),
+            ("packet_sequence", "3".into()),
+            ("packet_src_port", sent.source.port.clone()),
+            ("packet_src_channel", sent.source.channel.clone()),
+            ("packet_dst_port", sent.destination.port.clone()),
+            ("packet_dst_channel", sent.destination.channel.clone()),
+            ("packet_ack_hex", "7b7d".into()),
+        ];
+        let event = |kind: &str| Event::new(kind, attributes.clone());
+        assert_eq!(
+            PacketEvent::read(&event("send_packet")),
+            Some(PacketEvent::Sent(sent.clone()))
+        );
+        let answered = PacketEvent::Answered(sent.clone(), b"{}".to_vec());
+        assert_eq!(PacketEvent::read(&event("write_acknowledgement")), Some(answered));
+        let over = PacketEvent::TimedOut(sent.source, 3);
+        assert_eq!(PacketEvent::read(&event("timeout_packet")), Some(over));
+        assert_eq!(PacketEvent::read(&event("transfer")), None);
+    }
+}

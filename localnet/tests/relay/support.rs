@@ -1,0 +1,274 @@
+//! The chains, accounts, and the relayer's program as a process.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use aiinference_client::{Account, Gas, Key, Msg, Node, Options, DEFAULT_PATH};
+use aiinference_localnet::{Localnet, Node as LocalNode, CONSUMER, PROVIDER};
+use aiinference_relay::{chain::Chain, config::Config, packet::End, proto::any};
+use ibc_proto::{cosmos::base::v1beta1::Coin, ibc::applications::transfer::v1::MsgTransfer};
+use sha2::{Digest, Sha256};
+
+/// All that is relayed is over within this, on a loaded machine too.
+pub const SOON: Duration = Duration::from_secs(120);
+
+/// A timeout that no test reaches.
+pub const LONG: Duration = Duration::from_secs(3600);
+
+/// Gas of a transfer.
+const TRANSFER_GAS: u64 = 200_000;
+
+fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
+}
+
+/// A channel's names: on the provider chain, on the consumer chain.
+pub type Channel = [String; 2];
+
+/// The localnet, with what its tests need.
+pub struct Net {
+    net: Localnet,
+    accounts: [Account; 2],
+}
+
+fn index(chain: &str) -> usize {
+    usize::from(chain == CONSUMER)
+}
+
+impl Net {
+    pub async fn open() -> Self {
+        let home = std::env::var_os("LOCALNET_HOME").map_or_else(|| target().join("localnet"), PathBuf::from);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let home = root
+            .join(home)
+            .canonicalize()
+            .expect("a localnet is up: make localnet-up");
+        let net = Localnet::open(home).expect("a localnet is up: make localnet-up");
+        let mut accounts = Vec::new();
+        for chain in [PROVIDER, CONSUMER] {
+            let words = fs::read_to_string(&net.plan().account("alice").unwrap().mnemonic_file).unwrap();
+            let key = Key::from_mnemonic(words.trim(), DEFAULT_PATH).unwrap();
+            let node = Node::connect(&net.nodes_of(chain).unwrap()[0].plan().rpc_url, Some(chain))
+                .await
+                .unwrap();
+            accounts.push(Account::open(&node, key, Options::default()).await.unwrap());
+        }
+        Net {
+            net,
+            accounts: accounts.try_into().unwrap(),
+        }
+    }
+
+    pub fn node(&self, chain: &str) -> LocalNode {
+        self.net.nodes_of(chain).unwrap().swap_remove(0)
+    }
+
+    /// The program with a configuration of its own; `settings` are added to both chains.
+    pub fn relayer(&self, settings: &str) -> Program {
+        let folder = tempfile::tempdir().unwrap();
+        let words = &self.net.plan().account("relayer").unwrap().mnemonic_file;
+        let key = folder.path().join("relayer.mnemonic");
+        fs::copy(words, &key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut text = String::from("scan_seconds = 5\n");
+        for chain in [PROVIDER, CONSUMER] {
+            let nodes = self.net.nodes_of(chain).unwrap();
+            let urls: Vec<&String> = nodes.iter().take(2).map(|node| &node.plan().rpc_url).collect();
+            text += &format!(
+                "[[chains]]\nid = \"{chain}\"\nrpc = {urls:?}\nkey_file = \"relayer.mnemonic\"\ngas_price = \"0stake\"\n{settings}"
+            );
+        }
+        fs::write(folder.path().join("relay.toml"), text).unwrap();
+        Program { folder }
+    }
+
+    /// The same with a transfer channel of its own.
+    pub async fn linked(&self, settings: &str) -> (Program, Channel) {
+        let program = self.relayer(settings);
+        let ends = ["provider-1:transfer", "consumer-1:transfer"];
+        program.run(&["link", ends[0], ends[1], "--new-channel", "--write"]);
+        let config = Config::read(&program.folder.path().join("relay.toml")).unwrap();
+        let channel = &config.channels[0];
+        (program, [channel.a.channel.clone(), channel.b.channel.clone()])
+    }
+
+    /// Sends transfers of one coin each, in one transaction, and waits until they are in a block.
+    pub async fn transfer(&self, from: &str, channel: &Channel, count: u64, timeout: Duration) {
+        let account = &self.accounts[index(from)];
+        let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + timeout;
+        let message = MsgTransfer {
+            source_port: "transfer".into(),
+            source_channel: channel[index(from)].clone(),
+            token: Some(Coin {
+                denom: "stake".into(),
+                amount: "1".into(),
+            }),
+            sender: account.address().into(),
+            receiver: account.address().into(),
+            timeout_timestamp: until.as_nanos() as u64,
+            ..Default::default()
+        };
+        let messages: Vec<Msg> = (0..count).map(|_| Msg::Any(any(&message))).collect();
+        let hash = account
+            .submit_with(&messages, Gas::Limit(TRANSFER_GAS * count))
+            .await
+            .unwrap();
+        account.confirm(&hash).await.unwrap();
+    }
+
+    /// What has arrived from a chain over a channel.
+    pub async fn received(&self, from: &str, channel: &Channel) -> u128 {
+        let other = if from == PROVIDER { CONSUMER } else { PROVIDER };
+        let path = format!("transfer/{}/stake", channel[index(other)]);
+        self.balance(other, &format!("ibc/{}", hex::encode_upper(Sha256::digest(path))))
+            .await
+    }
+
+    pub async fn balance(&self, chain: &str, denom: &str) -> u128 {
+        let account = &self.accounts[index(chain)];
+        let coins = account.node().balances(account.address(), None).await.unwrap();
+        coins
+            .iter()
+            .find(|coin| coin.denom == denom)
+            .map_or(0, |coin| coin.amount)
+    }
+
+    /// Packets that a chain has sent over a channel and that are not over.
+    pub async fn pending(&self, from: &str, channel: &Channel) -> usize {
+        let text = format!(
+            "[[chains]]\nid = \"{from}\"\nrpc = [\"{}\"]\nkey_env = \"NONE\"\ngas_price = \"0stake\"\n",
+            self.node(from).plan().rpc_url
+        );
+        let chain = Chain::new(&Config::parse(&text, PathBuf::new()).unwrap().chains[0]);
+        let end = End {
+            port: "transfer".into(),
+            channel: channel[index(from)].clone(),
+        };
+        chain.commitments(&end, chain.tip().await.unwrap()).await.unwrap().len()
+    }
+
+    /// Waits until nothing is pending on a channel.
+    pub async fn settled(&self, channel: &Channel) {
+        let end = Instant::now() + SOON;
+        while self.pending(PROVIDER, channel).await + self.pending(CONSUMER, channel).await > 0 {
+            assert!(Instant::now() < end, "packets are still pending");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The relayer's program, with a folder for its configuration and logs.
+pub struct Program {
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    pub fn config(&self) -> String {
+        fs::read_to_string(self.folder.path().join("relay.toml")).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(target().join("release/aiinference-relay"));
+        command
+            .arg("--config")
+            .arg(self.folder.path().join("relay.toml"))
+            .args(arguments)
+            .env("RUST_LOG", "warn,aiinference_relay=debug");
+        command
+    }
+
+    /// Runs it to its end; what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let done = self
+            .command(arguments)
+            .output()
+            .expect("the program is built: make build");
+        let errors = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let log = tempfile::NamedTempFile::new_in(self.folder.path())
+            .unwrap()
+            .keep()
+            .unwrap()
+            .1;
+        let child = self
+            .command(arguments)
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn();
+        Running {
+            child: child.expect("the program is built: make build"),
+            log,
+        }
+    }
+
+    pub fn start(&self) -> Running {
+        self.spawn(&["start"])
+    }
+}
+
+/// A process that ends with its owner.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("the relayer's log:\n{log}");
+        }
+    }
+}
+
+impl Running {
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until its log says something.
+    pub async fn said(&self, what: &str) {
+        let end = Instant::now() + SOON;
+        while !self.log().contains(what) {
+            assert!(Instant::now() < end, "it never says {what:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Blocks and milliseconds of each round trip that it has told of.
+    pub async fn round_trips(&self) -> Vec<(u64, u64)> {
+        self.said("round trip").await;
+        let log = self.log();
+        let number = |line: &str, name: &str| line.split_once(name)?.1.split_whitespace().next()?.parse().ok();
+        let trips = log.lines().filter(|line| line.contains("round trip"));
+        trips
+            .filter_map(|line| Some((number(line, " blocks=")?, number(line, " ms=")?)))
+            .collect()
+    }
+
+    /// Resident memory in kB.
+    pub fn memory(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
+    }
+}
