@@ -214,7 +214,7 @@ impl Config {
             }
             channel
                 .reward()
-                .map_err(|reason| format!("channel {}: {reason}", channel.a.channel))?;
+                .map_err(|reason| format!("channel {}: minimum_reward: {reason}", channel.a.channel))?;
         }
         Ok(())
     }
@@ -380,7 +380,7 @@ gas_price = "0stake"
             (channel(&one, &end("one-1", "channel-1")), "both ends"),
             (channel(&one, &end("six-1", "channel-1")), "six-1"),
             (good.clone() + &channel(&one, &end("two-1", "channel-7")), "twice"),
-            (good.clone() + "minimum_reward = \"lots\"\n", "reward"),
+            (good.clone() + "minimum_reward = \"lots\"\n", "minimum_reward"),
             (good + "minimum = 1\n", "minimum"),
             (
                 "[[chains]]\nid = \"x-1\"\nrpc = []\nkey_env=\"K\"\ngas_price=\"0stake\"\n".into(),

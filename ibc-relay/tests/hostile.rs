@@ -86,7 +86,9 @@ fn changed(method: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'st
     node(move |asked, params| {
         let mut result = match asked {
             "status" => data["status"].clone(),
-            "commit" if params["height"] == data["trusted"].to_string() => data["trusted_commit"].clone(),
+            "commit" if params["height"].as_str() == Some(data["trusted"].to_string().as_str()) => {
+                data["trusted_commit"].clone()
+            }
             "commit" => data["commit"].clone(),
             "validators" => data["validators"].clone(),
             _ => data["present"].clone(),
