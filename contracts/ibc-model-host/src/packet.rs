@@ -320,7 +320,7 @@ fn answer_queries(deps: DepsMut, env: &Env, channel: &str, sender: &Sender, ask:
     }
 
     for (first, bytes) in entries {
-        ENTRIES.save(deps.storage, first, &bytes.into())?;
+        keep(deps.storage, first, &bytes)?;
     }
     let progress = Progress {
         room: room.bytes(),
@@ -359,6 +359,31 @@ fn answer_queries(deps: DepsMut, env: &Env, channel: &str, sender: &Sender, ask:
         messages: messages.collect::<StdResult<_>>()?,
         ..Default::default()
     })
+}
+
+/// Bytes of one stored part: in base64 below the 128 KiB that the VM stores as one value.
+const PART_BYTES: usize = 90_000;
+
+/// Keeps entries until the acknowledgement is complete, by the first query that they answer.
+fn keep(storage: &mut dyn Storage, first: u16, entries: &[u8]) -> StdResult<()> {
+    // No entry is larger than the acknowledgement: three parts.
+    for (number, part) in (0..).zip(entries.chunks(PART_BYTES)) {
+        ENTRIES.save(storage, u32::from(first) << 8 | number, &part.into())?;
+    }
+    Ok(())
+}
+
+/// All that was kept, in the queries' order.
+fn take_kept(storage: &mut dyn Storage) -> StdResult<Vec<u8>> {
+    let parts: Vec<(u32, Binary)> = ENTRIES
+        .range(storage, None, None, Order::Ascending)
+        .collect::<StdResult<_>>()?;
+    let mut entries = vec![];
+    for (key, part) in parts {
+        ENTRIES.remove(storage, key);
+        entries.extend_from_slice(&part);
+    }
+    Ok(entries)
 }
 
 /// What a query may use, when its turn comes.
@@ -493,21 +518,14 @@ pub fn worked(deps: DepsMut, env: &Env, reply: Reply) -> Result<Outcome, Contrac
     });
     progress.room = room.bytes();
     progress.paid = progress.paid.checked_add(price.into()).map_err(StdError::from)?;
-    ENTRIES.save(deps.storage, call.position, &entry.into())?;
+    keep(deps.storage, call.position, &entry)?;
     let Some(last) = call.last else {
         PROGRESS.save(deps.storage, &progress)?;
         return Ok(Outcome::default());
     };
 
     PROGRESS.remove(deps.storage);
-    let mut entries = vec![];
-    let parts: Vec<(u16, Binary)> = ENTRIES
-        .range(deps.storage, None, None, Order::Ascending)
-        .collect::<StdResult<_>>()?;
-    for (first, bytes) in parts {
-        ENTRIES.remove(deps.storage, first);
-        entries.extend_from_slice(&bytes);
-    }
+    let entries = take_kept(deps.storage)?;
     if let Some(account) = last.account {
         // What was paid by queries without calls is no longer in the credit; of what was set aside, the rest goes back.
         let paid_by_calls = progress.paid.checked_sub(last.paid_before).map_err(StdError::from)?;

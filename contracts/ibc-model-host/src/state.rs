@@ -24,8 +24,8 @@ pub const TOTALS: Map<&str, Totals> = Map::new("totals");
 
 /// Between the receipt of a packet and the last reply: what is made of its acknowledgement.
 pub const PROGRESS: Item<Progress> = Item::new("progress");
-/// Between the same: encoded answers, by the first query that they answer.
-pub const ENTRIES: Map<u16, Binary> = Map::new("entries");
+/// Between the same: encoded answers in parts, by the first query that they answer and the part's number.
+pub const ENTRIES: Map<u32, Binary> = Map::new("entries");
 
 /// An account.
 #[cw_serde]

@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 use aiinference_demo_models as models;
 use aiinference_multi_test::{
-    cw_multi_test::Executor, Chain, ChainId, CodeStore, IbcError, Link, Network, Relayed, StoreOptions, Task, SDK_GAS,
+    cw_multi_test::Executor, voucher_denom, Chain, ChainId, CodeStore, IbcError, Link, Network, Relayed, StoreOptions,
+    Task, SDK_GAS,
 };
-use aiinference_std::{testing::std3::mock_dependencies, Model, Outputs, Tensor};
+use aiinference_std::{remote::deposit_memo, testing::std3::mock_dependencies, Model, Outputs, Tensor};
 use aiinference_types::{
     ibc,
     limits::{MAX_ACKNOWLEDGEMENT_BYTES, MAX_PACKET_BYTES},
@@ -62,7 +63,7 @@ fn world(prices: Vec<Price>) -> World {
             },
             Step::Set {
                 key: "large".to_string(),
-                value: "x".repeat(400_000),
+                value: "x".repeat(100_000),
             },
         ],
         ..Script::default()
@@ -344,7 +345,8 @@ fn several_models_are_chained_without_a_round_trip() {
 #[test]
 fn a_full_packet_is_answered_query_by_query() {
     let mut world = world(price());
-    world.deposit(1_000_000);
+    // The price of all that is declared is set aside while there are calls.
+    world.deposit(10_000_000);
     let (answers, relayed) = world.ask((0..256).map(|_| score(&APPLICANT)).collect());
     let local = local();
     answers.iter().for_each(|answer| same(answer, &local));
@@ -438,7 +440,7 @@ fn work_above_a_querys_own_limit_is_answered_and_paid() {
     assert_eq!(answers[0].price, (100 + GAS / 1_000_000).to_string());
     assert_eq!(answers[1].price, "100");
     // The work was stopped at its limit.
-    assert!(sdk_gas(&relayed) * SDK_GAS < 2 * GAS);
+    assert!(sdk_gas(&relayed) * SDK_GAS < 3 * GAS);
 }
 
 #[test]
@@ -452,10 +454,13 @@ fn what_a_read_contract_does_stays_within_its_query() {
     };
     let back = to_json_binary(&QueryMsg::Config {}).unwrap();
     let host = world.host.to_string();
-    let mut large = read(&test_probe::QueryMsg::Get {
-        key: "large".to_string(),
-    });
-    large.gas_limit = 100 * GAS;
+    let large = |times| v1::Query {
+        gas_limit: 100 * GAS,
+        ..run(v1::Run {
+            reads: vec![world.raw("large"); times],
+            ..Default::default()
+        })
+    };
     let queries = vec![
         // Asks back.
         read(&test_probe::QueryMsg::Smart {
@@ -467,7 +472,7 @@ fn what_a_read_contract_does_stays_within_its_query() {
             text: "no".repeat(1_000),
         }),
         // Answers with more than an acknowledgement holds.
-        large,
+        large(3),
         // Is none.
         run(v1::Run {
             reads: vec![v1::Read {
@@ -485,8 +490,16 @@ fn what_a_read_contract_does_stays_within_its_query() {
             ..Default::default()
         }),
         score(&APPLICANT),
+        // Answers with more than the VM stores as one value.
+        large(2),
+        large(1),
     ];
     let (answers, _) = world.ask(queries);
+    let Some(answer::Result::Run(run)) = &answers[6].result else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(run.reads, vec![vec![b'x'; 100_000]; 2]);
+    assert_eq!(code(&answers[7]), ErrorCode::ResponseTooLarge);
     let Some(answer::Result::Run(run)) = &answers[0].result else {
         panic!("{answers:?}")
     };
@@ -549,7 +562,7 @@ fn hostile_packets_are_answered_too() {
             (result, code) => panic!("{result:?}, not {code:?}"),
         }
     }
-    for packet in [vec![], vec![0xff; MAX_PACKET_BYTES + 1], b"{}".to_vec()] {
+    for packet in [vec![0xff; MAX_PACKET_BYTES + 1], b"{}".to_vec()] {
         let (result, _) = world.deliver(packet);
         assert!(matches!(result, acknowledgement::Result::Error(_)));
     }
@@ -567,7 +580,7 @@ fn credit_is_drawn_withdrawn_and_earned() {
         world.query::<RewardResponse>(&msg).reward
     };
     assert_eq!(told(&world), vec![]);
-    world.deposit(1_000);
+    world.deposit(100_000);
     assert_eq!(told(&world), vec![coin(40, DENOM)]);
     let (acknowledgement::Result::Answers(answers), _) = world.deliver(packet()) else {
         panic!()
@@ -588,7 +601,7 @@ fn credit_is_drawn_withdrawn_and_earned() {
     assert_eq!(rewards.reward, vec![coin(paid / 5, DENOM)]);
 
     let (result, _) = world.deliver(withdraw(&receiver));
-    let left = 1_000 - paid - 100;
+    let left = 100_000 - paid - 100;
     let acknowledgement::Result::Withdrawn(v1::Withdrawn { amount }) = result else {
         panic!("{result:?}")
     };
@@ -605,4 +618,78 @@ fn credit_is_drawn_withdrawn_and_earned() {
     let totals = world.totals();
     assert_eq!((totals.credits, totals.rewards), (Uint128::zero(), Uint128::zero()));
     assert_eq!(totals.takings, world.held());
+}
+
+#[test]
+fn a_transfer_from_the_asking_chain_becomes_credit_or_comes_back() {
+    let mut world = world(price());
+    let transfers = world.net.link_transfer(world.asking, world.answering).unwrap();
+    let voucher = voucher_denom(&transfers.b_end.channel_id, "uatom");
+    let update = ExecuteMsg::UpdateConfig {
+        owner: None,
+        prices: Some(vec![Price {
+            denom: voucher.clone(),
+            ..price().remove(0)
+        }]),
+        allowed: None,
+        max_packet_gas: None,
+        gas_multiplier: None,
+        recovery_delay: None,
+        transfers: None,
+    };
+    let chain = world.net.chain_mut(world.answering);
+    let (owner, recovery, other) = (
+        chain.account("owner"),
+        chain.account("recovery"),
+        chain.account("other"),
+    );
+    chain.execute_contract(owner, world.host.clone(), &update, &[]).unwrap();
+    let chain = world.net.chain_mut(world.asking);
+    let (asker, friend) = (chain.account("asker"), chain.account("friend"));
+    for account in [&asker, &friend] {
+        chain.fund(account, coins(1_000, "uatom")).unwrap();
+    }
+
+    let key = AccountKey {
+        asker: asker.to_string(),
+        ..world.account()
+    };
+    let give = |world: &mut World, sender: &Addr, recovery: &Addr| {
+        let memo = deposit_memo(
+            world.host.as_str(),
+            &key.connection,
+            &key.port,
+            &key.asker,
+            recovery.as_str(),
+        );
+        let msg = IbcMsg::Transfer {
+            channel_id: transfers.a_end.channel_id.clone(),
+            to_address: world.host.to_string(),
+            amount: coin(300, "uatom"),
+            timeout: IbcTimeout::with_timestamp(world.net.now().plus_seconds(600)),
+            memo: Some(cosmwasm_std::to_json_string(&memo).unwrap()),
+        };
+        let chain = world.net.chain_mut(world.asking);
+        chain.execute(sender.clone(), msg.into()).unwrap();
+        let relayed = world.net.relay_all().unwrap();
+        let account: Option<ibc_model_host::msg::Account> = world.query(&QueryMsg::Account { account: key.clone() });
+        let account = account.unwrap();
+        let left = world
+            .net
+            .chain(world.asking)
+            .wrap()
+            .query_balance(sender, "uatom")
+            .unwrap();
+        (account, left, sdk_gas(&relayed[0]))
+    };
+    let (account, left, gas) = give(&mut world, &friend, &recovery);
+    println!("a deposit by transfer: {gas} SDK gas");
+    assert_eq!((account.credit, left), (vec![coin(300, &voucher)], coin(700, "uatom")));
+    // Another recovery address than the account has: the coins go back.
+    let (account, left, _) = give(&mut world, &friend, &other);
+    assert_eq!((account.credit, left), (vec![coin(300, &voucher)], coin(700, "uatom")));
+    // Unless the asker itself names it.
+    let (account, left, _) = give(&mut world, &asker, &other);
+    assert_eq!((account.credit, left), (vec![coin(600, &voucher)], coin(700, "uatom")));
+    assert_eq!(account.recovery, other);
 }
