@@ -480,7 +480,12 @@ struct ExecuteResponse {
 pub fn worked(deps: DepsMut, env: &Env, reply: Reply) -> Result<Outcome, ContractError> {
     let call: Call = from_json(&reply.payload)?;
     let rate = Rate::from_parts(call.per_query.u128(), call.per_gigagas.u64());
-    let used = reply.gas_used.saturating_mul(call.multiplier.u64()).min(call.gas.u64());
+    // No call uses no gas: 0 stands for a chain that does not tell, as wasmd 0.61. There its limit counts.
+    let told = reply.gas_used.saturating_mul(call.multiplier.u64());
+    let used = match told {
+        0 => call.gas.u64(),
+        told => told.min(call.gas.u64()),
+    };
     let result = match reply.result {
         SubMsgResult::Ok(response) => {
             let response = response.msg_responses.first().map(|response| response.value.as_slice());
@@ -488,7 +493,7 @@ pub fn worked(deps: DepsMut, env: &Env, reply: Reply) -> Result<Outcome, Contrac
             let answer = v1::Answer::decode(data.data.as_slice()).map_err(StdError::from)?;
             answer.result
         }
-        SubMsgResult::Err(error) => Some(answer::Result::Error(if out_of_gas(&error) || used == call.gas.u64() {
+        SubMsgResult::Err(error) => Some(answer::Result::Error(if out_of_gas(&error) || told >= call.gas.u64() {
             exceeded(call.gas, call.bound)
         } else {
             let message = format!("answering: the chain stopped the work with {error}");

@@ -52,6 +52,31 @@ fn a_read_costs_the_gas_of_its_call_and_what_was_set_aside_goes_back() {
 }
 
 #[test]
+fn where_the_chain_does_not_tell_the_gas_of_a_call_its_limit_is_paid() {
+    let mut host = Host::new(vec![price(5, 1_000_000)]);
+    host.tells_gas = false;
+    host.state
+        .borrow_mut()
+        .insert("bank".to_string(), format!("{APPLICANT:?}"));
+    host.deposit("asker", 100_000_000);
+    let query = v1::Query {
+        gas_limit: 1_000_000_000,
+        max_price: "2000000".to_string(),
+        ..score_of_state("bank", "")
+    };
+    let answers = host.ask(vec![query.clone()]);
+    infer(&answers[0]);
+    assert_eq!(answers[0].price, (5 + 1_000_000).to_string());
+    host.stop = Some("codespace: wasm, code: 5".to_string());
+    let answers = host.ask(vec![query]);
+    assert_eq!(
+        (code(&answers[0]), answers[0].price.as_str()),
+        (ErrorCode::ReadFailed, "1000005")
+    );
+    assert_eq!(host.credit("asker"), 100_000_000 - 2 * 1_000_005);
+}
+
+#[test]
 fn the_least_of_three_limits_tells_the_error() {
     let mut host = Host::new(vec![price(100, 1_000_000_000)]);
     host.state
