@@ -463,7 +463,8 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            (-1e6f64..1e6).prop_map(Value::from),
+            // Few enough digits that the other parser reads what it wrote.
+            any::<i32>().prop_map(|n| Value::from(f64::from(n) / 64.0)),
             "-?[0-9]{1,21}(\\.[0-9]{1,19})?".prop_map(Value::from),
             ".{0,6}".prop_map(Value::from),
         ];
@@ -513,7 +514,9 @@ mod tests {
             } else {
                 bytes[at] = put;
             }
-            let json = serde_json::from_slice::<Value>(&bytes).is_ok();
+            // Passed over rather than read: a number may be beyond what that parser holds.
+            let passed = core::str::from_utf8(&bytes).map(serde_json::from_str::<serde::de::IgnoredAny>);
+            let json = matches!(passed, Ok(Ok(_)));
             // A pointer that leads nowhere, so that all of the text is passed over.
             let taken = numbers(&bytes, "/nowhere/at/all");
             prop_assert_eq!(taken == Err(JsonError::NotFound), json, "{:?}", taken);
