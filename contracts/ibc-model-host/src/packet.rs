@@ -557,9 +557,13 @@ pub fn worked(deps: DepsMut, env: &Env, reply: Reply) -> Result<Outcome, Contrac
     ))
 }
 
-/// Whether a submessage ended for want of gas: the chain's redacted error is the SDK's code 11.
+/// Whether a call of the contract to itself ended for want of gas. The chain's redacted error is the SDK's code 11 where the
+/// chain noticed, and wasmd's 29, an error of the VM, where the VM did: as a query within the call does. The VM ends
+/// our own code for no other reason.
 fn out_of_gas(error: &str) -> bool {
-    error.contains("codespace: sdk, code: 11") || error.contains("out of gas")
+    ["codespace: sdk, code: 11", "codespace: wasm, code: 29", "out of gas"]
+        .iter()
+        .any(|sign| error.contains(sign))
 }
 
 /// What a payment's reply needs to know.
