@@ -62,9 +62,12 @@ struct Route {
     name: &'static str,
     port: String,
     channel: String,
-    message: Box<dyn Fn(&str) -> Result<Msg>>,
+    message: Box<MessageOf>,
     gas: u64,
 }
+
+/// The message of an address that sends a packet.
+type MessageOf = dyn Fn(&str) -> Result<Msg>;
 
 /// What one relayer did on one channel.
 #[derive(Default)]
