@@ -1,0 +1,10 @@
+//! Models asked from another chain: two real chains, the contracts, and the relayer's program between them.
+//! `make test-ibc` brings the chains up and runs these.
+
+mod asking;
+mod between;
+mod credit;
+mod faults;
+#[path = "../inference/support.rs"]
+#[allow(dead_code)]
+mod support;
