@@ -42,8 +42,7 @@ static FACTS: OnceCell<Facts> = OnceCell::const_new();
 pub struct Facts {
     /// The answering contract, on the provider chain.
     pub host: String,
-    /// Its end of the channel, and the connection.
-    pub host_channel: String,
+    /// The provider's connection to the consumer.
     pub connection: String,
     /// The asking contract on the consumer chain, and its end.
     pub client: String,
@@ -291,7 +290,6 @@ async fn link(net: &Localnet, here: &Account, there: &Account, consumer: &Node, 
     let facts = Facts {
         connection: channels[0].peer.connection.clone(),
         host,
-        host_channel: ends.provider,
         client,
         client_channel: ends.consumer,
         asker,
