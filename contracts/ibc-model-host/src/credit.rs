@@ -1,7 +1,7 @@
 //! Prepaid credit: who has how much, how it comes and goes. All changes keep what is owed within what is held.
 
 use aiinference_types::limits::MAX_ADDRESS_BYTES;
-use cosmwasm_std::{Addr, Attribute, Coin, DepsMut, Env, Order, StdResult, Storage, Uint128};
+use cosmwasm_std::{Addr, Attribute, Coin, Deps, DepsMut, Env, Order, StdError, StdResult, Storage, Uint128, Uint256};
 
 use crate::{
     msg::{Account, AccountKey, Config, Price, Totals},
@@ -150,14 +150,38 @@ pub fn deposit(
             if holder.recovery != recovery && !own_word {
                 return Err(ContractError::OtherRecovery(holder.recovery.into()));
             }
-            holder.recovery = recovery;
-            holder.last_active = env.block.time;
-            save_holder(storage, key, &holder)?;
+            // Only the asker's own word is a sign of life: others could keep the recovery address out for dust.
+            if own_word {
+                holder.recovery = recovery;
+                holder.last_active = env.block.time;
+                save_holder(storage, key, &holder)?;
+            }
             holder
         }
     };
     for (denom, amount) in amounts {
         add(storage, holder.id, denom, amount)?;
+    }
+    Ok(())
+}
+
+/// Refuses coins that a transfer announces and that are not here beyond what is owed: below the callbacks, a chain may have
+/// other middleware that hands them on.
+pub fn check_arrival(deps: Deps, contract: &Addr, funds: &[Coin]) -> Result<(), ContractError> {
+    for coin in funds {
+        let Totals {
+            credits,
+            rewards,
+            takings,
+        } = totals(deps.storage, &coin.denom)?;
+        let held = deps.querier.query_balance(contract, &coin.denom)?.amount;
+        let owed = [credits, rewards, takings].map(Uint256::from);
+        let needed = owed.into_iter().try_fold(coin.amount, Uint256::checked_add);
+        let needed = needed.map_err(StdError::from)?;
+        if held < needed {
+            let why = format!("{coin} did not arrive: {held} are held and {needed} would be owed");
+            return Err(ContractError::BadDeposit(why));
+        }
     }
     Ok(())
 }

@@ -203,6 +203,7 @@ pub fn ibc_destination_callback(
         port,
         asker,
     };
+    credit::check_arrival(deps.as_ref(), &env.contract.address, &transfer.funds)?;
     credit::deposit(deps, &env, &key, &recovery, &transfer.funds, own_word)?;
     Ok(IbcBasicResponse::new().add_attributes(credit::deposited(&key, &transfer.funds)))
 }

@@ -231,7 +231,7 @@ pub struct Channel {
 pub struct Account {
     /// Who may take the credit out once the channel is dead.
     pub recovery: Addr,
-    /// The last packet or deposit.
+    /// The last packet, or deposit that the asker itself sent.
     pub last_active: Timestamp,
     /// The credit.
     pub credit: Vec<Coin>,

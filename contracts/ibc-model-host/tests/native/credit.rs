@@ -192,8 +192,9 @@ fn the_recovery_address_takes_the_credit_of_a_dead_channel() {
     assert_eq!((host.credit("asker"), host.held[DENOM]), (0, 0));
     host.execute(&recovery, recover("asker"), &[]).unwrap_err();
 
-    // No channel is left.
-    host.deposit("asker", 100);
+    // No channel is left to one who asked just now.
+    host.deposit("asker", 100_000);
+    host.ask(vec![score(&APPLICANT)]);
     host.connect(channel("channel-1", CONNECTION, PORT)).unwrap();
     host.close(channel(CHANNEL, CONNECTION, PORT)).unwrap();
     host.execute(&recovery, recover("asker"), &[]).unwrap_err();
@@ -211,6 +212,16 @@ fn a_packet_puts_recovery_off() {
     host.execute(&address("recovery"), recover("asker"), &[]).unwrap_err();
 }
 
+#[test]
+fn deposits_of_others_do_not_put_recovery_off() {
+    let mut host = paid();
+    host.deposit("asker", 100);
+    host.env.block.time = host.env.block.time.plus_seconds(7 * 24 * 60 * 60);
+    host.deposit("asker", 1);
+    host.execute(&address("recovery"), recover("asker"), &[]).unwrap();
+    assert_eq!(host.credit("asker"), 0);
+}
+
 /// A transfer over channel-7, which is on `connection`, with a memo.
 fn transfer(
     host: &mut Host,
@@ -218,6 +229,21 @@ fn transfer(
     memo: String,
     change: impl Fn(&mut IbcDestinationCallbackMsg),
 ) -> Result<IbcBasicResponse, ContractError> {
+    arriving(host, 40, sender, memo, change)
+}
+
+/// The same, where so many of the 40 coins arrive.
+fn arriving(
+    host: &mut Host,
+    arrive: u128,
+    sender: &str,
+    memo: String,
+    change: impl Fn(&mut IbcDestinationCallbackMsg),
+) -> Result<IbcBasicResponse, ContractError> {
+    let held = host.held.get(DENOM).copied().unwrap_or_default() + arrive;
+    let contract = host.env.contract.address.to_string();
+    let querier: &mut MockQuerier = host.deps.querier.inner_mut();
+    querier.bank.update_balance(contract, vec![Coin::new(held, DENOM)]);
     let end = |port: &str, channel: &str| IbcEndpoint {
         port_id: port.to_string(),
         channel_id: channel.to_string(),
@@ -276,6 +302,19 @@ fn a_transfer_with_a_memo_deposits() {
     let other = memo(&host, "thief");
     let refused = transfer(&mut host, "somebody", other, |_| ()).unwrap_err();
     assert!(matches!(refused, ContractError::OtherRecovery(_)));
+}
+
+#[test]
+fn coins_that_a_transfer_announces_and_that_do_not_arrive_are_no_credit() {
+    let mut host = paid();
+    // Others' coins do not count for it.
+    host.deposit("else", 1_000);
+    let deposit = memo(&host, "recovery");
+    for arrive in [0, 39] {
+        let refused = arriving(&mut host, arrive, "somebody", deposit.clone(), |_| ()).unwrap_err();
+        assert!(matches!(refused, ContractError::BadDeposit(_)), "{refused}");
+    }
+    assert_eq!(host.credit("asker"), 0);
 }
 
 #[test]
