@@ -97,7 +97,8 @@ impl Chain {
     {
         let mut last = None;
         for _ in 0..self.nodes.len() {
-            let index = self.current.load(Ordering::Relaxed) % self.nodes.len();
+            let seen = self.current.load(Ordering::Relaxed);
+            let index = seen % self.nodes.len();
             let attempt = async {
                 let (cell, url) = (&self.nodes[index], &self.config.rpc[index]);
                 let node = cell.get_or_try_init(|| Node::connect(url, Some(self.id()))).await?;
@@ -106,10 +107,11 @@ impl Chain {
             match attempt.await {
                 Err(error) if nodes_fault(&error) => {
                     if self.nodes.len() > 1 {
-                        let next = index + 1;
+                        // Unless somebody else has left it meanwhile.
+                        let next = seen.wrapping_add(1);
                         let _ = self
                             .current
-                            .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+                            .compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed);
                     }
                     last = Some(error);
                 }
@@ -163,6 +165,9 @@ impl Chain {
                 ..Default::default()
             };
             let (items, next) = split(self.query(method, &request(page), height).await?);
+            if items.len() as u64 > PAGE {
+                return Err(self.answer(method, "a page holds more than was asked for"));
+            }
             all.extend(items);
             match next.map(|page| page.next_key) {
                 Some(next) if !next.is_empty() && next != key => key = next,

@@ -327,13 +327,6 @@ impl Ledger {
             over && entry.flight.is_none()
         })
     }
-
-    /// Forgets pauses: everything is tried again.
-    pub fn retry_all(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.not_before = None;
-        }
-    }
 }
 
 /// Whether an entry's message would go to this side, sooner or later.

@@ -378,7 +378,14 @@ impl Relay {
                 }
                 Outcome::Failed(error) => {
                     entry.flight = None;
-                    entry.wait();
+                    // What stops the whole side is no fault of the packet: it goes on as soon as the side does.
+                    if !flushed
+                        .stopped
+                        .as_ref()
+                        .is_some_and(|stopped| Arc::ptr_eq(stopped, &error))
+                    {
+                        entry.wait();
+                    }
                     metrics::packets(lane, kind.name(), "failed", 1);
                     if !errors.iter().any(|known| known.to_string() == error.to_string()) {
                         errors.push(error);
@@ -402,6 +409,10 @@ impl Relay {
         }
         for error in &errors {
             self.say(error);
+        }
+        // A proof that proves nothing comes from the chain that the packets come from.
+        if flushed.stopped.is_none() && errors.iter().any(|error| error.is_nodes_fault()) {
+            self.path.sides[1 - target].handle.chain.next_node();
         }
         if let Some(error) = flushed.stopped {
             let pause = if error.needs_somebody() { LONG_STOPPED } else { STOPPED };
@@ -514,14 +525,12 @@ impl Relay {
                 continue;
             }
             entry.flight = None;
-            if out_of_gas {
-                // Half as many together; one that is alone gets more gas.
-                entry.limit = (keys.len() / 2).max(1);
-                if keys.len() == 1 {
-                    entry.boost = entry.boost.saturating_mul(3) / 2;
-                    entry.wait();
-                }
-            } else {
+            // Half as many together, until the one that spoils it is alone; one that lacks gas gets more.
+            entry.limit = (keys.len() / 2).max(1);
+            if out_of_gas && keys.len() == 1 {
+                entry.boost = entry.boost.saturating_mul(3) / 2;
+            }
+            if !out_of_gas || keys.len() == 1 {
                 entry.wait();
             }
         }

@@ -230,10 +230,10 @@ async fn send(side: &Side, update: Option<&Any>, alone: &[Any], batch: &[Prepare
         gas,
         limit,
     };
-    if let [one] = batch {
-        if let Some(limit) = one.max_gas.filter(|limit| gas > *limit) {
-            return Err(too_dear(limit));
-        }
+    // A batch above the least cap in it is split, until what is too dear is alone.
+    let cap = batch.iter().filter_map(|one| one.max_gas).min();
+    if let Some(limit) = cap.filter(|limit| gas > *limit) {
+        return Err(too_dear(limit));
     }
     if gas > config.max_gas {
         // What a trial used may fit where the margin does not.
