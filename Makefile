@@ -53,7 +53,7 @@ localnet-status: ## show the localnet's nodes, and whether they agree
 test-localnet: contracts library wasmd ## run the tests that need real nodes, on the localnet
 	@scripts/test-localnet.sh
 
-test-ibc: contracts library wasmd ## run the tests of packets between real chains: relayer, transfers
+test-ibc: contracts library wasmd ## run the tests of packets between real chains: relayer, transfers, models
 	@scripts/test-ibc.sh
 
 localnet-logs: ## follow the logs of all nodes, or of NODE

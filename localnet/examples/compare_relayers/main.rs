@@ -1,5 +1,5 @@
 //! Two relayers on the same channels of the localnet, taking turns: round trips one at a time, then many packets at once.
-//! `make compare-relayers` prepares everything and runs it.
+//! The localnet is up and the channels are linked beforehand; `scripts/hermes.sh` brings Hermes and its configuration.
 //!
 //! The floor of a round trip is what the blocks that were really made allow to a relayer that takes no time: a proof of block
 //! h needs the header of h + 1, and a transaction is in the first block proposed after it was sent.
