@@ -49,6 +49,14 @@ pub fn timed_out() -> Judged {
     )
 }
 
+/// The channel was closed before an answer came.
+pub fn abandoned() -> Judged {
+    failed(
+        ErrorCode::Abandoned,
+        "the channel was closed before an answer came; whether the question was answered and paid, the other chain knows",
+    )
+}
+
 /// The meaning of bytes that were kept.
 pub fn kept(bytes: &[u8]) -> Outcome {
     let message = v1::Acknowledgement::decode(bytes).unwrap_or_default();

@@ -51,15 +51,14 @@ pub fn ask(deps: DepsMut, env: &Env, info: MessageInfo, msg: Ask) -> Result<Resp
 pub fn withdraw(deps: DepsMut, env: &Env, info: MessageInfo, msg: Withdraw) -> Result<Response, ContractError> {
     check_text("the denom", &msg.denom, 1)?;
     check_text("the receiver", &msg.receiver, 1)?;
-    let amount = msg.amount.unwrap_or_default();
-    if ibc::amount(&amount).is_none() {
-        return Err(ContractError::Amount(amount));
-    }
+    let amount = amount("amount", msg.amount)?;
+    let max_price = self::amount("max_price", msg.max_price)?;
     let payload = Payload::Withdraw(v1::Withdraw {
         asker: asker(&info)?,
         denom: msg.denom,
         amount,
         receiver: msg.receiver,
+        max_price,
     });
     let way = Way {
         operation: Operation::Withdraw,
@@ -78,6 +77,7 @@ pub fn set_recovery(deps: DepsMut, env: &Env, info: MessageInfo, msg: SetRecover
         asker: asker(&info)?,
         recovery: msg.recovery,
         denom: msg.denom,
+        max_price: amount("max_price", msg.max_price)?,
     });
     let way = Way {
         operation: Operation::SetRecovery,
@@ -103,6 +103,15 @@ fn queries(list: &[Bytes]) -> Result<Vec<v1::Query>, ContractError> {
         .enumerate()
         .map(|(index, bytes)| check::query(bytes).map_err(|problem| ContractError::Query { index, problem }));
     checked.collect()
+}
+
+/// Coins in decimal digits, as a packet carries them.
+fn amount(name: &'static str, digits: Option<String>) -> Result<String, ContractError> {
+    let digits = digits.unwrap_or_default();
+    match ibc::amount(&digits) {
+        Some(amount) => Ok(ibc::digits(amount)),
+        None => Err(ContractError::Amount { name, digits }),
+    }
 }
 
 /// Refuses addresses and denoms that the protocol does not carry.

@@ -60,6 +60,7 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
         ExecuteMsg::SetRecovery(msg) => ask::set_recovery(deps, &env, info, msg),
         ExecuteMsg::Deliver { id, gas_limit } => deliver::deliver(deps, info, id, gas_limit),
         ExecuteMsg::Discard { id } => deliver::discard(deps, info, id),
+        ExecuteMsg::Abandon { id } => deliver::abandon(deps, info, id),
         ExecuteMsg::CloseChannel { channel } => channel::close(deps, info, channel),
         ExecuteMsg::UpdateConfig {
             owner,

@@ -2,8 +2,8 @@
 
 use aiinference_std::remote::{ModelAnswer, Outcome};
 use cosmwasm_std::{
-    from_json, to_json_binary, DepsMut, IbcBasicResponse, IbcPacketAckMsg, IbcPacketTimeoutMsg, MessageInfo, Reply,
-    Response, StdError, StdResult, Storage, SubMsg, SubMsgResult, Timestamp, WasmMsg,
+    from_json, to_json_binary, Attribute, DepsMut, IbcBasicResponse, IbcPacketAckMsg, IbcPacketTimeoutMsg, MessageInfo,
+    Reply, Response, StdError, StdResult, Storage, SubMsg, SubMsgResult, Timestamp, WasmMsg,
 };
 use prost::Message;
 
@@ -11,7 +11,7 @@ use crate::{
     answer::{self, Judged},
     contract::CALLED_BACK,
     msg::{CallbackMsg, Question, State},
-    state::{self, CONFIG, PENDING, QUESTIONS},
+    state::{self, CHANNELS, CONFIG, PENDING, QUESTIONS},
     ContractError,
 };
 
@@ -49,8 +49,7 @@ fn end(
     sequence: u64,
     judge: impl FnOnce() -> Judged,
 ) -> StdResult<IbcBasicResponse> {
-    let key = (channel, sequence);
-    let question = match PENDING.may_load(storage, key)? {
+    let question = match PENDING.may_load(storage, (channel, sequence))? {
         Some(id) => QUESTIONS.may_load(storage, id)?,
         None => None,
     };
@@ -61,23 +60,30 @@ fn end(
             .add_attribute("channel", channel)
             .add_attribute("sequence", sequence.to_string()));
     };
+    let (attributes, message) = tell(storage, question, judge())?;
+    Ok(response.add_attributes(attributes).add_submessages(message))
+}
+
+/// Ends a question that is pending: the event, and the callback if one was asked for.
+fn tell(storage: &mut dyn Storage, question: Question, judged: Judged) -> StdResult<(Vec<Attribute>, Option<SubMsg>)> {
     // From here on nobody finds the question any more: no second end, and no hand of the callback on it.
-    PENDING.remove(storage, key);
+    PENDING.remove(storage, (&question.channel, question.sequence));
     state::remove(storage, &question);
 
-    let Judged { bytes, outcome } = judge();
-    let mut response = response
-        .add_attribute("action", "answer")
-        .add_attribute("id", question.id.to_string())
-        .add_attribute("initiator", question.initiator.as_str())
-        .add_attribute("outcome", name(&outcome))
-        .add_attribute("callback", question.callback.is_some().to_string());
+    let Judged { bytes, outcome } = judged;
+    let mut attributes = vec![
+        Attribute::new("action", "answer"),
+        Attribute::new("id", question.id.to_string()),
+        Attribute::new("initiator", question.initiator.as_str()),
+        Attribute::new("outcome", name(&outcome)),
+        Attribute::new("callback", question.callback.is_some().to_string()),
+    ];
     if let Outcome::Error(failure) = &outcome {
-        response = response.add_attribute("code", failure.code.to_string());
+        attributes.push(Attribute::new("code", failure.code.to_string()));
     }
     let Some(message) = callback(&question, outcome)? else {
         store(storage, question, State::Kept {}, Some(&bytes))?;
-        return Ok(response);
+        return Ok((attributes, None));
     };
     let mut carried = Carried {
         question: to_json_binary(&question)?.into(),
@@ -92,7 +98,45 @@ fn end(
         SubMsg::reply_on_error(message, CALLED_BACK)
     };
     let gas_limit = question.callback.map_or(0, |callback| callback.gas_limit);
-    Ok(response.add_submessage(message.with_gas_limit(gas_limit).with_payload(carried.encode_to_vec())))
+    let message = message.with_gas_limit(gas_limit).with_payload(carried.encode_to_vec());
+    Ok((attributes, Some(message)))
+}
+
+/// Ends a question whose channel is closed: ibc-go takes no acknowledgement any more. A timeout that comes later finds nothing.
+pub fn abandon(deps: DepsMut, info: MessageInfo, id: u64) -> Result<Response, ContractError> {
+    let refuse = |problem| ContractError::Question {
+        action: "abandoning",
+        id,
+        problem,
+    };
+    let question = QUESTIONS.may_load(deps.storage, id)?;
+    let question = question.ok_or_else(|| refuse("is not here: it was never asked, is being told, or was told"))?;
+    assert_initiator_or_owner(deps.storage, &info, &question, "abandoning")?;
+    match question.state {
+        State::Sent {} => {}
+        State::Kept {} | State::Undelivered { .. } => return Err(refuse("has ended; fetch its result, or discard it")),
+    }
+    let channel = CHANNELS.may_load(deps.storage, &question.channel)?;
+    if channel.is_some_and(|channel| channel.open) {
+        return Err(ContractError::OpenChannel(question.channel));
+    }
+    let (attributes, message) = tell(deps.storage, question, answer::abandoned())?;
+    Ok(Response::new().add_attributes(attributes).add_submessages(message))
+}
+
+fn assert_initiator_or_owner(
+    storage: &dyn Storage,
+    info: &MessageInfo,
+    question: &Question,
+    action: &'static str,
+) -> Result<(), ContractError> {
+    if info.sender != question.initiator && info.sender != CONFIG.load(storage)?.owner {
+        return Err(ContractError::Unauthorized {
+            action,
+            role: "the initiator or the owner",
+        });
+    }
+    Ok(())
 }
 
 /// A callback has run.
@@ -123,12 +167,7 @@ pub fn called_back(deps: DepsMut, reply: Reply) -> Result<Response, ContractErro
 /// Tries a callback again.
 pub fn deliver(deps: DepsMut, info: MessageInfo, id: u64, gas_limit: u64) -> Result<Response, ContractError> {
     let question = ended(deps.storage, "delivering", id)?;
-    if info.sender != question.initiator && info.sender != CONFIG.load(deps.storage)?.owner {
-        return Err(ContractError::Unauthorized {
-            action: "delivering",
-            role: "the initiator or the owner",
-        });
-    }
+    assert_initiator_or_owner(deps.storage, &info, &question, "delivering")?;
     let outcome = answer::kept(&state::load_result(deps.storage, id));
     let message = callback(&question, outcome)?.ok_or(ContractError::Question {
         action: "delivering",

@@ -73,8 +73,13 @@ pub enum ContractError {
         actual: usize,
     },
     /// An amount that is no number.
-    #[error("asking: the amount '{0}' is no number below 2^128 in decimal digits")]
-    Amount(String),
+    #[error("asking: {name} is '{digits}', no number below 2^128 in decimal digits")]
+    Amount {
+        /// Which.
+        name: &'static str,
+        /// The text given.
+        digits: String,
+    },
     /// The packet would be too large.
     #[error("asking: the packet is {actual} bytes large, more than {max}; ask in several packets")]
     PacketTooLarge {
@@ -108,6 +113,9 @@ pub enum ContractError {
     /// The chain's answer to sending a packet is none.
     #[error("asking: the chain does not tell the packet's sequence; it needs wasmd 0.61 or newer")]
     NoSequence,
+    /// The channel still carries answers.
+    #[error("abandoning: channel {0} is open; the answer or a timeout ends the question")]
+    OpenChannel(String),
     /// No such question, or not in a state for this.
     #[error("{action}: question {id} {problem}")]
     Question {

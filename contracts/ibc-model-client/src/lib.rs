@@ -4,7 +4,7 @@
 //! # Life of a question
 //!
 //! ```text
-//!            ask                 acknowledgement or timeout
+//!            ask            acknowledgement, timeout or abandon
 //! (nothing) -----> sent ----------------------------------------> kept         no callback was asked for
 //!                    \                                             |
 //!                     `--> delivering --callback succeeds--> gone <-+-- discard
@@ -20,6 +20,9 @@
 //! - **undelivered**, **kept**: record and result lie in storage until somebody fetches and discards them, or has them delivered.
 //! - Delivering again takes the record out first, too; where that callback fails, the whole transaction does, and all
 //!   is as before.
+//!
+//! - **abandon** ends a question only once its channel is closed: then no acknowledgement comes any more, which the chain refuses
+//!   there. Else it is an end like any other.
 //!
 //! A chain takes one acknowledgement or one timeout for each packet, and the record is gone from the first on: a question ends
 //! exactly once.

@@ -50,7 +50,14 @@ pub enum ExecuteMsg {
         /// The question.
         id: u64,
     },
-    /// Closes a channel for ever. Questions on it time out. The owner may.
+    /// Ends a question without an answer whose channel is closed, with the error Abandoned: it may have been answered and
+    /// paid on the other chain, and no answer comes any more. The initiator and the owner may.
+    Abandon {
+        /// The question.
+        id: u64,
+    },
+    /// Closes a channel for ever. Questions on it that were not received time out once the other end is closed, too; those
+    /// whose answer is on its way end by `abandon`. The owner may.
     CloseChannel {
         /// Which.
         channel: String,

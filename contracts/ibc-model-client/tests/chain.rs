@@ -75,6 +75,7 @@ mod asker {
                 let tries = match &then[..] {
                     b"fail" => return Err(StdError::msg("I do not want to know")),
                     b"meddle" => vec![
+                        ClientMsg::Abandon { id },
                         ClientMsg::Deliver {
                             id,
                             gas_limit: 1_000_000,
@@ -170,15 +171,15 @@ impl World {
 
     /// Has the contract ask, and be called back with this message.
     fn ask(&mut self, then: &[u8]) {
-        self.send(ClientMsg::Ask(question().callback(then, 400_000)));
+        self.send(ClientMsg::Ask(question().callback(then, 400_000))).unwrap();
     }
 
-    fn send(&mut self, msg: ClientMsg) {
+    fn send(&mut self, msg: ClientMsg) -> StdResult<()> {
         let chain = self.net.chain_mut(self.here);
         let anyone = chain.account("anyone");
         chain
             .execute_contract(anyone, self.asker.clone(), &asker::Msg::Send(msg), &[])
-            .unwrap();
+            .map(|_| ())
     }
 
     fn execute(&mut self, sender: &str, msg: &ExecuteMsg) -> StdResult<()> {
@@ -283,7 +284,7 @@ fn a_callback_that_fails_stops_nothing_and_is_delivered_later() {
     };
     assert_eq!(world.query::<Vec<Question>>(&list).len(), 1);
     // Its initiator forgets it.
-    world.send(ClientMsg::Discard { id: 1 });
+    world.send(ClientMsg::Discard { id: 1 }).unwrap();
     assert!(world.query::<Vec<Question>>(&list).is_empty());
     assert_eq!(world.question(1), None);
 }
@@ -294,7 +295,7 @@ fn a_callback_can_ask_again_but_not_meddle_with_its_own_question() {
     world.ask(b"meddle");
     world.net.relay_all().unwrap();
     let (told, refused) = world.told();
-    assert_eq!((told.len(), refused.len()), (1, 2));
+    assert_eq!((told.len(), refused.len()), (1, 3));
     assert_eq!(world.question(1), None);
 
     world.ask(b"again");
@@ -343,6 +344,54 @@ fn a_closed_channel_ends_its_questions() {
     world.net.relay_all().unwrap();
     assert_eq!(code(&world.told().0[0].result), Some(ErrorCode::TimedOut));
     assert!(world.pending().is_empty());
+}
+
+#[test]
+fn a_question_whose_answer_cannot_come_any_more_is_abandoned() {
+    let mut world = world();
+    for then in [&b"note"[..], b"fail", b"meddle"] {
+        world.ask(then);
+    }
+    // The packets are received and answered; then the channel is closed under the acknowledgements.
+    for task in world.net.pending().unwrap() {
+        world.net.relay(&task).unwrap();
+    }
+    world.send(ClientMsg::Abandon { id: 1 }).unwrap_err();
+    let close = ExecuteMsg::CloseChannel {
+        channel: CHANNEL.to_owned(),
+    };
+    let answered = world.net.pending().unwrap();
+    assert_eq!(answered.len(), 3);
+    world.execute("owner", &close).unwrap();
+    for task in answered {
+        assert!(matches!(task, Task::Acknowledge { .. }));
+        world.net.relay(&task).unwrap_err();
+    }
+    assert_eq!((world.told().0.len(), world.pending().len()), (0, 3));
+
+    world.execute("anyone", &ExecuteMsg::Abandon { id: 1 }).unwrap_err();
+    world.send(ClientMsg::Abandon { id: 1 }).unwrap();
+    // Its callback fails: the result is kept, as after any other end.
+    world.execute("owner", &ExecuteMsg::Abandon { id: 2 }).unwrap();
+    assert!(matches!(
+        world.question(2).unwrap().question.state,
+        State::Undelivered { .. }
+    ));
+    world.send(ClientMsg::Abandon { id: 3 }).unwrap();
+    for id in 1..=3 {
+        world.send(ClientMsg::Abandon { id }).unwrap_err();
+    }
+    let (told, refused) = world.told();
+    let ends: Vec<_> = told.iter().map(|answer| (answer.id, code(&answer.result))).collect();
+    assert_eq!(ends, [(1, Some(ErrorCode::Abandoned)), (3, Some(ErrorCode::Abandoned))]);
+    assert_eq!(refused.len(), 3, "a callback does not meddle with its own question");
+    assert!(world.pending().is_empty());
+
+    // The other end is closed, too; nothing that is relayed then ends a question again.
+    for task in world.net.pending().unwrap() {
+        let _ = world.net.relay(&task);
+    }
+    assert_eq!(world.told().0.len(), 2);
 }
 
 #[test]

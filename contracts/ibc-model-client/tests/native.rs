@@ -528,6 +528,7 @@ fn credit_is_withdrawn_and_recovered_in_the_senders_name() {
         denom: "uatom".to_owned(),
         amount: Some("50".to_owned()),
         receiver: "wasm1there".to_owned(),
+        max_price: Some("007".to_owned()),
         timeout: Timeout::default(),
         callback: Some(callback()),
     });
@@ -535,6 +536,7 @@ fn credit_is_withdrawn_and_recovered_in_the_senders_name() {
         channel: CHANNEL.to_owned(),
         recovery: "wasm1mine".to_owned(),
         denom: String::new(),
+        max_price: None,
         timeout: Timeout::default(),
         callback: Some(callback()),
     });
@@ -545,15 +547,23 @@ fn credit_is_withdrawn_and_recovered_in_the_senders_name() {
         panic!()
     };
     assert_eq!(
-        (withdraw.asker.as_str(), withdraw.amount.as_str()),
-        (asker().as_str(), "50")
+        (
+            withdraw.asker.as_str(),
+            withdraw.amount.as_str(),
+            withdraw.max_price.as_str()
+        ),
+        (asker().as_str(), "50", "7")
     );
     let Payload::SetRecovery(recovery) = payload(&world.packets[1]) else {
         panic!()
     };
     assert_eq!(
-        (recovery.asker.as_str(), recovery.recovery.as_str()),
-        (asker().as_str(), "wasm1mine")
+        (
+            recovery.asker.as_str(),
+            recovery.recovery.as_str(),
+            recovery.max_price.as_str()
+        ),
+        (asker().as_str(), "wasm1mine", "")
     );
 
     let amount = "50".to_owned();
@@ -650,7 +660,18 @@ fn what_cannot_be_asked_is_refused_before_it_is_sent() {
     let large = Tensor::from_u8s(&[1; 60_000]);
     let large = remote::Query::new().step(&Model::new(1), [large]);
     let large = (0..5).fold(Ask::new(CHANNEL), |ask, _| ask.query(&large));
-    let cases: [(ExecuteMsg, Check); 10] = [
+    let withdraw = |amount: Option<&str>, max_price: Option<&str>| {
+        ExecuteMsg::Withdraw(Withdraw {
+            channel: CHANNEL.to_owned(),
+            denom: "uatom".to_owned(),
+            amount: amount.map(str::to_owned),
+            receiver: "wasm1there".to_owned(),
+            max_price: max_price.map(str::to_owned),
+            timeout: Timeout::default(),
+            callback: None,
+        })
+    };
+    let cases: [(ExecuteMsg, Check); 11] = [
         (ask(0, None), |e| matches!(e, ContractError::QueryCount(0))),
         (ask(257, None), |e| matches!(e, ContractError::QueryCount(257))),
         (changed(|msg| msg.queries.push(vec![0xff].into())), |e| {
@@ -673,17 +694,12 @@ fn what_cannot_be_asked_is_refused_before_it_is_sent() {
         (changed(|msg| msg.channel = "channel-5".to_owned()), |e| {
             matches!(e, ContractError::UnknownChannel(_))
         }),
-        (
-            ExecuteMsg::Withdraw(Withdraw {
-                channel: CHANNEL.to_owned(),
-                denom: "uatom".to_owned(),
-                amount: Some("-5".to_owned()),
-                receiver: "wasm1there".to_owned(),
-                timeout: Timeout::default(),
-                callback: None,
-            }),
-            |e| matches!(e, ContractError::Amount(_)),
-        ),
+        (withdraw(Some("-5"), None), |e| {
+            matches!(e, ContractError::Amount { name: "amount", .. })
+        }),
+        (withdraw(None, Some("1.5")), |e| {
+            matches!(e, ContractError::Amount { name: "max_price", .. })
+        }),
     ];
     let mut world = world();
     let before = world.stored();
@@ -692,6 +708,60 @@ fn what_cannot_be_asked_is_refused_before_it_is_sent() {
         assert!(check(&error), "{error}");
     }
     assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn a_question_on_a_closed_channel_is_abandoned_once() {
+    for told in [true, false] {
+        let mut world = world();
+        let id = world.send(ask(1, told.then(callback))).unwrap();
+        let abandon = |id| ExecuteMsg::Abandon { id };
+        // Not while an answer may come, and not a question that was never asked.
+        assert!(matches!(
+            world.execute(&asker(), abandon(id)),
+            Err(ContractError::OpenChannel(channel)) if channel == CHANNEL
+        ));
+        assert!(matches!(
+            world.execute(&asker(), abandon(id + 1)),
+            Err(ContractError::Question { .. })
+        ));
+        let close = IbcChannelCloseMsg::new_confirm(good_channel());
+        contract::ibc_channel_close(world.deps.as_mut(), mock_env(), close).unwrap();
+        let stranger = MockApi::default().addr_make("stranger");
+        assert!(matches!(
+            world.execute(&stranger, abandon(id)),
+            Err(ContractError::Unauthorized { .. })
+        ));
+        let by = if told { asker() } else { owner() };
+        let response = world.execute(&by, abandon(id)).unwrap();
+        assert!(world.pending().is_empty());
+        if told {
+            let [message] = &response.messages[..] else {
+                panic!("{response:?}")
+            };
+            assert_eq!(
+                (message.reply_on.clone(), message.gas_limit),
+                (ReplyOn::Error, Some(300_000))
+            );
+            let answer = self::told(&message.msg);
+            assert_eq!(failure(&answer.result).0, Some(ErrorCode::Abandoned));
+            assert_eq!(world.question(id), None);
+        } else {
+            assert!(response.messages.is_empty());
+            let kept = world.question(id).unwrap();
+            assert_eq!(kept.question.state, State::Kept {});
+            assert_eq!(failure(&kept.result.unwrap()).0, Some(ErrorCode::Abandoned));
+        }
+        // No second end, whoever asks for it and whatever comes.
+        assert!(matches!(
+            world.execute(&by, abandon(id)),
+            Err(ContractError::Question { .. })
+        ));
+        for response in [world.time_out(0), world.acknowledge(0, answers(1))] {
+            assert!(response.messages.is_empty());
+            assert_eq!(response.attributes[0].value, "unknown");
+        }
+    }
 }
 
 #[test]

@@ -121,12 +121,9 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
             let coin = credit::recover(deps.storage, &env, &info.sender, &account, &denom)?;
             Ok(pay("recover", info.sender, vec![coin]))
         }
-        ExecuteMsg::ClaimRewards {} => {
+        ExecuteMsg::ClaimRewards { denoms } => {
             no_funds(&info)?;
-            let coins = credit::claim(deps.storage, &info.sender)?;
-            if coins.is_empty() {
-                return Err(ContractError::NothingToPay);
-            }
+            let coins = credit::claim(deps.storage, &info.sender, denoms)?;
             Ok(pay("claim_rewards", info.sender, coins))
         }
         ExecuteMsg::WithdrawTakings { denom, receiver } => {
@@ -231,10 +228,10 @@ pub fn query(deps: Deps, env: Env, msg: QueryMsg) -> Result<Binary, ContractErro
         QueryMsg::Reward { channel, data } => to_json_binary(&RewardResponse {
             reward: packet::reward(deps, &env, &channel, &data)?,
         })?,
-        QueryMsg::Rewards { relayer } => {
+        QueryMsg::Rewards { relayer, start_after } => {
             let relayer = deps.api.addr_validate(&relayer)?;
             to_json_binary(&RewardResponse {
-                reward: credit::coins(credit::rewards(deps.storage, &relayer)?),
+                reward: credit::coins(credit::rewards(deps.storage, &relayer, start_after.as_deref())?),
             })?
         }
         QueryMsg::Totals { denom } => to_json_binary(&credit::totals(deps.storage, &denom)?)?,

@@ -1,7 +1,10 @@
 //! Prepaid credit: who has how much, how it comes and goes. All changes keep what is owed within what is held.
 
+use std::collections::BTreeSet;
+
 use aiinference_types::limits::MAX_ADDRESS_BYTES;
 use cosmwasm_std::{Addr, Attribute, Coin, Deps, DepsMut, Env, Order, StdError, StdResult, Storage, Uint128, Uint256};
+use cw_storage_plus::Bound;
 
 use crate::{
     msg::{Account, AccountKey, Config, Price, Totals},
@@ -229,26 +232,45 @@ pub fn recover(
     Ok(Coin::new(amount, denom))
 }
 
-/// Takes a relayer's rewards, as many denoms as one message may pay.
-pub fn claim(storage: &mut dyn Storage, relayer: &Addr) -> StdResult<Vec<Coin>> {
-    let rewards = rewards(storage, relayer)?;
+/// Takes a relayer's rewards: those in the denoms that are named, or all, as many as one message may pay.
+pub fn claim(
+    storage: &mut dyn Storage,
+    relayer: &Addr,
+    denoms: Option<Vec<String>>,
+) -> Result<Vec<Coin>, ContractError> {
+    let rewards = match denoms {
+        None => rewards(storage, relayer, None)?,
+        Some(denoms) if denoms.len() > MAX_CLAIM => return Err(ContractError::ManyDenoms(denoms.len())),
+        Some(denoms) => {
+            // Coins of a message are sorted, and no denom comes twice.
+            let denoms: BTreeSet<String> = denoms.into_iter().collect();
+            let rewards = denoms.into_iter().map(|denom| {
+                let amount = REWARDS.may_load(storage, (relayer, &denom))?;
+                Ok(amount.map(|amount| (denom, amount)))
+            });
+            rewards.filter_map(StdResult::transpose).collect::<StdResult<_>>()?
+        }
+    };
+    if rewards.is_empty() {
+        return Err(ContractError::NothingToPay);
+    }
     for (denom, amount) in &rewards {
         REWARDS.remove(storage, (relayer, denom));
         let mut totals = totals(storage, denom)?;
-        totals.rewards = totals.rewards.checked_sub(*amount)?;
+        totals.rewards = totals.rewards.checked_sub(*amount).map_err(StdError::from)?;
         TOTALS.save(storage, denom, &totals)?;
     }
     Ok(coins(rewards))
 }
 
 /// Denoms paid at once.
-const MAX_CLAIM: usize = 32;
+pub const MAX_CLAIM: usize = 32;
 
-/// A relayer's rewards by denom, as many as one claim pays.
-pub fn rewards(storage: &dyn Storage, relayer: &Addr) -> StdResult<Vec<(String, Uint128)>> {
+/// A relayer's rewards by denom after one, as many as one claim pays.
+pub fn rewards(storage: &dyn Storage, relayer: &Addr, after: Option<&str>) -> StdResult<Vec<(String, Uint128)>> {
     REWARDS
         .prefix(relayer)
-        .range(storage, None, None, Order::Ascending)
+        .range(storage, after.map(Bound::exclusive), None, Order::Ascending)
         .take(MAX_CLAIM)
         .collect()
 }

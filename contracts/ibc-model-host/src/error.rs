@@ -54,6 +54,9 @@ pub enum ContractError {
     /// Nothing to pay out.
     #[error("paying out: there is nothing")]
     NothingToPay,
+    /// A claim of more denoms than one message pays.
+    #[error("claiming rewards: {0} denoms are named, and {max} are paid at once; claim in several messages", max = crate::credit::MAX_CLAIM)]
+    ManyDenoms(usize),
     /// A reply to a message that was not sent.
     #[error("taking a reply: its id {0} is unknown")]
     UnknownReply(u64),

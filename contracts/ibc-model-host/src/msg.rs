@@ -91,8 +91,11 @@ pub enum ExecuteMsg {
         /// In which coins.
         denom: String,
     },
-    /// A relayer: pays out its rewards.
-    ClaimRewards {},
+    /// A relayer: pays out its rewards. Where coins of one denom cannot be paid, nothing is: then name the others.
+    ClaimRewards {
+        /// In which coins, at most 32; the first 32 of all where none are given.
+        denoms: Option<Vec<String>>,
+    },
     /// Owner: pays out what was earned in one denom.
     WithdrawTakings {
         /// In which coins.
@@ -184,11 +187,13 @@ pub enum QueryMsg {
         /// The packet's data.
         data: Binary,
     },
-    /// A relayer's rewards, not yet claimed.
+    /// A relayer's rewards, not yet claimed, in at most 32 denoms.
     #[returns(RewardResponse)]
     Rewards {
         /// The relayer.
         relayer: String,
+        /// Those in the denoms after this one.
+        start_after: Option<String>,
     },
     /// What the contract owes in one denom. It holds at least the sum.
     #[returns(Totals)]

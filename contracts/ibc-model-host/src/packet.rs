@@ -98,6 +98,14 @@ impl Config {
         let price = self.price(denom).ok_or(()).map_err(unknown)?;
         Rate::new(price).map_err(|_| ()).map_err(unknown).map(Some)
     }
+
+    /// What a packet pays that asks nothing: a query's price without gas, and never more than it accepts. So no price
+    /// of the owner's takes or holds credit. Coins that are taken no longer cost nothing to take back.
+    fn fee(&self, denom: &str, max_price: &str) -> Result<u128, Fault> {
+        let max_price = max_price_of(max_price)?;
+        let rate = self.rate(denom).ok().flatten();
+        Ok(rate.map_or(0, Rate::per_query).min(max_price))
+    }
 }
 
 /// Answers a packet, or begins to.
@@ -395,12 +403,7 @@ fn turn(rate: Option<Rate>, declared: u64, max_price: &str, credit: u128) -> Res
             reserve: 0,
         });
     };
-    let max_price = ibc::amount(max_price).ok_or_else(|| {
-        Fault::new(
-            ErrorCode::MalformedRequest,
-            "reading the query: max_price is no number below 2^128",
-        )
-    })?;
+    let max_price = max_price_of(max_price)?;
     rate.allow(declared, max_price, credit).map_err(|code| {
         let per_query = rate.per_query();
         let message = match code {
@@ -412,6 +415,15 @@ fn turn(rate: Option<Rate>, declared: u64, max_price: &str, credit: u128) -> Res
             ),
         };
         Fault::new(code, message)
+    })
+}
+
+fn max_price_of(digits: &str) -> Result<u128, Fault> {
+    ibc::amount(digits).ok_or_else(|| {
+        Fault::new(
+            ErrorCode::MalformedRequest,
+            "reading the packet: max_price is no number below 2^128",
+        )
     })
 }
 
@@ -585,8 +597,7 @@ fn pay_out(
     withdraw: v1::Withdraw,
 ) -> Result<Outcome, Refusal> {
     let config = CONFIG.load(deps.storage)?;
-    // Coins that are taken no longer cost nothing to take back.
-    let price = config.rate(&withdraw.denom).ok().flatten().map_or(0, Rate::per_query);
+    let price = config.fee(&withdraw.denom, &withdraw.max_price)?;
     let Some(amount) = ibc::amount(&withdraw.amount) else {
         return refuse(
             ErrorCode::MalformedRequest,
@@ -612,7 +623,7 @@ fn pay_out(
     let rest = purse.left.checked_sub(price).filter(|&rest| rest >= least);
     let Some(rest) = rest else {
         let message = format!(
-            "paying out: {} of credit are less than the price of {price} and {least}",
+            "paying out: {} of credit are less than the price of {price} and {least}; lower max_price or amount",
             purse.left
         );
         return refuse(ErrorCode::InsufficientCredit, &message);
@@ -696,7 +707,7 @@ fn set_recovery(
     set: v1::SetRecovery,
 ) -> Result<Outcome, Refusal> {
     let config = CONFIG.load(deps.storage)?;
-    let price = config.rate(&set.denom)?.map_or(0, Rate::per_query);
+    let price = config.fee(&set.denom, &set.max_price)?;
     let Ok(recovery) = deps.api.addr_validate(&set.recovery) else {
         return refuse(
             ErrorCode::MalformedRequest,
@@ -707,7 +718,7 @@ fn set_recovery(
     let mut purse = Purse::open(deps.storage, &key, &set.denom)?;
     if purse.left < price {
         let message = format!(
-            "naming a recovery address: it costs {price}, and the credit is {}",
+            "naming a recovery address: {price} are to be paid, and the credit is {}; lower max_price",
             purse.left
         );
         return refuse(ErrorCode::InsufficientCredit, &message);
@@ -768,14 +779,16 @@ fn least_paid(deps: Deps, env: &Env, channel: &str, data: &[u8]) -> Result<Optio
             }
             (paid, ask.denom)
         }
-        Operation::Withdraw(v1::Withdraw {
-            asker, denom, amount, ..
-        }) => {
-            let amount = ibc::amount(&amount).unwrap_or_default();
-            (flat(&deps, &config, &sender, asker, &denom, amount.max(1))?, denom)
+        Operation::Withdraw(withdraw) => {
+            let fee = config.fee(&withdraw.denom, &withdraw.max_price)?;
+            let least = ibc::amount(&withdraw.amount).unwrap_or_default().max(1);
+            let key = sender.account(withdraw.asker);
+            (covered(&deps, &key, &withdraw.denom, fee, least)?, withdraw.denom)
         }
-        Operation::SetRecovery(v1::SetRecovery { asker, denom, .. }) => {
-            (flat(&deps, &config, &sender, asker, &denom, 0)?, denom)
+        Operation::SetRecovery(set) => {
+            let fee = config.fee(&set.denom, &set.max_price)?;
+            let key = sender.account(set.asker);
+            (covered(&deps, &key, &set.denom, fee, 0)?, set.denom)
         }
     };
     let share = config.price(&denom).map_or(Decimal::zero(), |price| price.reward);
@@ -783,17 +796,9 @@ fn least_paid(deps: Deps, env: &Env, channel: &str, data: &[u8]) -> Result<Optio
     Ok(Some(Coin::new(amount, denom)))
 }
 
-/// What an operation pays that costs the price of a query without gas, if the credit covers that and so much more.
-fn flat(
-    deps: &Deps,
-    config: &Config,
-    sender: &Sender,
-    asker: String,
-    denom: &str,
-    more: u128,
-) -> Result<u128, Refusal> {
-    let price = config.rate(denom)?.map_or(0, Rate::per_query);
-    let purse = Purse::open(deps.storage, &sender.account(asker), denom)?;
-    let covered = purse.left.checked_sub(price).is_some_and(|rest| rest >= more);
-    Ok(if covered { price } else { 0 })
+/// A fee, if the credit covers that and so much more.
+fn covered(deps: &Deps, key: &AccountKey, denom: &str, fee: u128, more: u128) -> StdResult<u128> {
+    let purse = Purse::open(deps.storage, key, denom)?;
+    let covered = purse.left.checked_sub(fee).is_some_and(|rest| rest >= more);
+    Ok(if covered { fee } else { 0 })
 }

@@ -227,6 +227,7 @@ fn withdraw(receiver: &Addr) -> Vec<u8> {
         denom: DENOM.to_string(),
         amount: String::new(),
         receiver: receiver.to_string(),
+        max_price: "1000".to_string(),
     }))
 }
 
@@ -597,6 +598,7 @@ fn credit_is_drawn_withdrawn_and_earned() {
     let (relayer, receiver) = (world.net.relayer(world.answering).clone(), chain.account("receiver"));
     let rewards: RewardResponse = world.query(&QueryMsg::Rewards {
         relayer: relayer.to_string(),
+        start_after: None,
     });
     assert_eq!(rewards.reward, vec![coin(paid / 5, DENOM)]);
 
@@ -609,7 +611,12 @@ fn credit_is_drawn_withdrawn_and_earned() {
     let chain = world.net.chain_mut(world.answering);
     assert_eq!(chain.wrap().query_balance(&receiver, DENOM).unwrap(), coin(left, DENOM));
     chain
-        .execute_contract(relayer.clone(), world.host.clone(), &ExecuteMsg::ClaimRewards {}, &[])
+        .execute_contract(
+            relayer.clone(),
+            world.host.clone(),
+            &ExecuteMsg::ClaimRewards { denoms: None },
+            &[],
+        )
         .unwrap();
     assert_eq!(
         chain.wrap().query_balance(&relayer, DENOM).unwrap(),

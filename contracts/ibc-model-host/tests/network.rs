@@ -18,7 +18,7 @@ use cosmwasm_std::{
     StdResult, Uint128, WasmMsg,
 };
 use cw_storage_plus::{Item, Map};
-use ibc_model_client::msg::{PendingPacket, QueryMsg as ClientQuery, Question, State};
+use ibc_model_client::msg::{ExecuteMsg as ClientExecute, PendingPacket, QueryMsg as ClientQuery, Question, State};
 use ibc_model_host::msg::{AccountEntry, AccountKey, ExecuteMsg, InstantiateMsg, Price, QueryMsg, Totals};
 use prost::Message;
 use queries::*;
@@ -110,6 +110,8 @@ struct World {
     state: Addr,
     askers: Vec<Addr>,
     link: Link,
+    /// A second channel, which is closed when half of all is asked.
+    doomed: Link,
     random: Random,
     asked: u64,
     deposited: u128,
@@ -180,7 +182,7 @@ fn begin(net: &mut Network, seed: u64) -> World {
         asker.unwrap()
     });
     let askers = askers.collect();
-    let link = net.link((asking, &client), (answering, &host), ibc::VERSION).unwrap();
+    let [link, doomed] = [(); 2].map(|()| net.link((asking, &client), (answering, &host), ibc::VERSION).unwrap());
     World {
         asking,
         answering,
@@ -189,6 +191,7 @@ fn begin(net: &mut Network, seed: u64) -> World {
         state,
         askers,
         link,
+        doomed,
         random: Random::seeded(seed),
         asked: 0,
         deposited: 0,
@@ -287,7 +290,9 @@ impl World {
             msg: self.asked.to_string().into_bytes().into(),
             gas_limit: CALLBACK_GAS,
         });
-        let channel = self.link.a_end.channel_id.clone();
+        let doomed = self.asked <= PACKETS / 2 && self.random.chance(200);
+        let link = if doomed { &self.doomed } else { &self.link };
+        let channel = link.a_end.channel_id.clone();
         // Some run out of time.
         let timeout = Timeout {
             seconds: Some(if self.random.chance(100) { 20 } else { 3_000 }),
@@ -299,6 +304,7 @@ impl World {
                 denom: DENOM.to_string(),
                 amount: Some("25".to_string()),
                 receiver: net.chain(self.answering).account("receiver").into(),
+                max_price: Some("7".to_string()),
                 timeout,
                 callback,
             })
@@ -346,16 +352,36 @@ impl World {
         assert_eq!(credit, owed.credits.u128());
     }
 
+    /// What has no answer on a channel, the first few of it.
+    fn pending(&self, net: &Network, link: &Link) -> Vec<PendingPacket> {
+        let msg = ClientQuery::Pending {
+            channel: link.a_end.channel_id.clone(),
+            start_after: None,
+            limit: Some(100),
+        };
+        self.ask_client(net, &msg)
+    }
+
     fn is_answered(&self, net: &Network) -> bool {
-        let pending: Vec<PendingPacket> = self.ask_client(
-            net,
-            &ClientQuery::Pending {
-                channel: self.link.a_end.channel_id.clone(),
-                start_after: None,
-                limit: Some(1),
-            },
-        );
-        pending.is_empty()
+        [&self.link, &self.doomed]
+            .into_iter()
+            .all(|link| self.pending(net, link).is_empty())
+    }
+
+    /// The client's owner does something.
+    fn own(&self, net: &mut Network, msg: &ClientExecute) {
+        let chain = net.chain_mut(self.asking);
+        let owner = chain.account("owner");
+        chain.execute_contract(owner, self.client.clone(), msg, &[]).unwrap();
+    }
+
+    /// Ends some of the questions on the closed channel, while others time out.
+    fn abandon_some(&mut self, net: &mut Network) {
+        for PendingPacket { id, .. } in self.pending(net, &self.doomed) {
+            if self.random.chance(100) {
+                self.own(net, &ClientExecute::Abandon { id });
+            }
+        }
     }
 
     fn questions(&self, net: &Network, asker: &Addr) -> Vec<Question> {
@@ -387,9 +413,18 @@ fn every_question_ends_in_one_callback_and_no_coin_is_lost() {
     };
     let mut schedule = Schedule::with_faults(11, faults);
     let mut blocks = 0u64;
+    let mut closed = false;
     let report = net
         .run(&mut schedule, |net| {
             blocks += 1;
+            if world.asked == PACKETS / 2 && !closed {
+                closed = true;
+                let channel = world.doomed.a_end.channel_id.clone();
+                world.own(net, &ClientExecute::CloseChannel { channel });
+            }
+            if closed {
+                world.abandon_some(net);
+            }
             if world.asked < PACKETS {
                 // The first asker runs out of credit now and then; the last never has any.
                 if world.asked.is_multiple_of(500) {
@@ -417,6 +452,7 @@ fn every_question_ends_in_one_callback_and_no_coin_is_lost() {
         ("crashes", report.crashes),
         ("out of gas", report.out_of_gas),
         ("repeated", report.repeated),
+        ("refused", report.refused),
     ] {
         assert!(times > 0, "nothing was {what}");
     }
@@ -483,6 +519,7 @@ fn every_question_ends_in_one_callback_and_no_coin_is_lost() {
         "UnknownCodeId",
         "packet: TimedOut",
         "packet: Expired",
+        "packet: Abandoned",
         "packet: InsufficientCredit",
     ] {
         assert!(ends.contains_key(kind), "{kind}");

@@ -65,6 +65,7 @@ pub fn withdraw(
         denom: asking.denom,
         amount: amount.map(|amount| amount.to_string()),
         receiver: receiver.clone(),
+        max_price: Some(asking.max_price.to_string()),
         timeout: Timeout {
             seconds: Some(asking.timeout),
             height: None,

@@ -96,6 +96,8 @@ error_codes! {
     RefusedByChain = 51,
     /// The acknowledgement is no answer to the packet.
     MalformedAnswer = 52,
+    /// The channel was closed before an answer came.
+    Abandoned = 53,
 }
 
 impl core::fmt::Display for ErrorCode {

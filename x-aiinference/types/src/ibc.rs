@@ -298,7 +298,7 @@ const fn part(field: u64, name: &'static str, most: usize, parts: &'static [Part
 }
 
 /// Most parts of one message that are counted.
-const MAX_PARTS: usize = 3;
+const MAX_PARTS: usize = 4;
 
 const PACKET: &[Part] = &[
     part(2, "ask", 1, ASK),
@@ -306,21 +306,34 @@ const PACKET: &[Part] = &[
     part(4, "set_recovery", 1, &[]),
 ];
 const ASK: &[Part] = &[part(4, "queries", MAX_QUERIES, QUERY)];
-const QUERY: &[Part] = &[part(1, "run", 1, RUN), part(2, "describe", 1, &[])];
+const QUERY: &[Part] = &[part(1, "run", 1, RUN), part(2, "describe", 1, MODEL)];
 const RUN: &[Part] = &[
     part(1, "reads", MAX_READS, &[]),
     part(2, "steps", MAX_STEPS, STEP),
     part(3, "outputs", MAX_STEPS * MAX_PORTS, &[]),
 ];
-const STEP: &[Part] = &[part(2, "inputs", MAX_PORTS, &[])];
+const STEP: &[Part] = &[part(1, "model", 1, REFERENCE), part(2, "inputs", MAX_PORTS, INPUT)];
+const MODEL: &[Part] = &[part(1, "model", 1, REFERENCE)];
+const REFERENCE: &[Part] = &[part(2, "own_code", 1, &[])];
+const INPUT: &[Part] = &[
+    part(2, "tensor", 1, &[]),
+    part(3, "step_output", 1, &[]),
+    part(4, "read_value", 1, READ_VALUE),
+];
+const READ_VALUE: &[Part] = &[part(2, "json", 1, &[]), part(3, "bytes", 1, &[])];
 
 const ACKNOWLEDGEMENT: &[Part] = &[
     part(4, "answers", 1, ANSWERS),
     part(5, "withdrawn", 1, &[]),
     part(6, "recovery_set", 1, &[]),
+    part(15, "error", 1, &[]),
 ];
 const ANSWERS: &[Part] = &[part(1, "answers", MAX_QUERIES, ANSWER)];
-const ANSWER: &[Part] = &[part(1, "run", 1, RUN_ANSWER), part(2, "description", 1, DESCRIPTION)];
+const ANSWER: &[Part] = &[
+    part(1, "run", 1, RUN_ANSWER),
+    part(2, "description", 1, DESCRIPTION),
+    part(15, "error", 1, &[]),
+];
 const RUN_ANSWER: &[Part] = &[part(1, "reads", MAX_READS, &[]), part(2, "infer", 1, INFER)];
 const INFER: &[Part] = &[
     part(1, "outputs", MAX_STEPS * MAX_PORTS, &[]),
@@ -461,11 +474,12 @@ mod tests {
             denom: "coin".to_owned(),
             amount: "12".to_owned(),
             receiver: "receiver".to_owned(),
+            max_price: "3".to_owned(),
         };
         let set = v1::SetRecovery {
             asker: "asker".to_owned(),
             recovery: "recovery".to_owned(),
-            denom: String::new(),
+            ..Default::default()
         };
         for operation in [
             Operation::Ask(ask(MAX_QUERIES)),
@@ -564,6 +578,65 @@ mod tests {
         let again = twice[2..].to_vec();
         twice.extend_from_slice(&again);
         assert_eq!(code(&twice), ErrorCode::MalformedRequest);
+    }
+
+    /// Each message that a packet holds once, as its path of field numbers.
+    const PACKET_MESSAGES: &[&[u64]] = &[
+        &[2],
+        &[3],
+        &[4],
+        &[2, 4, 1],
+        &[2, 4, 2],
+        &[2, 4, 2, 1],
+        &[2, 4, 2, 1, 2],
+        &[2, 4, 1, 2, 1],
+        &[2, 4, 1, 2, 1, 2],
+        &[2, 4, 1, 2, 2, 2],
+        &[2, 4, 1, 2, 2, 3],
+        &[2, 4, 1, 2, 2, 4],
+        &[2, 4, 1, 2, 2, 4, 2],
+        &[2, 4, 1, 2, 2, 4, 3],
+    ];
+    const ACKNOWLEDGEMENT_MESSAGES: &[&[u64]] = &[
+        &[4],
+        &[5],
+        &[6],
+        &[15],
+        &[4, 1, 1],
+        &[4, 1, 2],
+        &[4, 1, 15],
+        &[4, 1, 1, 2],
+        &[4, 1, 1, 2, 2],
+        &[4, 1, 2, 1],
+    ];
+
+    /// A message of version 1 with the empty message at that path so many times.
+    fn nested(path: &[u64], times: usize) -> Vec<u8> {
+        let (last, path) = path.split_last().unwrap();
+        let key = |field: u64| (field << 3 | 2) as u8;
+        let empty = [key(*last), 0].repeat(times);
+        let message = path.iter().rev().fold(empty, |inner, &field| {
+            let mut outer = vec![key(field), inner.len() as u8];
+            outer.extend(inner);
+            outer
+        });
+        let mut bytes = vec![8, 1];
+        bytes.extend(message);
+        bytes
+    }
+
+    #[test]
+    fn no_message_that_stands_once_may_stand_twice() {
+        for path in PACKET_MESSAGES {
+            count(&nested(path, 1), PACKET).unwrap();
+            let code = decode_packet(&nested(path, 2)).unwrap_err().code;
+            assert_eq!(code, ErrorCode::MalformedRequest, "{path:?}");
+        }
+        for path in ACKNOWLEDGEMENT_MESSAGES {
+            decode_acknowledgement(&nested(path, 1)).unwrap();
+            let code = decode_acknowledgement(&nested(path, 2)).unwrap_err().code;
+            assert_eq!(code, ErrorCode::MalformedAnswer, "{path:?}");
+        }
     }
 
     #[test]

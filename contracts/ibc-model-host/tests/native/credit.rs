@@ -26,6 +26,7 @@ fn withdraw(amount: &str) -> Operation {
         denom: DENOM.to_string(),
         amount: amount.to_string(),
         receiver: address("receiver").into(),
+        max_price: "1000".to_string(),
     })
 }
 
@@ -34,6 +35,7 @@ fn set_recovery(recovery: &str) -> Operation {
         asker: "asker".to_string(),
         recovery: address(recovery).into(),
         denom: DENOM.to_string(),
+        max_price: "1000".to_string(),
     })
 }
 
@@ -96,6 +98,62 @@ fn the_asker_withdraws_what_is_left() {
         };
         assert_eq!(host.refused(Operation::Withdraw(nowhere)), ErrorCode::MalformedRequest);
     }
+}
+
+#[test]
+fn no_price_of_the_owners_takes_or_holds_credit() {
+    let mut host = paid();
+    host.deposit("asker", 1_000);
+    let update = ExecuteMsg::UpdateConfig {
+        owner: None,
+        prices: Some(vec![price(1 << 90, 0)]),
+        allowed: None,
+        max_packet_gas: None,
+        gas_multiplier: None,
+        recovery_delay: None,
+        transfers: None,
+    };
+    host.execute(&address("owner"), update, &[]).unwrap();
+    let pays = |max_price: &str, amount: &str| {
+        let Operation::Withdraw(packet) = withdraw(amount) else {
+            panic!()
+        };
+        Operation::Withdraw(v1::Withdraw {
+            max_price: max_price.to_string(),
+            ..packet
+        })
+    };
+    // At most what is accepted, which the relayer knows.
+    assert_eq!(host.reward(pays("50", "100")), vec![Coin::new(5u128, DENOM)]);
+    let acknowledgement::Result::Withdrawn(_) = host.send(pays("50", "100")) else {
+        panic!()
+    };
+    assert_eq!(host.credit("asker"), 850);
+    // Nothing, where nothing is accepted.
+    assert_eq!(host.reward(pays("", "100")), vec![]);
+    let acknowledgement::Result::Withdrawn(_) = host.send(pays("", "100")) else {
+        panic!()
+    };
+    assert_eq!(host.credit("asker"), 750);
+    // More than there is cannot be paid, and less can.
+    assert_eq!(host.refused(pays("751", "")), ErrorCode::InsufficientCredit);
+    assert_eq!(host.refused(pays("-1", "")), ErrorCode::MalformedRequest);
+    let Operation::SetRecovery(set) = set_recovery("another") else {
+        panic!()
+    };
+    for (max_price, left) in [("20", 730), ("", 730)] {
+        let set = Operation::SetRecovery(v1::SetRecovery {
+            max_price: max_price.to_string(),
+            ..set.clone()
+        });
+        assert_eq!(host.send(set), acknowledgement::Result::RecoverySet(v1::RecoverySet {}));
+        assert_eq!(host.credit("asker"), left);
+    }
+    assert_eq!(host.refused(Operation::SetRecovery(set)), ErrorCode::InsufficientCredit);
+    let acknowledgement::Result::Withdrawn(v1::Withdrawn { amount }) = host.send(pays("", "")) else {
+        panic!()
+    };
+    assert_eq!(amount, "730");
 }
 
 #[test]

@@ -206,7 +206,11 @@ impl Host {
 
     pub fn rewards(&self, relayer: &Addr) -> Vec<Coin> {
         let relayer = relayer.to_string();
-        self.query::<RewardResponse>(QueryMsg::Rewards { relayer }).reward
+        self.query::<RewardResponse>(QueryMsg::Rewards {
+            relayer,
+            start_after: None,
+        })
+        .reward
     }
 
     pub fn reward(&self, operation: Operation) -> Vec<Coin> {

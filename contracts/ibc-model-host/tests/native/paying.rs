@@ -5,7 +5,10 @@ use aiinference_types::{
     ErrorCode,
 };
 use cosmwasm_std::{Coin, Decimal, Uint128};
-use ibc_model_host::msg::{ExecuteMsg, InstantiateMsg};
+use ibc_model_host::{
+    msg::{ExecuteMsg, InstantiateMsg, QueryMsg, RewardResponse},
+    ContractError,
+};
 use proptest::prelude::*;
 
 use crate::host::*;
@@ -112,6 +115,7 @@ fn the_least_of_three_limits_tells_the_error() {
                 denom: DENOM.to_string(),
                 amount: String::new(),
                 receiver: address("receiver").into(),
+                ..Default::default()
             });
             host.send(withdraw);
         }
@@ -181,10 +185,74 @@ fn relayers_claim_their_rewards_and_owners_their_takings() {
     host.execute(&relayer, takings("relayer"), &[]).unwrap_err();
     host.execute(&address("owner"), takings("treasury"), &[]).unwrap();
     host.execute(&address("owner"), takings("treasury"), &[]).unwrap_err();
-    host.execute(&relayer, ExecuteMsg::ClaimRewards {}, &[]).unwrap();
-    host.execute(&relayer, ExecuteMsg::ClaimRewards {}, &[]).unwrap_err();
+    host.execute(&relayer, claim(None), &[]).unwrap();
+    host.execute(&relayer, claim(None), &[]).unwrap_err();
     assert_eq!(host.held[DENOM], 800);
     assert_eq!(host.totals(DENOM).credits, Uint128::new(800));
+}
+
+fn claim(denoms: Option<&[&str]>) -> ExecuteMsg {
+    let denoms = denoms.map(|denoms| denoms.iter().map(|denom| denom.to_string()).collect());
+    ExecuteMsg::ClaimRewards { denoms }
+}
+
+#[test]
+fn one_denom_that_cannot_be_paid_does_not_hold_the_others() {
+    let named = |denom: &str| ibc_model_host::msg::Price {
+        denom: denom.to_string(),
+        ..price(100, 0)
+    };
+    let denoms: Vec<String> = (0..32).map(|number| format!("u{number:02}")).collect();
+    let mut host = Host::new(denoms.iter().map(|denom| named(denom)).collect());
+    let earn = |host: &mut Host, denom: &str| {
+        let deposit = ExecuteMsg::Deposit {
+            account: key("asker"),
+            recovery: address("recovery").into(),
+        };
+        host.execute(&address("anyone"), deposit, &[Coin::new(100u128, denom)])
+            .unwrap();
+        let Operation::Ask(packet) = ask(vec![score(&APPLICANT)]) else {
+            panic!()
+        };
+        let denom = denom.to_string();
+        host.send(Operation::Ask(v1::Ask { denom, ..packet }));
+    };
+    denoms.iter().for_each(|denom| earn(&mut host, denom));
+    // The owner takes another coin, so that there are more than one claim pays.
+    let update = ExecuteMsg::UpdateConfig {
+        owner: None,
+        prices: Some(vec![named("u99")]),
+        allowed: None,
+        max_packet_gas: None,
+        gas_multiplier: None,
+        recovery_delay: None,
+        transfers: None,
+    };
+    host.execute(&address("owner"), update, &[]).unwrap();
+    earn(&mut host, "u99");
+    let relayer = address("relayer");
+    assert_eq!(host.rewards(&relayer).len(), 32);
+    let rest: RewardResponse = host.query(QueryMsg::Rewards {
+        relayer: relayer.to_string(),
+        start_after: Some("u31".to_string()),
+    });
+    assert_eq!(rest.reward, vec![Coin::new(10u128, "u99")]);
+
+    // Named twice, it is paid once; what is not owed is passed over.
+    let claimed = host
+        .execute(&relayer, claim(Some(&["u99", "u05", "u05", "uother"])), &[])
+        .unwrap();
+    let paid = claimed.attributes.iter().find(|attribute| attribute.key == "paid");
+    assert_eq!(paid.unwrap().value, "10u05,10u99");
+    assert_eq!((host.held["u05"], host.held["u99"], host.held["u06"]), (90, 90, 100));
+    for nothing in [&["u05"][..], &["uother"], &[]] {
+        host.execute(&relayer, claim(Some(nothing)), &[]).unwrap_err();
+    }
+    let many: Vec<&str> = denoms.iter().map(String::as_str).chain(["u99"]).collect();
+    let error = host.execute(&relayer, claim(Some(&many)), &[]).unwrap_err();
+    assert!(matches!(error, ContractError::ManyDenoms(33)), "{error}");
+    host.execute(&relayer, claim(None), &[]).unwrap();
+    assert_eq!(host.rewards(&relayer), vec![]);
 }
 
 #[test]
@@ -222,6 +290,7 @@ fn withdrawal() -> v1::Withdraw {
         denom: DENOM.to_string(),
         amount: String::new(),
         receiver: address("receiver").into(),
+        max_price: "1000".to_string(),
     }
 }
 
@@ -289,7 +358,7 @@ proptest! {
                     host.send(Operation::Withdraw(v1::Withdraw { asker: format!("asker{asker}"), amount: amount.to_string(), ..withdrawal() }));
                     host.bank_refuses = false;
                 }
-                Deed::Claim => drop(host.execute(&address("relayer"), ExecuteMsg::ClaimRewards {}, &[])),
+                Deed::Claim => drop(host.execute(&address("relayer"), claim(None), &[])),
                 Deed::Takings => {
                     let msg = ExecuteMsg::WithdrawTakings { denom: DENOM.to_string(), receiver: address("treasury").into() };
                     let _ = host.execute(&address("owner"), msg, &[]);

@@ -45,6 +45,11 @@ pub enum ClientMsg {
         /// The question.
         id: u64,
     },
+    /// Ends a question without an answer whose channel is closed, with the error Abandoned. The initiator may.
+    Abandon {
+        /// The question.
+        id: u64,
+    },
 }
 
 /// Queries to the models of another chain, in one packet.
@@ -130,6 +135,8 @@ pub struct Withdraw {
     pub amount: Option<String>,
     /// An address of the answering chain.
     pub receiver: String,
+    /// The most that is paid for the packet, in decimal digits; nothing where none is given. A relayer gets its share of it.
+    pub max_price: Option<String>,
     /// Until when the packet must have been relayed.
     #[serde(default)]
     pub timeout: Timeout,
@@ -151,6 +158,8 @@ pub struct SetRecovery {
     /// What the packet is paid with.
     #[serde(default)]
     pub denom: String,
+    /// As for [`Withdraw`].
+    pub max_price: Option<String>,
     /// Until when the packet must have been relayed.
     #[serde(default)]
     pub timeout: Timeout,

@@ -510,6 +510,9 @@ pub struct Withdraw {
     /// An address of the answering chain.
     #[prost(string, tag = "4")]
     pub receiver: ::prost::alloc::string::String,
+    /// The most that is paid for this packet; empty: nothing. Where the answering chain asks more, this is paid.
+    #[prost(string, tag = "5")]
+    pub max_price: ::prost::alloc::string::String,
 }
 /// Names who may take the asker's credit out once the channel is dead.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -522,6 +525,9 @@ pub struct SetRecovery {
     /// What the packet is paid with.
     #[prost(string, tag = "3")]
     pub denom: ::prost::alloc::string::String,
+    /// As for Withdraw.
+    #[prost(string, tag = "4")]
+    pub max_price: ::prost::alloc::string::String,
 }
 /// From the answering chain to the asking one. ibc-go's own acknowledgements are JSON and begin with `{`, which no
 /// encoding of this message does.
