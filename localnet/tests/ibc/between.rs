@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -86,15 +86,18 @@ impl Between {
         }
     }
 
-    /// Whose credit the asker's is.
-    pub fn account_key(&self) -> host_msg::AccountKey {
-        account_key(&self.facts)
-    }
-
     /// The asker's credit.
     pub async fn credit(&self) -> u128 {
+        self.credit_of(&self.facts.asker).await
+    }
+
+    /// The credit of anybody who asks through the same contract.
+    pub async fn credit_of(&self, asker: &str) -> u128 {
         let msg = host_msg::QueryMsg::Account {
-            account: self.account_key(),
+            account: host_msg::AccountKey {
+                asker: asker.into(),
+                ..account_key(&self.facts)
+            },
         };
         let account: Option<host_msg::Account> = query(&self.provider, &self.facts.host, &msg, None).await.unwrap();
         let credit = account.map(|account| account.credit).unwrap_or_default();
@@ -165,6 +168,18 @@ impl Between {
     pub async fn kept(&self, id: u64) -> Option<client_msg::QuestionResponse> {
         let msg = client_msg::QueryMsg::Question { id };
         query(&self.consumer, &self.facts.client, &msg, None).await.unwrap()
+    }
+
+    /// The outcome of a question that was asked without a callback, once it is there.
+    pub async fn kept_outcome(&self, id: u64) -> Outcome {
+        let end = Instant::now() + SOON;
+        loop {
+            if let Some(outcome) = self.kept(id).await.expect("it is not told").result {
+                break outcome;
+            }
+            assert!(Instant::now() < end, "no answer");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
     }
 
     /// Packets of the asking contract without an answer.
@@ -345,11 +360,10 @@ fn write_config(net: &Localnet, consumer: &Node, provider: &Node) {
 
 fn link_ports(net: &Localnet, here: &str, there: &str, version: &str) -> Ends {
     let file = config_file(net);
-    let mut command = relayer(net);
-    command.args(["link", "--write", "--channel-version", version]);
-    command.arg(format!("{}:{here}", aiinference_localnet::CONSUMER));
-    command.arg(format!("{}:{there}", aiinference_localnet::PROVIDER));
-    let output = command.output().unwrap();
+    let here_at = format!("{}:{here}", aiinference_localnet::CONSUMER);
+    let there = format!("{}:{there}", aiinference_localnet::PROVIDER);
+    let options = ["--write", "--channel-version", version];
+    let output = link_ends(&file, [&here_at, &there], &options);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let config: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
     let channels = config["channels"].as_array().unwrap();
@@ -364,9 +378,16 @@ fn link_ports(net: &Localnet, here: &str, there: &str, version: &str) -> Ends {
     }
 }
 
-fn relayer(net: &Localnet) -> Command {
+/// Runs the relayer's `link` on two ends, each CHAIN:PORT.
+pub fn link_ends(config: &Path, ends: [&str; 2], options: &[&str]) -> Output {
+    let mut command = relayer(config);
+    command.arg("link").args(options).args(ends);
+    command.output().unwrap()
+}
+
+fn relayer(config: &Path) -> Command {
     let mut command = Command::new(target().join("release/aiinference-relay"));
-    command.arg("--config").arg(config_file(net)).stdin(Stdio::null());
+    command.arg("--config").arg(config).stdin(Stdio::null());
     command
 }
 
@@ -375,12 +396,16 @@ pub struct Relayer(Child);
 
 impl Relayer {
     pub fn start(net: &Localnet) -> Self {
+        Self::start_with(net, &config_file(net))
+    }
+
+    pub fn start_with(net: &Localnet, config: &Path) -> Self {
         let log: File = OpenOptions::new()
             .create(true)
             .append(true)
             .open(relay_folder(net).join("log"))
             .unwrap();
-        let mut command = relayer(net);
+        let mut command = relayer(config);
         command.arg("start").stdout(Stdio::null()).stderr(log);
         Relayer(command.spawn().unwrap())
     }

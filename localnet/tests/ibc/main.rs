@@ -3,8 +3,11 @@
 
 mod asking;
 mod between;
+mod channels;
+mod collection;
 mod credit;
 mod faults;
+mod large;
 #[path = "../inference/support.rs"]
 #[allow(dead_code)]
 mod support;

@@ -1,0 +1,104 @@
+//! Channels that are refused, and one that is closed.
+
+use std::{fs, time::Duration};
+
+use aiinference_demo_models as models;
+use aiinference_localnet::{CONSUMER, PROVIDER};
+use aiinference_std::{
+    remote::{ClientMsg, Query},
+    Model,
+};
+use aiinference_types::ErrorCode;
+use ibc_model_client::msg as client_msg;
+use test_asker::Reaction;
+
+use crate::{between::*, support::*};
+
+/// The two contracts as the relayer names ends: CHAIN:PORT, the asking one first.
+fn ends(facts: &Facts) -> [String; 2] {
+    [
+        format!("{CONSUMER}:wasm.{}", facts.client),
+        format!("{PROVIDER}:wasm.{}", facts.host),
+    ]
+}
+
+#[tokio::test]
+#[ignore = "needs the localnet: make test-ibc"]
+async fn channels_that_are_ordered_or_of_another_version_are_refused_with_the_reason() {
+    let between = Between::open().await;
+    let file = config_file(&between.net);
+    let [here, there] = ends(&between.facts);
+    let ordered = ["--order", "ordered"];
+    let foreign = ["--channel-version", "aiinference-2"];
+    let cases = [
+        ([&here, &there], &ordered[..], "it is ordered, it must be unordered"),
+        (
+            [&there, &here],
+            &ordered,
+            "it is ordered; name the version aiinference-1",
+        ),
+        ([&here, &there], &foreign, "its version is 'aiinference-2'"),
+        ([&there, &here], &foreign, "its version is 'aiinference-2'"),
+    ];
+    for (ends, options, reason) in cases {
+        let output = link_ends(&file, [ends[0].as_str(), ends[1].as_str()], options);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{ends:?} {options:?}: {said}");
+        assert!(said.contains(reason), "{ends:?} {options:?}: {said}");
+    }
+    let channels: Vec<client_msg::Channel> = query(
+        &between.consumer,
+        &between.facts.client,
+        &client_msg::QueryMsg::Channels {
+            start_after: None,
+            limit: None,
+        },
+        None,
+    )
+    .await
+    .unwrap();
+    assert!(channels
+        .iter()
+        .any(|channel| channel.channel == between.facts.client_channel));
+    assert!(channels
+        .iter()
+        .all(|channel| channel.peer.connection.starts_with("connection-")));
+}
+
+#[tokio::test]
+#[ignore = "needs the localnet: make test-ibc"]
+async fn a_question_on_a_closed_channel_is_abandoned_once() {
+    let between = Between::open().await;
+    let model = Model::new(store(&between.there, &models::mlp().unwrap()).await);
+    // A channel of its own, which the other tests' relayer does not know.
+    let file = relay_folder(&between.net).join("closed.toml");
+    let config = fs::read_to_string(config_file(&between.net)).unwrap();
+    let mut config: toml::Table = config.parse().unwrap();
+    config.remove("channels");
+    fs::write(&file, config.to_string()).unwrap();
+    let [here, there] = ends(&between.facts);
+    let output = link_ends(&file, [&here, &there], &["--new-channel", "--write"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+    let channel = config["channels"][0]["a"]["channel"].as_str().unwrap().to_owned();
+    assert_ne!(channel, between.facts.client_channel);
+
+    let mut question = between.question(&[Query::describe(&model)], &Reaction::default());
+    question.channel = channel.clone();
+    let id = between.ask(&question).await;
+    let abandon = vec![to_contract(&between.facts.client, &ClientMsg::Abandon { id })];
+    let error = between.send(abandon.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("is open"), "{error}");
+    let close = client_msg::ExecuteMsg::CloseChannel { channel };
+    execute(&between.here, &between.facts.client, &close).await.unwrap();
+    between.send(abandon.clone()).await.unwrap();
+    let noted = between.told(id).await;
+    assert_eq!(failure(&noted.answer.result), ErrorCode::Abandoned as u32);
+    assert_eq!(between.kept(id).await, None);
+    between.send(abandon).await.unwrap_err();
+
+    // Whatever a relayer now makes of the packet, the question has ended.
+    let _relayer = Relayer::start_with(&between.net, &file);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(between.told(id).await.times, 1);
+}
