@@ -50,6 +50,46 @@ locked() {
   flock 9
 }
 
+# localnet_for LABEL HOME PORT: for tests on a localnet. LOCALNET_HOME and LOCALNET_PORT place it, else these do.
+localnet_for() {
+  localnet_label=$1
+  LOCALNET_HOME=$(cd "$root" && realpath -m "${LOCALNET_HOME:-$2}")
+  export LOCALNET_HOME
+  export LOCALNET_LIBRARY=${LOCALNET_LIBRARY:-$root/target/libwasmvm}
+  localnet_port=${LOCALNET_PORT:-$3}
+  cd "$root"
+  localnet=${CARGO_TARGET_DIR:-target}/release/aiinference-localnet
+  [ -x "$localnet" ] || fail "there is no $localnet" "run 'make build'"
+}
+
+# suite NAME: the tests of that name, one after the other: they share the chains, and the machine has few cores.
+suite() {
+  say "$localnet_label: $1"
+  cargo test --workspace --release --test "$1" -- --ignored --nocapture --test-threads=1
+}
+
+# on_localnet SUITE...: these tests on one localnet. One that is there already is used and stays; one that was made for the
+# tests is removed when all have passed (LOCALNET_KEEP=1: stays up), and stopped when one failed, so that its logs can be read.
+on_localnet() {
+  localnet_kept=${LOCALNET_KEEP:-} localnet_passed=''
+  [ ! -f "$LOCALNET_HOME/localnet.json" ] || localnet_kept=1
+  trap leave_localnet EXIT
+  "$localnet" up --home "$LOCALNET_HOME" --library "$LOCALNET_LIBRARY" --base-port "$localnet_port"
+  local name
+  for name in "$@"; do suite "$name"; done
+  "$localnet" status --home "$LOCALNET_HOME"
+  localnet_passed=1
+}
+
+leave_localnet() {
+  if [ -z "$localnet_passed" ]; then
+    [ -n "$localnet_kept" ] || "$localnet" down --home "$LOCALNET_HOME"
+    say "$localnet_label: a test failed; the nodes' logs are in $LOCALNET_HOME/nodes"
+  elif [ -z "$localnet_kept" ]; then
+    "$localnet" reset --home "$LOCALNET_HOME"
+  fi
+}
+
 # The folder of the guest toolchain. Its name tells what it was made for, so a change of any of these makes a new one.
 guest_toolchain() {
   local key

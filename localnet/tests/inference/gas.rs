@@ -1,12 +1,9 @@
 //! What inference costs in a transaction.
 
 use aiinference_client::{governance, Account, ClientError, Coin, Gas, Msg, Proposal};
-use aiinference_engine::{
-    format,
-    graph::{Array, Graph, Input, Op, Output, Rescale},
-};
+use aiinference_engine::graph::Op;
 use aiinference_localnet::{Localnet, Node};
-use aiinference_runtime::{module, price, LoadedModel};
+use aiinference_runtime::{price, LoadedModel};
 use aiinference_trace::{Outcome, Record};
 use aiinference_types::v1::DataType;
 use cosmrs::proto::{
@@ -24,43 +21,18 @@ const WIDTH: u32 = 8;
 
 /// Two models that take and give the same, and differ in what they cost: `hidden` neurons of which the first few answer.
 fn model(hidden: usize) -> Vec<u8> {
-    let mut graph = Graph::new();
-    let x = graph.input(Input {
-        name: "x".into(),
-        shape: vec![1, WIDTH],
-        fraction_bits: 0,
-        low: 0,
-        high: 9,
-        saturate: false,
-    });
     // Neuron n passes on input n.
     let weights = (0..hidden * WIDTH as usize).map(|i| i8::from(i / WIDTH as usize == i % WIDTH as usize));
-    let layer = graph.push(Op::MatMul {
-        x,
-        weights: Array::I8(weights.collect()),
-        bias: vec![],
-        rescale: Rescale {
-            multipliers: vec![1],
-            shifts: vec![0],
-            low: 0,
-            high: 100,
-        },
-    });
-    let value = graph.push(Op::Slice {
-        x: layer,
-        axis: 1,
-        start: 0,
-        step: 1,
-        length: WIDTH,
-    });
-    graph.outputs.push(Output {
-        name: "y".into(),
-        value,
-        fraction_bits: 0,
-        labels: vec![],
-    });
-    let file = format::encode(&graph);
-    module::wrap(&file.graph, &file.weights)
+    model_of("x", vec![1, WIDTH], (0, 9), |graph, x| {
+        let layer = graph.push(dense(x, weights, 0, (0, 100)));
+        graph.push(Op::Slice {
+            x: layer,
+            axis: 1,
+            start: 0,
+            step: 1,
+            length: WIDTH,
+        })
+    })
 }
 
 /// The price of a request for one model, from what anybody can read of it.

@@ -1,6 +1,7 @@
 //! Inference in smart queries, now and in the past.
 
 use aiinference_demo_models as models;
+use aiinference_engine::graph::Op;
 use cosmwasm_std::Binary;
 use test_probe::{QueryMsg, Script, Step};
 
@@ -53,26 +54,7 @@ async fn a_query_at_an_old_height_gives_what_it_gave_then() {
 
 /// A small model that no other run of the tests has stored.
 fn unique_model(number: u64) -> Vec<u8> {
-    use aiinference_engine::{
-        format,
-        graph::{Graph, Input, Op, Output},
-    };
-    let mut graph = Graph::new();
-    let x = graph.input(Input {
-        name: format!("x{number}"),
-        shape: vec![1],
-        fraction_bits: 0,
-        low: 0,
-        high: 9,
-        saturate: false,
-    });
-    let value = graph.push(Op::Clamp { x, low: 0, high: 5 });
-    graph.outputs.push(Output {
-        name: "y".into(),
-        value,
-        fraction_bits: 0,
-        labels: vec![],
-    });
-    let file = format::encode(&graph);
-    aiinference_runtime::module::wrap(&file.graph, &file.weights)
+    model_of(&format!("x{number}"), vec![1], (0, 9), |graph, x| {
+        graph.push(Op::Clamp { x, low: 0, high: 5 })
+    })
 }

@@ -6,11 +6,7 @@ use aiinference_client::{
     upload::{Package, SHARD_BYTES},
     Account,
 };
-use aiinference_engine::{
-    format,
-    graph::{Array, Graph, Input, Op, Output, Rescale},
-    Kernels,
-};
+use aiinference_engine::Kernels;
 use aiinference_localnet::Node;
 use aiinference_runtime::{module, LoadedModel};
 use aiinference_types::ErrorCode;
@@ -24,35 +20,10 @@ const HEIGHT: usize = 3_000;
 /// One dense layer with 3 MB of weights that do not compress.
 fn large_model(seed: u64) -> Vec<u8> {
     let mut numbers = Numbers(seed);
-    let mut graph = Graph::new();
-    let x = graph.input(Input {
-        name: "x".into(),
-        shape: vec![1, WIDTH],
-        fraction_bits: 0,
-        low: -100,
-        high: 100,
-        saturate: false,
-    });
     let weights = (0..WIDTH as usize * HEIGHT).map(|_| (numbers.below(255) - 127) as i8);
-    let value = graph.push(Op::MatMul {
-        x,
-        weights: Array::I8(weights.collect()),
-        bias: vec![],
-        rescale: Rescale {
-            multipliers: vec![1],
-            shifts: vec![4],
-            low: -(1 << 20),
-            high: 1 << 20,
-        },
-    });
-    graph.outputs.push(Output {
-        name: "y".into(),
-        value,
-        fraction_bits: 0,
-        labels: vec![],
-    });
-    let file = format::encode(&graph);
-    module::wrap(&file.graph, &file.weights)
+    model_of("x", vec![1, WIDTH], (-100, 100), |graph, x| {
+        graph.push(dense(x, weights, 4, (-(1 << 20), 1 << 20)))
+    })
 }
 
 fn input(seed: u64) -> Vec<i32> {

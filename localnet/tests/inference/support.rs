@@ -9,7 +9,12 @@ use aiinference_client::{
     upload::{upload, CodeIndex, Package, SHARD_BYTES},
     Account, ClientError, Gas, Included, Json, Key, Msg, Options, DEFAULT_PATH,
 };
+use aiinference_engine::{
+    format,
+    graph::{Array, Graph, Input, Op, Output, Rescale, ValueId},
+};
 use aiinference_localnet::{Localnet, Node, CONSUMER, PROVIDER};
+use aiinference_runtime::module;
 use cosmrs::proto::cosmwasm::wasm::v1::{MsgInstantiateContractResponse, MsgStoreCodeResponse};
 use serde::{de::DeserializeOwned, Serialize};
 use sha2::{Digest, Sha256};
@@ -174,6 +179,48 @@ pub fn note(key: &str, query: QueryMsg) -> Script {
     Script {
         steps: vec![Step::Note { key: key.into(), query }],
         ..Script::default()
+    }
+}
+
+/// A model of one input without fraction bits and one output `y`: what the ops that `body` adds make of the input.
+pub fn model_of(
+    name: &str,
+    shape: Vec<u32>,
+    (low, high): (i32, i32),
+    body: impl FnOnce(&mut Graph, ValueId) -> ValueId,
+) -> Vec<u8> {
+    let mut graph = Graph::new();
+    let x = graph.input(Input {
+        name: name.into(),
+        shape,
+        fraction_bits: 0,
+        low,
+        high,
+        saturate: false,
+    });
+    let value = body(&mut graph, x);
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    let file = format::encode(&graph);
+    module::wrap(&file.graph, &file.weights)
+}
+
+/// A dense layer without bias.
+pub fn dense(x: ValueId, weights: impl Iterator<Item = i8>, shift: u8, (low, high): (i32, i32)) -> Op {
+    Op::MatMul {
+        x,
+        weights: Array::I8(weights.collect()),
+        bias: vec![],
+        rescale: Rescale {
+            multipliers: vec![1],
+            shifts: vec![shift],
+            low,
+            high,
+        },
     }
 }
 

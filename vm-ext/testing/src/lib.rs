@@ -5,6 +5,7 @@ mod chain;
 mod contract;
 mod embedded;
 mod gas;
+mod hand_on;
 mod ibc;
 mod loan;
 mod network;

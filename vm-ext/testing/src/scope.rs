@@ -1,13 +1,16 @@
 //! Gas limits of submessages: a message of ours that carries another, and the module that runs it in a scope.
 
 use cosmwasm_std::{
-    from_json, to_json_binary, Addr, AnyMsg, Api, BankMsg, Binary, BlockInfo, CosmosMsg, CustomMsg, CustomQuery,
-    DistributionMsg, GovMsg, GrpcQuery, IbcMsg, Querier, StakingMsg, StdError, StdResult, Storage, WasmMsg,
+    from_json, to_json_binary, Addr, AnyMsg, Api, BankMsg, BlockInfo, CosmosMsg, CustomMsg, CustomQuery,
+    DistributionMsg, GovMsg, IbcMsg, StakingMsg, StdError, StdResult, Storage, WasmMsg,
 };
 use cw_multi_test::{AppResponse, CosmosRouter, Stargate};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
-use crate::gas::{Meter, Submessage, SDK_GAS};
+use crate::{
+    gas::{Meter, Submessage, SDK_GAS},
+    hand_on::hand_on,
+};
 
 /// Type URL of the message that carries another.
 const TYPE_URL: &str = "/aiinference.multitest.GasScope";
@@ -97,46 +100,9 @@ impl<S: Stargate> Stargate for GasScopes<S> {
         self.inner.execute_any(api, storage, router, block, sender, msg)
     }
 
-    fn execute_stargate<C, Q>(
-        &self,
-        api: &dyn Api,
-        storage: &mut dyn Storage,
-        router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
-        block: &BlockInfo,
-        sender: Addr,
-        type_url: String,
-        value: Binary,
-    ) -> StdResult<AppResponse>
-    where
-        C: CustomMsg + DeserializeOwned + 'static,
-        Q: CustomQuery + DeserializeOwned + 'static,
-    {
-        self.inner
-            .execute_stargate(api, storage, router, block, sender, type_url, value)
-    }
-
-    fn query_stargate(
-        &self,
-        api: &dyn Api,
-        storage: &dyn Storage,
-        querier: &dyn Querier,
-        block: &BlockInfo,
-        path: String,
-        data: Binary,
-    ) -> StdResult<Binary> {
-        self.inner.query_stargate(api, storage, querier, block, path, data)
-    }
-
-    fn query_grpc(
-        &self,
-        api: &dyn Api,
-        storage: &dyn Storage,
-        querier: &dyn Querier,
-        block: &BlockInfo,
-        request: GrpcQuery,
-    ) -> StdResult<Binary> {
-        self.inner.query_grpc(api, storage, querier, block, request)
-    }
+    hand_on!(execute_stargate);
+    hand_on!(query_stargate);
+    hand_on!(query_grpc);
 }
 
 /// The type of the response that a reply is told: the message's in its module's protobuf package.

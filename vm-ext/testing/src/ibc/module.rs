@@ -17,7 +17,7 @@ use super::{
     keeper::{ChannelEnd, ChannelState, Redundancy},
     transfer, IbcError, CONTRACT_PORT,
 };
-use crate::{gas::Meter, savepoint::Savepoint};
+use crate::{gas::Meter, hand_on::hand_on, savepoint::Savepoint};
 
 /// Type URL of the message in whose place a relayer's step is taken. The step itself lies on the desk.
 const TYPE_URL: &str = "/aiinference.multitest.Relay";
@@ -604,8 +604,7 @@ impl Module for IbcModule {
             desk: &self.desk,
             meter: &self.meter,
         };
-        host.execute(&sender, msg)
-            .map_err(|error| StdError::msg(error.to_string()))
+        Ok(host.execute(&sender, msg)?)
     }
 
     fn query(
@@ -625,7 +624,7 @@ impl Module for IbcModule {
                 let channel = match keeper::channel(storage, &end) {
                     Ok(channel) if channel.state == ChannelState::Open => Some(channel.told(&end)),
                     Ok(_) | Err(IbcError::ChannelNotFound { .. }) => None,
-                    Err(error) => return Err(StdError::msg(error.to_string())),
+                    Err(error) => return Err(error.into()),
                 };
                 to_json_binary(&ChannelResponse::new(channel))
             }
@@ -711,35 +710,8 @@ impl<S: Stargate> Stargate for RelayMessages<S> {
         }
     }
 
-    fn execute_stargate<C, Q>(
-        &self,
-        api: &dyn Api,
-        storage: &mut dyn Storage,
-        router: &dyn CosmosRouter<ExecC = C, QueryC = Q>,
-        block: &BlockInfo,
-        sender: Addr,
-        type_url: String,
-        value: Binary,
-    ) -> StdResult<AppResponse>
-    where
-        C: CustomMsg + DeserializeOwned + 'static,
-        Q: CustomQuery + DeserializeOwned + 'static,
-    {
-        self.inner
-            .execute_stargate(api, storage, router, block, sender, type_url, value)
-    }
-
-    fn query_stargate(
-        &self,
-        api: &dyn Api,
-        storage: &dyn Storage,
-        querier: &dyn Querier,
-        block: &BlockInfo,
-        path: String,
-        data: Binary,
-    ) -> StdResult<Binary> {
-        self.inner.query_stargate(api, storage, querier, block, path, data)
-    }
+    hand_on!(execute_stargate);
+    hand_on!(query_stargate);
 
     fn query_grpc(
         &self,
