@@ -1,6 +1,9 @@
 //! Channels that are refused, and one that is closed.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use aiinference_demo_models as models;
 use aiinference_localnet::{CONSUMER, PROVIDER};
@@ -83,22 +86,47 @@ async fn a_question_on_a_closed_channel_is_abandoned_once() {
     let channel = config["channels"][0]["a"]["channel"].as_str().unwrap().to_owned();
     assert_ne!(channel, between.facts.client_channel);
 
-    let mut question = between.question(&[Query::describe(&model)], &Reaction::default());
+    let describe = Query::describe(&model).gas_limit(QUERY_GAS).max_price(ANY_PRICE);
+    let mut question = between.question(&[describe], &Reaction::default());
     question.channel = channel.clone();
-    let id = between.ask(&question).await;
-    let abandon = vec![to_contract(&between.facts.client, &ClientMsg::Abandon { id })];
-    let error = between.send(abandon.clone()).await.unwrap_err().to_string();
+    // One that was received and paid, whose answer is on its way; the relayer is gone before it can bring it.
+    let mut tries = 0;
+    let received = loop {
+        tries += 1;
+        assert!(tries < 10, "the answer is always there at once");
+        let before = between.credit().await;
+        let relayer = Relayer::start_with(&between.net, &file);
+        let id = between.ask(&question).await;
+        let end = Instant::now() + SOON;
+        while between.credit().await == before {
+            assert!(Instant::now() < end, "not received");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        relayer.kill();
+        if between.told_within(id, Duration::from_secs(2)).await.is_none() {
+            break id;
+        }
+    };
+    // And one that nobody received.
+    let sent = between.ask(&question).await;
+
+    let abandon = |id| vec![to_contract(&between.facts.client, &ClientMsg::Abandon { id })];
+    let error = between.send(abandon(sent)).await.unwrap_err().to_string();
     assert!(error.contains("is open"), "{error}");
     let close = client_msg::ExecuteMsg::CloseChannel { channel };
     execute(&between.here, &between.facts.client, &close).await.unwrap();
-    between.send(abandon.clone()).await.unwrap();
-    let noted = between.told(id).await;
-    assert_eq!(failure(&noted.answer.result), ErrorCode::Abandoned as u32);
-    assert_eq!(between.kept(id).await, None);
-    between.send(abandon).await.unwrap_err();
+    for id in [received, sent] {
+        between.send(abandon(id)).await.unwrap();
+        let noted = between.told(id).await;
+        assert_eq!(failure(&noted.answer.result), ErrorCode::Abandoned as u32);
+        assert_eq!(between.kept(id).await, None);
+        between.send(abandon(id)).await.unwrap_err();
+    }
 
-    // Whatever a relayer now makes of the packet, the question has ended.
+    // Whatever a relayer now makes of the packets, the questions have ended.
     let _relayer = Relayer::start_with(&between.net, &file);
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert_eq!(between.told(id).await.times, 1);
+    for id in [received, sent] {
+        assert_eq!(between.told(id).await.times, 1);
+    }
 }
