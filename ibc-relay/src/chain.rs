@@ -9,7 +9,7 @@ use aiinference_client::{ClientError, Node};
 use cosmrs::proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use tendermint::{block::signed_header::SignedHeader, block::Height as BlockHeight, validator};
 use tendermint_rpc::{
-    endpoint::{abci_info, abci_query, block_results, commit, tx_search, validators},
+    endpoint::{abci_info, abci_query, block_results, block_search, commit, tx_search, validators},
     Order, SimpleRequest,
 };
 use tokio::sync::OnceCell;
@@ -20,6 +20,7 @@ use crate::{
     packet::{path, End, Packet, PacketEvent},
     proof,
     proto::{channel, client, connection, Height, MerkleProof, Message},
+    text::printable,
 };
 
 /// Validators asked for in one page, and the most of a chain.
@@ -29,6 +30,9 @@ const MAX_VALIDATORS: usize = 10_000;
 /// Entries asked for in one page, and the most pages of a list.
 const PAGE: u64 = 200;
 const MAX_PAGES: usize = 500;
+
+/// Transactions or blocks that are looked through for one packet: an honest index names one.
+const FOUND: u8 = 3;
 
 /// Something of the chain's state, with its proof. The proof is one of the header after `height`.
 #[derive(Clone, Debug)]
@@ -242,7 +246,7 @@ impl Chain {
         );
         let answer = self.call(request).await?.response;
         if answer.code.is_err() {
-            let log: String = answer.log.chars().filter(|c| !c.is_control()).take(400).collect();
+            let log: String = printable(&answer.log).chars().take(400).collect();
             return Err(self.answer(key, format!("it refuses with code {}: {log}", answer.code.value())));
         }
         if answer.height.value() != height {
@@ -366,13 +370,33 @@ impl Chain {
         filter: String,
         wanted: impl Fn(PacketEvent) -> Option<T>,
     ) -> Result<(T, u64)> {
-        let answer = self
-            .call(tx_search::Request::new(filter, false, 1, 5, Order::Descending))
-            .await?;
-        for tx in answer.txs.iter().filter(|tx| tx.tx_result.code.is_ok()) {
+        let in_txs = tx_search::Request::new(filter.clone(), false, 1, FOUND, Order::Descending);
+        for tx in self
+            .call(in_txs)
+            .await?
+            .txs
+            .iter()
+            .filter(|tx| tx.tx_result.code.is_ok())
+        {
             let events = tx.tx_result.events.iter().filter_map(PacketEvent::read);
             if let Some(found) = events.filter_map(&wanted).next() {
                 return Ok((found, tx.height.value()));
+            }
+        }
+        // What is sent at a block's begin or end, by governance for example, is in no transaction.
+        let in_blocks = block_search::Request::new(filter, 1, FOUND, Order::Descending);
+        let blocks = match self.call(in_blocks).await {
+            Ok(answer) => answer.blocks,
+            Err(error) => {
+                tracing::debug!(%error, "a node without an index of blocks");
+                Vec::new()
+            }
+        };
+        for block in blocks {
+            let height = block.block.header.height.value();
+            let found = self.packet_events(height).await?.into_iter().filter_map(&wanted).next();
+            if let Some(found) = found {
+                return Ok((found, height));
             }
         }
         Err(RelayError::NoEvent {
@@ -387,7 +411,7 @@ impl Chain {
         let request = client::QueryClientStatusRequest { client_id: id.into() };
         let method = "/ibc.core.client.v1.Query/ClientStatus";
         let answer: client::QueryClientStatusResponse = self.query(method, &request, None).await?;
-        Ok(answer.status.chars().filter(|c| !c.is_control()).take(40).collect())
+        Ok(printable(&answer.status).chars().take(40).collect())
     }
 
     /// A proof's value must be the expected one; the proof itself is checked against the root.

@@ -253,8 +253,8 @@ impl ChainConfig {
             ("trusting_fraction", self.trusting_fraction),
             ("refresh_fraction", self.refresh_fraction),
         ] {
-            if !(0.01..=0.95).contains(&fraction) {
-                return Err(format!("{name} must be 0.01 to 0.95"));
+            if !(0.00001..=0.95).contains(&fraction) {
+                return Err(format!("{name} must be 0.00001 to 0.95"));
             }
         }
         if self.max_messages == 0 || self.max_gas == 0 {

@@ -22,6 +22,9 @@ pub enum RelayError {
     /// A chain that is not in the configuration.
     #[error("looking for chain {wanted}: the configuration names only {known}; add a [[chains]] table for it")]
     UnknownChain { wanted: String, known: String },
+    /// A chain of which no node could be used.
+    #[error("relaying over {chain}: no node of it could be used; what is wrong with it was said before")]
+    NoChain { chain: String },
     /// Talking to a node, or what the chain says to a request.
     #[error("{chain}: {source}")]
     Client { chain: String, source: Box<ClientError> },
@@ -105,6 +108,28 @@ impl RelayError {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// What errors of the same origin have in common, however their texts differ. Only names of the configuration and of
+    /// chains' objects are in it: nobody can make up many.
+    pub fn kind(&self) -> String {
+        match self {
+            RelayError::Config { .. } => "configuration".into(),
+            RelayError::Key { chain, .. } => format!("key of {chain}"),
+            RelayError::UnknownChain { .. } => "unknown chain".into(),
+            RelayError::NoChain { chain } => format!("no node of {chain}"),
+            RelayError::Client { chain, .. } if self.refusal().is_some() => format!("refused by {chain}"),
+            RelayError::Client { chain, .. } => format!("node of {chain}"),
+            RelayError::Answer { chain, .. } => format!("answer of {chain}"),
+            RelayError::Header { chain, .. } => format!("header of {chain}"),
+            RelayError::Proof { chain, .. } => format!("proof of {chain}"),
+            RelayError::ClientStopped { chain, client, .. } => format!("light client {client} on {chain}"),
+            RelayError::Mismatch { .. } => "mismatch".into(),
+            RelayError::NoEvent { chain, .. } => format!("event of {chain}"),
+            RelayError::Gas { chain, .. } => format!("gas on {chain}"),
+            RelayError::Poor { chain, .. } => format!("account on {chain}"),
+            RelayError::Local { doing, .. } => (*doing).into(),
         }
     }
 

@@ -15,12 +15,23 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
+/// How far ahead of the last block one may be that a node says our transaction is in.
+const AHEAD: u64 = 20;
+
 /// A packet on a path: the channel, the side that sent it, its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub lane: usize,
     pub from: usize,
     pub sequence: u64,
+}
+
+impl Key {
+    /// All packets of one direction of a channel.
+    pub fn all(lane: usize, from: usize) -> std::ops::RangeInclusive<Key> {
+        let at = |sequence| Key { lane, from, sequence };
+        at(0)..=at(u64::MAX)
+    }
 }
 
 /// How far a packet has come.
@@ -50,7 +61,8 @@ pub enum Flight {
 pub struct Entry {
     pub packet: Arc<Packet>,
     pub stage: Stage,
-    /// The block after which the state holds what is to be proven.
+    /// The block after which the state tells of its stage: of the sending chain while it is sent, of the receiving one after
+    /// that.
     pub provable: u64,
     /// The block in which it was sent, if that was seen.
     pub sent_in: Option<u64>,
@@ -64,6 +76,8 @@ pub struct Entry {
     pub limit: usize,
     /// Percent of the gas that was found, after that was too little.
     pub boost: u64,
+    /// What was heard of it could not be proven: it is to be looked up again.
+    pub doubted: bool,
     /// Its reward is too small.
     pub left: bool,
     /// Its reward was found to be enough.
@@ -84,12 +98,26 @@ impl Entry {
             not_before: None,
             limit: usize::MAX,
             boost: 100,
+            doubted: false,
             left: false,
             worth: false,
         }
     }
 
-    fn moved(&mut self, stage: Stage, provable: u64) {
+    /// Takes in what was found instead of what was doubted; the pauses after failures stay.
+    pub fn replace(&mut self, found: Entry) {
+        *self = Entry {
+            attempts: self.attempts,
+            not_before: self.not_before,
+            limit: self.limit,
+            boost: self.boost,
+            left: self.left,
+            ..found
+        };
+    }
+
+    /// It is at another stage now.
+    pub fn moved(&mut self, stage: Stage, provable: u64) {
         self.stage = stage;
         self.provable = provable;
         self.flight = None;
@@ -191,7 +219,7 @@ impl Ledger {
                         .entries
                         .entry(key)
                         .or_insert_with(|| Entry::new(packet.clone(), Stage::Sent, block.height, block.heard));
-                    entry.sent_in = Some(block.height);
+                    entry.sent_in.get_or_insert(block.height);
                     changes.to_prove.push(key);
                 }
                 PacketEvent::Received(packet) => {
@@ -221,7 +249,12 @@ impl Ledger {
                     };
                     let stage = Stage::Answered(Arc::new(answer.clone()));
                     match self.entries.get_mut(&key) {
-                        Some(entry) => entry.moved(stage, block.height),
+                        Some(entry) => {
+                            if *entry.packet != *packet {
+                                entry.packet = Arc::new(packet.clone());
+                            }
+                            entry.moved(stage, block.height);
+                        }
                         None => {
                             let entry = Entry::new(packet.clone(), stage, block.height, block.heard);
                             self.entries.insert(key, entry);
@@ -308,7 +341,8 @@ impl Ledger {
                 continue;
             }
             entry.flight = match height {
-                Some(height) if height > tip => Some(Flight::Included(side, height)),
+                // A node that names a block far away is not waited for.
+                Some(height) if height > tip => Some(Flight::Included(side, height.min(tip.saturating_add(AHEAD)))),
                 Some(_) => {
                     entry.wait();
                     unclear = true;

@@ -19,10 +19,13 @@ pub mod packet;
 pub mod path;
 pub mod proof;
 pub mod proto;
+pub mod refusal;
 pub mod relay;
+pub mod said;
 pub mod scan;
 pub mod status;
 pub mod submit;
+pub mod text;
 pub mod wallet;
 pub mod watch;
 

@@ -24,8 +24,9 @@ use tendermint_light_client_verifier::{
 use crate::{
     chain::Chain,
     error::{RelayError, Result},
-    proof,
+    metrics, proof,
     proto::{any, client, light, nested, unpack, Any, Height, MerkleRoot, Name, ProtoDuration},
+    text::printable,
 };
 
 /// Validator sets and headers that are kept.
@@ -65,9 +66,9 @@ impl Headers {
         Ok(header)
     }
 
-    /// Forgets a header that did not verify.
-    fn forget(&self, height: u64) {
-        lock(&self.headers).remove(&height);
+    /// Forgets all headers: one of them did not verify.
+    pub fn forget(&self) {
+        lock(&self.headers).clear();
     }
 
     /// The validators of a height, whose hash is known.
@@ -115,10 +116,15 @@ pub struct LightClient {
     /// Where it lives.
     pub host: Arc<Chain>,
     headers: Arc<Headers>,
-    pub trusting_period: Duration,
-    clock_drift: Duration,
-    trust_level: TrustThresholdFraction,
-    latest: Mutex<Trusted>,
+    state: Mutex<State>,
+}
+
+/// What is known of a light client; its chain may change all of it.
+#[derive(Clone, Debug)]
+struct State {
+    rules: Rules,
+    latest: Trusted,
+    frozen: bool,
 }
 
 /// A root that proofs can be held against, and the message that makes the client know it, if it does not yet.
@@ -131,40 +137,11 @@ pub struct Anchor {
 impl LightClient {
     /// Reads a client from its chain, and checks that it follows the chain of these headers.
     pub async fn load(host: Arc<Chain>, headers: Arc<Headers>, id: &str) -> Result<Self> {
-        let request = client::QueryClientStateRequest { client_id: id.into() };
-        let method = "/ibc.core.client.v1.Query/ClientState";
-        let answer: client::QueryClientStateResponse = host.query(method, &request, None).await?;
-        let mismatch = |reason: String| RelayError::Mismatch {
-            what: format!("light client {id} on {}", host.id()),
-            reason,
-        };
-        let state: light::ClientState = unpack(answer.client_state.as_ref())
-            .ok_or_else(|| mismatch("it is no Tendermint client; this relayer knows no other kind".into()))?;
-        let tracks = headers.chain().id();
-        if state.chain_id != tracks {
-            let found: String = state.chain_id.chars().filter(|c| !c.is_control()).take(60).collect();
-            return Err(mismatch(format!("it follows {found:?}, not {tracks}")));
-        }
-        let expected = proof::specs();
-        if state.proof_specs != expected {
-            return Err(mismatch("it checks proofs of another kind of store".into()));
-        }
-        let level = state.trust_level.unwrap_or_default();
-        let trust_level = TrustThresholdFraction::new(level.numerator, level.denominator)
-            .map_err(|_| mismatch("its trust level is no fraction from 1/3 to 1".into()))?;
-        let latest = state.latest_height.unwrap_or_default();
-        if latest.revision_number != headers.chain().revision() {
-            return Err(mismatch(format!("it is of revision {}", latest.revision_number)));
-        }
-        let trusted = consensus(&host, id, latest).await?;
-        let (trusting, drift) = (period(state.trusting_period), period(state.max_clock_drift));
+        let state = State::read(&host, headers.chain(), id).await?;
         let loaded = LightClient {
             id: id.into(),
             headers,
-            trusting_period: trusting.ok_or_else(|| mismatch("it has no trusting period".into()))?,
-            clock_drift: drift.ok_or_else(|| mismatch("it has no clock drift".into()))?,
-            trust_level,
-            latest: Mutex::new(trusted),
+            state: Mutex::new(state),
             host,
         };
         loaded.active().await?;
@@ -175,12 +152,16 @@ impl LightClient {
     pub async fn active(&self) -> Result<()> {
         let status = self.host.client_status(&self.id).await?;
         match status.as_str() {
-            "Active" => Ok(()),
+            "Active" => {
+                metrics::client_stopped(self.host.id(), &self.id, false);
+                Ok(())
+            }
             _ => Err(self.stopped(status)),
         }
     }
 
     fn stopped(&self, status: String) -> RelayError {
+        metrics::client_stopped(self.host.id(), &self.id, true);
         RelayError::ClientStopped {
             chain: self.host.id().into(),
             client: self.id.clone(),
@@ -202,44 +183,43 @@ impl LightClient {
 
     /// The highest state that it is known to trust.
     pub fn latest(&self) -> Trusted {
-        lock(&self.latest).clone()
+        lock(&self.state).latest.clone()
+    }
+
+    /// The rules by which it takes headers.
+    pub fn rules(&self) -> Rules {
+        lock(&self.state).rules
     }
 
     /// It was updated.
     pub fn updated(&self, to: &Trusted) {
-        let mut latest = lock(&self.latest);
-        if to.height > latest.height {
-            *latest = to.clone();
+        let mut state = lock(&self.state);
+        if to.height > state.latest.height {
+            state.latest = to.clone();
         }
     }
 
-    /// Asks its chain for what it trusts now.
+    /// Asks its chain for what it trusts now, and by which rules: others update it too, and governance may recover or
+    /// upgrade it.
     pub async fn refresh(&self) -> Result<()> {
-        let request = client::QueryClientStateRequest {
-            client_id: self.id.clone(),
-        };
-        let method = "/ibc.core.client.v1.Query/ClientState";
-        let answer: client::QueryClientStateResponse = self.host.query(method, &request, None).await?;
-        let state: light::ClientState = unpack(answer.client_state.as_ref())
-            .ok_or_else(|| self.host.answer("ClientState", "it is no Tendermint client any more"))?;
-        if state.frozen_height.is_some_and(|height| height.revision_height != 0) {
-            return Err(self.stopped("Frozen".into()));
-        }
-        let latest = state.latest_height.unwrap_or_default();
-        if latest.revision_height != self.latest().height {
-            let trusted = consensus(&self.host, &self.id, latest).await?;
-            *lock(&self.latest) = trusted;
-        }
+        let state = State::read(&self.host, self.tracks(), &self.id).await?;
+        let frozen = state.frozen;
+        *lock(&self.state) = state;
         match self.left() {
+            _ if frozen => Err(self.stopped("Frozen".into())),
             None => Err(self.stopped("Expired".into())),
-            Some(_) => Ok(()),
+            Some(_) => {
+                metrics::client_stopped(self.host.id(), &self.id, false);
+                Ok(())
+            }
         }
     }
 
     /// How much of the trusting period is left; None if it is over.
     pub fn left(&self) -> Option<Duration> {
-        let age = Time::now().duration_since(self.latest().time).unwrap_or_default();
-        self.trusting_period.checked_sub(age)
+        let state = lock(&self.state);
+        let age = Time::now().duration_since(state.latest.time).unwrap_or_default();
+        state.rules.trusting_period.checked_sub(age)
     }
 
     /// Makes the client know the root of a height: proofs of the block before it can be held against that.
@@ -258,13 +238,8 @@ impl LightClient {
         let set = self.headers.validators(height, from.validators_hash).await?;
         let next = trusted.height.saturating_add(1);
         let trusted_set = self.headers.validators(next, trusted.next_validators_hash).await?;
-        let rules = Rules {
-            trust_level: self.trust_level,
-            trusting_period: self.trusting_period,
-            clock_drift: self.clock_drift,
-        };
-        if let Err(reason) = verify(&header, &set, &trusted, &trusted_set, &rules, Time::now()) {
-            self.headers.forget(height);
+        if let Err(reason) = verify(&header, &set, &trusted, &trusted_set, &self.rules(), Time::now()) {
+            self.headers.forget();
             if self.left().is_none() {
                 return Err(self.stopped("Expired".into()));
             }
@@ -289,6 +264,45 @@ impl LightClient {
                 root: from.app_hash.as_bytes().to_vec(),
             },
             update: Some(any(&update)),
+        })
+    }
+}
+
+impl State {
+    /// Reads the state of a client on a chain, which must follow the other one.
+    async fn read(host: &Chain, tracked: &Chain, id: &str) -> Result<Self> {
+        let request = client::QueryClientStateRequest { client_id: id.into() };
+        let method = "/ibc.core.client.v1.Query/ClientState";
+        let answer: client::QueryClientStateResponse = host.query(method, &request, None).await?;
+        let mismatch = |reason: String| RelayError::Mismatch {
+            what: format!("light client {id} on {}", host.id()),
+            reason,
+        };
+        let state: light::ClientState = unpack(answer.client_state.as_ref())
+            .ok_or_else(|| mismatch("it is no Tendermint client; this relayer knows no other kind".into()))?;
+        if state.chain_id != tracked.id() {
+            let found: String = printable(&state.chain_id).chars().take(60).collect();
+            return Err(mismatch(format!("it follows {found:?}, not {}", tracked.id())));
+        }
+        if state.proof_specs != proof::specs() {
+            return Err(mismatch("it checks proofs of another kind of store".into()));
+        }
+        let level = state.trust_level.unwrap_or_default();
+        let trust_level = TrustThresholdFraction::new(level.numerator, level.denominator)
+            .map_err(|_| mismatch("its trust level is no fraction from 1/3 to 1".into()))?;
+        let latest = state.latest_height.unwrap_or_default();
+        if latest.revision_number != tracked.revision() {
+            return Err(mismatch(format!("it is of revision {}", latest.revision_number)));
+        }
+        let (trusting, drift) = (period(state.trusting_period), period(state.max_clock_drift));
+        Ok(State {
+            rules: Rules {
+                trust_level,
+                trusting_period: trusting.ok_or_else(|| mismatch("it has no trusting period".into()))?,
+                clock_drift: drift.ok_or_else(|| mismatch("it has no clock drift".into()))?,
+            },
+            latest: consensus(host, id, latest).await?,
+            frozen: state.frozen_height.is_some_and(|height| height.revision_height != 0),
         })
     }
 }

@@ -14,7 +14,9 @@ use aiinference_relay::{
     metrics,
     path::{Handle, Path, REWARDING},
     relay::Relay,
+    said::Said,
     status::{status, Status},
+    text::printable,
     RelayError, Result,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -30,8 +32,8 @@ use tracing_subscriber::EnvFilter;
 /// It keeps nothing on disk: what is pending is read from the chains, so it may be killed at any time. Logs go to standard
 /// error; RUST_LOG chooses them (aiinference_relay=debug tells of every packet).
 ///
-/// Exit codes: 0 done; 1 an error; 2 wrong arguments; 3 `clear` left packets behind, or `status` found a channel that
-/// cannot be relayed.
+/// Exit codes: 0 done; 1 an error; 2 wrong arguments; 3 `clear` left packets behind, or `status` could not read something or
+/// found a channel that cannot be relayed.
 #[derive(Parser)]
 #[command(name = "aiinference-relay", version)]
 struct Cli {
@@ -139,8 +141,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(text: &str) -> ExitCode {
-    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    eprintln!("error: {shown}");
+    eprintln!("error: {}", printable(text));
     ExitCode::FAILURE
 }
 
@@ -176,17 +177,25 @@ fn init(path: &std::path::Path) -> Result<ExitCode> {
 
 async fn check(path: &std::path::Path) -> Result<ExitCode> {
     let config = Config::read(path)?;
+    let mut good = true;
     for chain in &config.chains {
-        let handle = Handle::open(&config, &chain.id).await?;
-        let height = handle.chain.tip().await?;
-        let balance = show_coins(&handle.wallet.balance(&handle.chain).await?);
-        println!(
-            "{}: block {height}, account {} has {balance}",
-            chain.id,
-            handle.wallet.address()
-        );
+        match check_chain(&config, &chain.id).await {
+            Ok(line) => println!("{}", printable(&line)),
+            Err(error) => {
+                eprintln!("error: {}", printable(&error.to_string()));
+                good = false;
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn check_chain(config: &Config, id: &str) -> Result<String> {
+    let handle = Handle::open(config, id).await?;
+    let height = handle.chain.tip().await?;
+    let balance = show_coins(&handle.wallet.balance(&handle.chain).await?);
+    let address = handle.wallet.address();
+    Ok(format!("{id}: block {height}, account {address} has {balance}"))
 }
 
 fn parse_end(text: &str) -> Result<(String, String)> {
@@ -211,7 +220,7 @@ async fn link(path: &std::path::Path, args: LinkArgs) -> Result<ExitCode> {
         "transfer" => "ics20-1".into(),
         _ => REWARDING.into(),
     });
-    let progress = |text: &str| eprintln!("==> {text}");
+    let progress = |text: &str| eprintln!("==> {}", printable(text));
     let linker = Linker {
         chains,
         progress: &progress,
@@ -256,20 +265,20 @@ async fn link(path: &std::path::Path, args: LinkArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The chains that the configuration's channels need. One that does not answer is left out, and said.
-async fn handles(config: &Config) -> BTreeMap<String, Arc<Handle>> {
+/// The chains that the configuration's channels need, and why some of them cannot be used.
+async fn handles(config: &Config) -> (BTreeMap<String, Arc<Handle>>, Vec<RelayError>) {
     let ends = config
         .channels
         .iter()
         .flat_map(|channel| [&channel.a.chain, &channel.b.chain]);
-    let mut handles = BTreeMap::new();
+    let (mut handles, mut closed) = (BTreeMap::new(), Vec::new());
     for id in ends.collect::<BTreeSet<_>>() {
         match Handle::open(config, id).await {
             Ok(handle) => drop(handles.insert(id.clone(), handle)),
-            Err(error) => tracing::error!(chain = id, "{error}"),
+            Err(error) => closed.push(error),
         }
     }
-    handles
+    (handles, closed)
 }
 
 /// Becomes true when the program is to end.
@@ -313,7 +322,7 @@ async fn start(path: &std::path::Path, address: Option<std::net::SocketAddr>) ->
     let mut waiting = config.channels.clone();
     let mut open: BTreeMap<String, Arc<Handle>> = BTreeMap::new();
     let mut relays = tokio::task::JoinSet::new();
-    let mut said = BTreeSet::new();
+    let mut said = Said::default();
     while !waiting.is_empty() && !*ending.borrow() {
         let needed = waiting.iter().flat_map(|channel| [&channel.a.chain, &channel.b.chain]);
         for id in needed.collect::<BTreeSet<_>>() {
@@ -322,24 +331,16 @@ async fn start(path: &std::path::Path, address: Option<std::net::SocketAddr>) ->
             }
             match Handle::open(&config, id).await {
                 Ok(handle) => drop(open.insert(id.clone(), handle)),
-                Err(error) => {
-                    if said.insert(error.to_string()) {
-                        tracing::error!("{error}");
-                    }
-                }
+                Err(error) => said.say(id, &error),
             }
         }
         let (ready, rest): (Vec<_>, Vec<_>) = waiting
             .into_iter()
             .partition(|channel| open.contains_key(&channel.a.chain) && open.contains_key(&channel.b.chain));
         waiting = rest;
-        let mut tried = Vec::new();
         let (paths, refused) = Path::all(&config, &open, &ready).await;
         for (name, error) in refused {
-            if said.insert(error.to_string()) {
-                tracing::error!(channel = name, "{error}");
-            }
-            tried.push(name);
+            said.say(&name, &error);
         }
         for channel in ready {
             let (a, b) = (channel.a.end(), channel.b.end());
@@ -378,11 +379,14 @@ async fn clear(path: &std::path::Path) -> Result<ExitCode> {
         return Err(no_channels(path));
     }
     let ending = ending()?;
-    let handles = handles(&config).await;
+    let (handles, closed) = handles(&config).await;
+    for error in closed {
+        eprintln!("==> {}", printable(&error.to_string()));
+    }
     let (paths, refused) = Path::all(&config, &handles, &config.channels).await;
     let mut complete = refused.is_empty();
     for (name, error) in refused {
-        eprintln!("==> {name}: {error}");
+        eprintln!("==> {name}: {}", printable(&error.to_string()));
     }
     let mut relays = tokio::task::JoinSet::new();
     for path in paths {
@@ -401,7 +405,7 @@ async fn clear(path: &std::path::Path) -> Result<ExitCode> {
             done.received, done.acknowledged, done.timed_out, done.left
         );
         if let (Some(reason), true) = (done.failed, done.left > 0) {
-            eprintln!("    {reason}");
+            eprintln!("    {}", printable(&reason));
         }
         complete &= done.left == 0;
     }
@@ -410,15 +414,18 @@ async fn clear(path: &std::path::Path) -> Result<ExitCode> {
 
 async fn show_status(path: &std::path::Path, json: bool) -> Result<ExitCode> {
     let config = Config::read(path)?;
-    let handles = handles(&config).await;
-    let status = status(&config, &handles).await?;
-    let mut out = io::stdout().lock();
-    let shown = match json {
-        true => serde_json::to_writer_pretty(&mut out, &status)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out)),
-        false => show(&mut out, &status),
+    let (handles, closed) = handles(&config).await;
+    let status = status(&config, &handles, &closed).await;
+    let text = match json {
+        true => serde_json::to_string_pretty(&status).map_err(|error| RelayError::Local {
+            doing: "writing the status as JSON",
+            reason: error.to_string(),
+        })?,
+        false => show(&status),
     };
+    let mut out = io::stdout().lock();
+    // JSON breaks lines itself, and has no others.
+    let shown = text.lines().try_for_each(|line| writeln!(out, "{}", printable(line)));
     // Nobody may be reading any more.
     let _ = shown;
     Ok(if status.problems.is_empty() {
@@ -428,42 +435,45 @@ async fn show_status(path: &std::path::Path, json: bool) -> Result<ExitCode> {
     })
 }
 
-fn show(out: &mut impl Write, status: &Status) -> io::Result<()> {
+fn show(status: &Status) -> String {
+    let mut lines = Vec::new();
     for chain in &status.chains {
-        let balance = show_coins(&chain.balance);
-        writeln!(
-            out,
-            "{}: block {}, account {} has {balance}",
-            chain.id, chain.height, chain.address
-        )?;
+        lines.push(format!(
+            "{}: block {}, account {} has {}",
+            chain.id,
+            chain.height,
+            chain.address,
+            show_coins(&chain.balance)
+        ));
     }
     for client in &status.clients {
         let percent = client.left * 100 / client.trusting_period.max(1);
-        writeln!(
-            out,
+        lines.push(format!(
             "{} on {}: follows {} to block {}, trusted for {} h ({percent}%)",
             client.client,
             client.chain,
             client.tracks,
             client.height,
             client.left / 3600
-        )?;
+        ));
     }
     for one in &status.channels {
-        write!(
-            out,
-            "{}/{} on {} -> {}: {} unreceived, {} unanswered, {} unacknowledged",
-            one.port, one.channel, one.from, one.to, one.unreceived, one.unanswered, one.unacknowledged
-        )?;
-        match one.oldest {
-            Some(seconds) => writeln!(out, ", oldest sent {seconds} s ago")?,
-            None => writeln!(out)?,
-        }
+        let oldest = one.oldest.map(|seconds| format!(", oldest sent {seconds} s ago"));
+        lines.push(format!(
+            "{}/{} on {} -> {}: {} unreceived, {} unanswered, {} unacknowledged{}",
+            one.port,
+            one.channel,
+            one.from,
+            one.to,
+            one.unreceived,
+            one.unanswered,
+            one.unacknowledged,
+            oldest.unwrap_or_default()
+        ));
     }
-    for problem in &status.problems {
-        writeln!(out, "cannot be relayed: {problem}")?;
-    }
-    Ok(())
+    lines.extend(status.problems.iter().map(|problem| format!("problem: {problem}")));
+    // A line break in what others say is no line of ours.
+    lines.iter().map(|line| printable(line) + "\n").collect()
 }
 
 fn show_coins(coins: &[aiinference_client::Coin]) -> String {

@@ -44,6 +44,10 @@ pub fn serve(address: SocketAddr) -> Result<()> {
         "Age of the oldest of them since this relayer saw it"
     );
     describe_gauge!("relay_client_left_seconds", "Trusting period left of a light client");
+    describe_gauge!(
+        "relay_client_stopped",
+        "1 for a light client that takes no headers any more: frozen or expired"
+    );
     describe_gauge!("relay_websocket_connected", "1 while the WebSocket to a chain is up");
     describe_gauge!("relay_chain_height", "The last block heard of");
     describe_gauge!("relay_wallet_balance", "What the account has, by chain and denom");
@@ -95,6 +99,14 @@ pub fn pending(channel: &str, from: &str, count: usize, oldest: Duration) {
 pub fn client_left(chain: &str, client: &str, left: Duration) {
     gauge!("relay_client_left_seconds", "chain" => chain.to_string(), "client" => client.to_string())
         .set(left.as_secs_f64());
+}
+
+pub fn client_stopped(chain: &str, client: &str, stopped: bool) {
+    gauge!("relay_client_stopped", "chain" => chain.to_string(), "client" => client.to_string()).set(if stopped {
+        1.0
+    } else {
+        0.0
+    });
 }
 
 pub fn connected(chain: &str, up: bool) {

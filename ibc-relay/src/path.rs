@@ -50,6 +50,14 @@ pub struct Side {
     pub client: Arc<LightClient>,
 }
 
+impl Side {
+    /// A header of its chain did not verify: its blocks are heard anew, from another node if there is one.
+    pub fn doubt(&self) {
+        self.handle.chain.next_node();
+        self.handle.watched.doubt();
+    }
+}
+
 /// A channel on a path.
 #[derive(Clone, Debug)]
 pub struct Lane {
@@ -116,14 +124,9 @@ async fn add(
 ) -> Result<()> {
     let handle = |id: &str| {
         let found = handles.get(id).cloned();
-        found.ok_or_else(|| RelayError::UnknownChain {
-            wanted: id.into(),
-            known: config
-                .chains
-                .iter()
-                .map(|chain| chain.id.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
+        found.ok_or_else(|| match config.chain(id) {
+            Ok(_) => RelayError::NoChain { chain: id.into() },
+            Err(unknown) => unknown,
         })
     };
     let chains = [handle(&channel.a.chain)?, handle(&channel.b.chain)?];

@@ -1,6 +1,6 @@
 //! Relays a path: takes in the blocks of both chains, and does at once what has become possible.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aiinference_client::Included;
 use tokio::{
@@ -16,8 +16,10 @@ use crate::{
     metrics,
     packet::path as store,
     path::Path,
-    scan::{self, Scan},
+    said::Said,
+    scan::{self, Resume, Scan},
     submit::{self, Flushed, Outcome},
+    text::printable,
     wallet::Sent,
     watch::Block,
 };
@@ -70,14 +72,18 @@ pub struct Relay {
     tips: [Option<Tip>; 2],
     heard: [Option<Instant>; 2],
     flushing: [bool; 2],
-    stopped: [Option<(Instant, String)>; 2],
+    /// Until when nothing is sent to a side.
+    stopped: [Option<Instant>; 2],
     refresh: [bool; 2],
     scanning: bool,
     scanned: bool,
     scan_at: Instant,
     last_scan: Option<Instant>,
     looked: Option<Instant>,
-    said: BTreeMap<String, Instant>,
+    said: Said,
+    resume: Resume,
+    /// Packets that chain state tells of and whose events no node has.
+    missing: usize,
     notes: mpsc::UnboundedSender<Note>,
     inbox: mpsc::UnboundedReceiver<Note>,
     summary: Summary,
@@ -101,7 +107,9 @@ impl Relay {
             scan_at: Instant::now(),
             last_scan: None,
             looked: None,
-            said: BTreeMap::new(),
+            said: Said::default(),
+            resume: Resume::new(),
+            missing: 0,
             notes,
             inbox,
             summary: Summary::default(),
@@ -128,14 +136,14 @@ impl Relay {
                 self.flush(target);
             }
             if self.once && self.is_done() {
-                self.summary.left = self.ledger.entries.len();
+                self.summary.left = self.ledger.entries.len() + self.missing;
                 return self.summary;
             }
         }
     }
 
     fn is_done(&self) -> bool {
-        let busy = self.scanning || self.flushing.contains(&true) || !self.scanned;
+        let busy = self.scanning || self.flushing.contains(&true) || !self.scanned || !self.resume.is_empty();
         !busy && self.ledger.is_idle(CLEAR_TRIES)
     }
 
@@ -237,8 +245,9 @@ impl Relay {
             let left = side.client.left().unwrap_or_default();
             metrics::client_left(side.handle.chain.id(), &side.client.id, left);
             let fraction = side.client.tracks().config().refresh_fraction;
-            let age = side.client.trusting_period.saturating_sub(left);
-            self.refresh[target] = age >= side.client.trusting_period.mul_f64(fraction);
+            let period = side.client.rules().trusting_period;
+            self.refresh[target] = period.saturating_sub(left) >= period.mul_f64(fraction);
+            self.check_tip(1 - target);
             let handle = side.handle.clone();
             tokio::spawn(async move {
                 if let Ok(coins) = handle.wallet.balance(&handle.chain).await {
@@ -248,6 +257,25 @@ impl Relay {
                 }
             });
         }
+    }
+
+    /// Checks that the last block heard of follows from what the other chain's client trusts: while nothing is relayed, no
+    /// other header is verified.
+    fn check_tip(&self, side: usize) {
+        let Some(tip) = self.tips[side] else { return };
+        let path = self.path.clone();
+        tokio::spawn(async move {
+            let other = &path.sides[1 - side];
+            match other.client.anchor(tip.height, other.handle.wallet.address()).await {
+                Err(error @ (RelayError::Header { .. } | RelayError::Answer { .. })) => {
+                    tracing::warn!(path = path.name(), "{}", printable(&error.to_string()));
+                    metrics::error(&path.name());
+                    path.sides[side].doubt();
+                }
+                // Anything else is found out by what uses it.
+                Ok(_) | Err(_) => {}
+            }
+        });
     }
 
     fn scan_soon(&mut self) {
@@ -261,21 +289,16 @@ impl Relay {
             return;
         }
         self.scanning = true;
-        let known = self
-            .ledger
-            .entries
-            .iter()
-            .map(|(key, entry)| (*key, entry.stage.clone()))
-            .collect();
+        let (known, resume) = (scan::known(&self.ledger), self.resume.clone());
         let (path, notes) = (self.path.clone(), self.notes.clone());
         tokio::spawn(async move {
             // Clients are read anew too: somebody else may have updated, frozen or recovered one.
+            let mut errors = Vec::new();
             for side in &path.sides {
-                if let Err(error) = side.client.refresh().await {
-                    tracing::debug!(%error, "reading a light client");
-                }
+                errors.extend(side.client.refresh().await.err());
             }
-            let found = scan::scan(path, [a.height, b.height], known).await;
+            let mut found = scan::scan(path, [a.height, b.height], known, resume).await;
+            found.errors.append(&mut errors);
             // An error means that the program ends.
             let _ = notes.send(Note::Scanned(Box::new(found)));
         });
@@ -305,9 +328,14 @@ impl Relay {
         self.last_scan = Some(Instant::now());
         self.scan_at = Instant::now() + self.scan_interval;
         scan::merge(&mut self.ledger, &found);
+        self.missing = scan::missing(&self.ledger, &found);
+        if !found.resume.is_empty() {
+            self.scan_soon();
+        }
         for error in &found.errors {
             self.say(error);
         }
+        self.resume = found.resume;
         if !found.packets.is_empty() {
             tracing::info!(
                 path = self.path.name(),
@@ -324,7 +352,7 @@ impl Relay {
             return;
         }
         let now = Instant::now();
-        if self.stopped[target].as_ref().is_some_and(|(until, _)| now < *until) {
+        if self.stopped[target].is_some_and(|until| now < until) {
             return;
         }
         let tips = [a, b];
@@ -378,6 +406,9 @@ impl Relay {
                 }
                 Outcome::Failed(error) => {
                     entry.flight = None;
+                    if matches!(*error, RelayError::Proof { .. }) {
+                        entry.doubted = true;
+                    }
                     // What stops the whole side is no fault of the packet: it goes on as soon as the side does.
                     if !flushed
                         .stopped
@@ -414,16 +445,20 @@ impl Relay {
         if flushed.stopped.is_none() && errors.iter().any(|error| error.is_nodes_fault()) {
             self.path.sides[1 - target].handle.chain.next_node();
         }
+        if errors.iter().any(|error| matches!(**error, RelayError::Proof { .. })) {
+            self.scan_soon();
+        }
         if let Some(error) = flushed.stopped {
             let pause = if error.needs_somebody() { LONG_STOPPED } else { STOPPED };
-            let text = error.to_string();
             if errors.is_empty() {
                 self.say(&error);
             }
-            if error.is_nodes_fault() {
-                self.path.sides[1 - target].handle.chain.next_node();
+            match *error {
+                RelayError::Header { .. } | RelayError::Answer { .. } => self.path.sides[1 - target].doubt(),
+                _ if error.is_nodes_fault() => self.path.sides[1 - target].handle.chain.next_node(),
+                _ => {}
             }
-            self.stopped[target] = Some((Instant::now() + pause, text));
+            self.stopped[target] = Some(Instant::now() + pause);
             self.scan_soon();
         } else {
             self.stopped[target] = None;
@@ -512,7 +547,7 @@ impl Relay {
             hash = sent.hash,
             code = included.code,
             codespace = included.codespace,
-            log = included.log.chars().take(300).collect::<String>(),
+            log = printable(&included.log).chars().take(300).collect::<String>(),
             packets = keys.len(),
             "a transaction failed; its packets are tried again"
         );
@@ -534,34 +569,16 @@ impl Relay {
                 entry.wait();
             }
         }
-        let client = self.path.sides[target].client.clone();
-        tokio::spawn(async move {
-            if let Err(error) = client.refresh().await {
-                tracing::debug!(%error, "reading a light client");
-            }
-        });
+        // It also reads the clients anew.
         self.scan_soon();
     }
 
     /// Says an error: the same one not again for a while.
     fn say(&mut self, error: &RelayError) {
-        const AGAIN: Duration = Duration::from_secs(600);
-        const SAID: usize = 200;
-        let text = error.to_string();
         metrics::error(&self.path.name());
         if self.once {
-            self.summary.failed = Some(text.clone());
+            self.summary.failed = Some(error.to_string());
         }
-        let now = Instant::now();
-        self.said.retain(|_, at| now.duration_since(*at) < AGAIN);
-        let new = self.said.len() < SAID && !self.said.contains_key(&text);
-        match (new, error.needs_somebody()) {
-            (true, true) => tracing::error!(path = self.path.name(), "{text}"),
-            (true, false) => tracing::warn!(path = self.path.name(), "{text}"),
-            (false, _) => tracing::debug!(path = self.path.name(), "{text}"),
-        }
-        if new {
-            self.said.insert(text, now);
-        }
+        self.said.say(&self.path.name(), error);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aiinference_client::Json;
+use aiinference_client::{ClientError, Json};
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use futures::{stream, StreamExt};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::{
     packet::{acknowledgement_commitment, path},
     path::{Lane, Path, Side},
     proto::{any, channel, Any, Height, Message},
+    refusal::Refusal,
     wallet::Sent,
 };
 
@@ -152,6 +153,7 @@ pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action
     let config = side.handle.chain.config();
     let mut batches = batches(ready, config.max_messages, config.max_bytes);
     batches.reverse();
+    let mut asked = false;
     while let Some(mut batch) = batches.pop() {
         match send(side, update.as_ref(), &[], &batch).await {
             Ok(sent) => {
@@ -174,18 +176,31 @@ pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action
                     flushed.outcomes.push((one.key, one.kind, Outcome::Redundant));
                 }
             }
-            // One message spoils its whole transaction: find it.
-            Err(error) if batch.len() > 1 && concerns_messages(&error) => {
-                tracing::debug!(chain = side.handle.chain.id(), messages = batch.len(), %error, "splitting a batch");
-                let half = batch.split_off(batch.len() / 2);
-                batches.push(half);
-                batches.push(batch);
-            }
             Err(error) => {
-                let everything = !concerns_messages(&error);
+                // A client that takes nothing any more fails everything alike: the chain says so if it is asked.
+                let error = match error.refusal().is_some() && !asked {
+                    true => side
+                        .client
+                        .active()
+                        .await
+                        .err()
+                        .filter(|other| other.needs_somebody())
+                        .unwrap_or(error),
+                    false => error,
+                };
+                asked = true;
+                let some = concerns_messages(&error, update.is_some());
+                if some && batch.len() > 1 {
+                    // One message spoils its whole transaction: find it.
+                    tracing::debug!(chain = side.handle.chain.id(), messages = batch.len(), %error, "splitting a batch");
+                    let half = batch.split_off(batch.len() / 2);
+                    batches.push(half);
+                    batches.push(batch);
+                    continue;
+                }
                 let error = Arc::new(error);
                 let mut failed = batch;
-                if everything {
+                if !some {
                     failed.extend(batches.drain(..).flatten());
                     flushed.stopped = Some(error.clone());
                 }
@@ -252,24 +267,18 @@ fn with_margin(gas: u64, margin: f64) -> u64 {
 
 /// Whether a chain says that all of it is done already.
 fn is_redundant(error: &RelayError) -> bool {
-    matches!(error.refusal(), Some(("channel", 22, _)))
+    Refusal::of(error).is_some_and(|refusal| refusal.is_redundant())
 }
 
-/// Whether an error may be due to a part of the messages.
-fn concerns_messages(error: &RelayError) -> bool {
+/// Whether an error may be due to a part of a batch's messages. With `updates`, the light client's update comes before them.
+fn concerns_messages(error: &RelayError, updates: bool) -> bool {
     match error {
         RelayError::Gas { .. } => true,
-        RelayError::Client { source, .. } => match source.as_ref() {
-            aiinference_client::ClientError::TooLargeTx { .. } => true,
-            _ => match error.refusal() {
-                // Fees, signatures, room in the mempool; a light client that takes no header.
-                Some(("sdk", 4 | 5 | 13 | 20 | 21 | 32, _)) => false,
-                Some(("client", 5 | 12 | 23 | 29, _)) => false,
-                Some((_, _, log)) => !log.contains("client state is not active") && !log.contains("status is Frozen"),
-                None => false,
-            },
-        },
-        _ => false,
+        RelayError::Client { source, .. } if matches!(**source, ClientError::TooLargeTx { .. }) => true,
+        _ => Refusal::of(error).is_some_and(|refusal| {
+            let update = updates && refusal.message() == Some(0);
+            !update && !refusal.concerns_all()
+        }),
     }
 }
 

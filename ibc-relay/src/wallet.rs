@@ -12,6 +12,7 @@ use crate::{
     chain::Chain,
     error::{RelayError, Result},
     proto::Any,
+    refusal::Refusal,
 };
 
 /// How often a transaction is signed again with the sequence number that the chain asks for.
@@ -110,7 +111,7 @@ impl Wallet {
                 .await;
             match tried {
                 Ok(gas) => return Ok(Some(gas)),
-                Err(error) => match error.refusal().and_then(|(_, _, log)| wanted_sequence(log)) {
+                Err(error) => match Refusal::of(&error).and_then(|refusal| refusal.wanted_sequence()) {
                     Some(wanted) => *next = Some(wanted),
                     None => return Err(self.explained(chain, error)),
                 },
@@ -149,7 +150,7 @@ impl Wallet {
                         fee: fee.amount,
                     });
                 }
-                Err(error) => match error.refusal().and_then(|(_, _, log)| wanted_sequence(log)) {
+                Err(error) => match Refusal::of(&error).and_then(|refusal| refusal.wanted_sequence()) {
                     Some(wanted) => {
                         tracing::debug!(
                             chain = chain.id(),
@@ -201,36 +202,13 @@ impl Wallet {
 
     /// An account without money is nothing that a chain's words make clear.
     fn explained(&self, chain: &Chain, error: RelayError) -> RelayError {
-        match error.refusal() {
-            Some(("sdk", INSUFFICIENT_FUNDS, log)) if log.contains("insufficient funds") => RelayError::Poor {
+        match (Refusal::of(&error), error.refusal()) {
+            (Some(refusal), Some((_, _, log))) if refusal.is_poor() => RelayError::Poor {
                 chain: chain.id().into(),
                 address: self.address.clone(),
                 log: log.into(),
             },
             _ => error,
         }
-    }
-}
-
-/// The SDK's code for an account without enough.
-const INSUFFICIENT_FUNDS: u32 = 5;
-
-/// The number that the chain asks for in its log.
-fn wanted_sequence(log: &str) -> Option<u64> {
-    const BEFORE: &str = "account sequence mismatch, expected ";
-    let rest = log.split_once(BEFORE)?.1;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wanted_sequence_is_read_from_the_log() {
-        let log = "account sequence mismatch, expected 7, got 6: incorrect account sequence";
-        assert_eq!(wanted_sequence(log), Some(7));
-        assert_eq!(wanted_sequence("account sequence mismatch, expected "), None);
-        assert_eq!(wanted_sequence("out of gas"), None);
     }
 }

@@ -36,6 +36,9 @@ const MAX_MESSAGE: usize = 16 << 20;
 /// Blocks that are read one by one after a gap; above it chain state is scanned instead.
 const MAX_GAP: u64 = 50;
 
+/// How often in a row a node must name a lower height than the last one before it is believed: nodes lag, and lie.
+const LOWER: u32 = 3;
+
 /// Blocks that wait for whoever follows.
 const QUEUE: usize = 256;
 
@@ -57,6 +60,7 @@ pub struct Block {
 pub struct Watched {
     blocks: broadcast::Sender<Arc<Block>>,
     height: watch::Receiver<u64>,
+    doubts: Arc<watch::Sender<u64>>,
 }
 
 impl Watched {
@@ -65,9 +69,21 @@ impl Watched {
         let (blocks, _) = broadcast::channel(QUEUE);
         let (height, seen) = watch::channel(0);
         let (hint, hints) = watch::channel(0);
+        let (doubt, doubts) = watch::channel(0);
         tokio::spawn(listen(headers.chain().clone(), hint));
-        tokio::spawn(follow(headers, hints, height, blocks.clone()));
-        Watched { blocks, height: seen }
+        let follower = Follower {
+            headers,
+            last: 0,
+            lower: 0,
+            heights: height,
+            blocks: blocks.clone(),
+        };
+        tokio::spawn(follower.run(hints, doubts));
+        Watched {
+            blocks,
+            height: seen,
+            doubts: Arc::new(doubt),
+        }
     }
 
     /// All blocks from now on.
@@ -80,6 +96,12 @@ impl Watched {
         self.height.clone()
     }
 
+    /// A header of this chain did not verify: what was heard so far may be wrong. The next block is the one that the chain's
+    /// node names then, be it a lower one.
+    pub fn doubt(&self) {
+        self.doubts.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
     /// Waits for a height.
     pub async fn wait(&self, height: u64) {
         let mut seen = self.height.clone();
@@ -89,82 +111,114 @@ impl Watched {
 }
 
 /// Reads every block once it is there, and tells of it.
-async fn follow(
+struct Follower {
     headers: Arc<Headers>,
-    mut hints: watch::Receiver<u64>,
+    /// The last block that was told of; 0: none yet, or none that is believed any more.
+    last: u64,
+    /// How often in a row the node has named a lower height.
+    lower: u32,
     heights: watch::Sender<u64>,
     blocks: broadcast::Sender<Arc<Block>>,
-) {
-    let mut last = 0;
-    let mut failures = 0u32;
-    loop {
-        let hinted = tokio::select! {
-            changed = hints.changed() => match changed {
-                Ok(()) => *hints.borrow_and_update(),
-                Err(_) => return,
-            },
-            () = sleep(POLL) => 0,
-        };
-        // What the WebSocket says is tried as it is: a height that is none gives an error below.
-        let target = match hinted > last && (last == 0 || hinted - last <= MAX_GAP) {
-            true => Ok(hinted),
-            false => headers.chain().tip().await,
-        };
-        let done = match target {
-            Ok(target) if target > last => catch_up(&headers, &mut last, target, &heights, &blocks).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(()) => failures = 0,
-            Err(error) => {
-                failures = failures.saturating_add(1);
-                if failures == 5 {
-                    tracing::warn!(chain = headers.chain().id(), %error, "the node fails again and again");
-                } else {
-                    tracing::debug!(chain = headers.chain().id(), %error, "reading the last block");
+}
+
+impl Follower {
+    async fn run(mut self, mut hints: watch::Receiver<u64>, mut doubts: watch::Receiver<u64>) {
+        let mut failures = 0u32;
+        loop {
+            let hinted = tokio::select! {
+                changed = hints.changed() => match changed {
+                    Ok(()) => *hints.borrow_and_update(),
+                    Err(_) => return,
+                },
+                changed = doubts.changed() => match changed {
+                    Ok(()) => {
+                        self.begin_anew();
+                        0
+                    }
+                    Err(_) => return,
+                },
+                () = sleep(POLL) => 0,
+            };
+            match self.go_on(hinted).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let chain = self.headers.chain().id();
+                    if failures == 5 {
+                        tracing::warn!(chain, %error, "the node fails again and again");
+                    } else {
+                        tracing::debug!(chain, %error, "reading the last block");
+                    }
+                    sleep((PAUSE * failures.min(8)).min(LONGEST_PAUSE)).await;
                 }
-                sleep((PAUSE * failures.min(8)).min(LONGEST_PAUSE)).await;
             }
         }
     }
-}
 
-async fn catch_up(
-    headers: &Headers,
-    last: &mut u64,
-    target: u64,
-    heights: &watch::Sender<u64>,
-    blocks: &broadcast::Sender<Arc<Block>>,
-) -> Result<()> {
-    let heard = Instant::now();
-    let gap = *last == 0 || target - *last > MAX_GAP;
-    let first = if gap { target } else { *last + 1 };
-    for height in first..=target {
-        let (events, header) = tokio::join!(headers.chain().packet_events(height), headers.header(height));
-        // Without the events, everything else of the block still counts; the next scan finds what they told.
-        let (events, lost) = match events {
-            Ok(events) => (events, false),
-            Err(error) => {
-                tracing::debug!(chain = headers.chain().id(), height, %error, "reading a block's events");
-                (Vec::new(), true)
-            }
-        };
-        let time = header?.header.time;
-        let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap_or(0);
-        *last = height;
-        // Nobody may be listening.
-        let _ = blocks.send(Arc::new(Block {
-            height,
-            time: nanos,
-            heard,
-            events,
-            gap: gap && height == first || lost,
-        }));
-        heights.send_replace(height);
-        metrics::height(headers.chain().id(), height);
+    /// Believes nothing that was heard so far.
+    fn begin_anew(&mut self) {
+        self.last = 0;
+        self.lower = 0;
+        self.headers.forget();
     }
-    Ok(())
+
+    /// Reads what is new. `hinted` is what the WebSocket says, tried as it is: a height that is none gives an error.
+    async fn go_on(&mut self, hinted: u64) -> Result<()> {
+        if self.last > 0 && hinted > self.last && hinted - self.last <= MAX_GAP {
+            return self.catch_up(hinted).await;
+        }
+        let tip = self.headers.chain().tip().await?;
+        if tip < self.last {
+            self.lower += 1;
+            if self.lower < LOWER {
+                return Ok(());
+            }
+            tracing::warn!(
+                chain = self.headers.chain().id(),
+                height = tip,
+                last = self.last,
+                "the node's last block is lower than one that was heard of; going on from there"
+            );
+            self.begin_anew();
+        }
+        self.lower = 0;
+        if tip > self.last {
+            self.catch_up(tip).await?;
+        }
+        Ok(())
+    }
+
+    async fn catch_up(&mut self, target: u64) -> Result<()> {
+        let heard = Instant::now();
+        let chain = self.headers.chain().clone();
+        let gap = self.last == 0 || target - self.last > MAX_GAP;
+        let first = if gap { target } else { self.last + 1 };
+        for height in first..=target {
+            let (events, header) = tokio::join!(chain.packet_events(height), self.headers.header(height));
+            // Without the events, everything else of the block still counts; the next scan finds what they told.
+            let (events, lost) = match events {
+                Ok(events) => (events, false),
+                Err(error) => {
+                    tracing::debug!(chain = chain.id(), height, %error, "reading a block's events");
+                    (Vec::new(), true)
+                }
+            };
+            let time = header?.header.time;
+            let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap_or(0);
+            self.last = height;
+            // Nobody may be listening.
+            let _ = self.blocks.send(Arc::new(Block {
+                height,
+                time: nanos,
+                heard,
+                events,
+                gap: gap && height == first || lost,
+            }));
+            self.heights.send_replace(height);
+            metrics::height(chain.id(), height);
+        }
+        Ok(())
+    }
 }
 
 /// Passes on the heights that a WebSocket tells of; connects again for ever.

@@ -4,20 +4,28 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     thread,
     time::Duration,
 };
 
+use aiinference_client::{Key, DEFAULT_PATH};
 use aiinference_relay::{
     chain::Chain,
     config::Config,
     light::{verify, Headers, Rules, Trusted},
-    packet::PacketEvent,
+    packet::{End, PacketEvent},
     proof::ProofError,
     proto::Message,
+    wallet::Wallet,
+    watch::Watched,
     RelayError,
 };
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+use cosmrs::proto::cosmos::auth::v1beta1::{BaseAccount, Bech32PrefixResponse, QueryAccountInfoResponse};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 use tendermint::{block::signed_header::SignedHeader, trust_threshold::TrustThresholdFraction, validator::Set, Time};
@@ -434,6 +442,180 @@ fn headers_from_the_future_and_expired_trust_are_refused() {
         early,
     );
     assert!(result.is_err(), "a minute from now");
+}
+
+/// A node of which every block is the recorded one with another height; the last one is as high as it says.
+fn tall(last: Arc<AtomicU64>) -> Chain {
+    let data = recorded("provider.json");
+    node(move |asked, params| {
+        Reply::Result(match asked {
+            "status" => data["status"].clone(),
+            "abci_info" => json!({"response": {
+                "data": "", "version": "", "app_version": "0", "last_block_app_hash": "",
+                "last_block_height": last.load(Ordering::Relaxed).to_string(),
+            }}),
+            "commit" => {
+                let mut commit = data["commit"].clone();
+                commit["signed_header"]["header"]["height"] = params["height"].clone();
+                commit["signed_header"]["commit"]["height"] = params["height"].clone();
+                commit
+            }
+            "block_results" => results(params["height"].clone(), json!([])),
+            _ => Value::Null,
+        })
+    })
+}
+
+fn results(height: Value, events: Value) -> Value {
+    json!({
+        "height": height, "txs_results": null, "finalize_block_events": events, "begin_block_events": null,
+        "end_block_events": null, "validator_updates": null, "consensus_param_updates": null, "app_hash": "",
+    })
+}
+
+#[tokio::test]
+async fn a_height_that_is_none_is_believed_for_a_while_only() {
+    let last = Arc::new(AtomicU64::new(1_000_000));
+    let watched = Watched::start(Arc::new(Headers::new(Arc::new(tall(last.clone())))));
+    let mut heights = watched.height();
+    let mut blocks = watched.blocks();
+    let mut reaches = async |height: u64| {
+        let reached = heights.wait_for(|seen| *seen == height);
+        let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+        reached.is_ok_and(|seen| seen.is_ok())
+    };
+    assert!(reaches(1_000_000).await);
+    // Another node is asked, which does not lie.
+    last.store(3230, Ordering::Relaxed);
+    assert!(reaches(3230).await, "without anything else that tells of the lie");
+    last.store(2_000_000, Ordering::Relaxed);
+    assert!(reaches(2_000_000).await);
+    last.store(3231, Ordering::Relaxed);
+    watched.doubt();
+    assert!(reaches(3231).await, "a header did not verify");
+    let mut heard = Vec::new();
+    while let Ok(block) = blocks.try_recv() {
+        heard.push((block.height, block.gap));
+    }
+    assert_eq!(
+        heard,
+        [1_000_000, 3230, 2_000_000, 3231].map(|height| (height, true)),
+        "chain state is to be scanned"
+    );
+}
+
+/// A node that has an account, and refuses to try any transaction with these words.
+fn refusing(words: &'static str, asked: Arc<AtomicU64>, address: String) -> Chain {
+    let data = recorded("provider.json");
+    node(move |method, params| {
+        let answer = |value: Vec<u8>, code: u32, log: &str| {
+            json!({"response": {
+                "code": code, "log": log, "info": "", "index": "0", "key": null, "height": "5",
+                "value": BASE64_STANDARD.encode(value), "proofOps": null, "codespace": if code == 0 { "" } else { "sdk" },
+            }})
+        };
+        let path = params["path"].as_str().unwrap_or_default();
+        Reply::Result(match path.rsplit('/').next() {
+            _ if method == "status" => data["status"].clone(),
+            Some("Bech32Prefix") => {
+                let prefix = Bech32PrefixResponse {
+                    bech32_prefix: "wasm".into(),
+                };
+                answer(prefix.encode_to_vec(), 0, "")
+            }
+            Some("AccountInfo") => {
+                let info = BaseAccount {
+                    address: address.clone(),
+                    account_number: 3,
+                    sequence: 6,
+                    ..Default::default()
+                };
+                answer(QueryAccountInfoResponse { info: Some(info) }.encode_to_vec(), 0, "")
+            }
+            _ => {
+                asked.fetch_add(1, Ordering::Relaxed);
+                answer(vec![], 18, words)
+            }
+        })
+    })
+}
+
+#[tokio::test]
+async fn a_contract_cannot_speak_for_the_chain() {
+    const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+    let tried = async |words: &'static str| {
+        let key = Key::from_mnemonic(WORDS, DEFAULT_PATH).unwrap();
+        let asked = Arc::new(AtomicU64::new(0));
+        let chain = refusing(words, asked.clone(), key.address("wasm").unwrap().to_string());
+        let wallet = Wallet::open(&chain, key).await.unwrap();
+        let error = wallet.tried(&chain, &[]).await.unwrap_err();
+        (error, asked.load(Ordering::Relaxed))
+    };
+    let (error, times) =
+        tried("rpc error: code = Unknown desc = account sequence mismatch, expected 7, got 6: x").await;
+    assert!(times > 1, "signed again with the number that the chain wants: {error}");
+    let (error, times) = tried(
+        "rpc error: code = Unknown desc = failed to execute message; message index: 1: account sequence mismatch, \
+         expected 999, got 6: execute wasm contract failed",
+    )
+    .await;
+    assert_eq!(times, 1, "{error}");
+    let (error, _) = tried("rpc error: code = Unknown desc = 0stake is smaller than 5stake: insufficient funds").await;
+    assert!(matches!(error, RelayError::Poor { .. }), "{error}");
+    let (error, _) =
+        tried("rpc error: code = Unknown desc = failed to execute message; message index: 0: insufficient funds: x")
+            .await;
+    assert!(!error.needs_somebody(), "{error}");
+}
+
+#[tokio::test]
+async fn a_packet_that_no_transaction_sent_is_found_in_its_block() {
+    let data = recorded("provider.json");
+    let attributes: Vec<Value> = [
+        ("packet_data_hex", "7b7d"),
+        ("packet_timeout_height", "0-0"),
+        ("packet_timeout_timestamp", "1000"),
+        ("packet_sequence", "5"),
+        ("packet_src_port", "transfer"),
+        ("packet_src_channel", "channel-0"),
+        ("packet_dst_port", "transfer"),
+        ("packet_dst_channel", "channel-1"),
+    ]
+    .iter()
+    .map(|(key, value)| json!({"key": key, "value": value, "index": true}))
+    .collect();
+    let chain = node(move |asked, params| {
+        let signed = &data["commit"]["signed_header"];
+        Reply::Result(match asked {
+            "status" => data["status"].clone(),
+            "tx_search" => json!({"txs": [], "total_count": "0"}),
+            "block_search" => json!({"total_count": "1", "blocks": [{
+                "block_id": signed["commit"]["block_id"],
+                "block": {
+                    "header": signed["header"], "data": {"txs": []}, "evidence": {"evidence": []},
+                    "last_commit": signed["commit"],
+                },
+            }]}),
+            _ => results(
+                params["height"].clone(),
+                json!([{"type": "send_packet", "attributes": attributes}]),
+            ),
+        })
+    });
+    let end = |channel: &str| End {
+        port: "transfer".into(),
+        channel: channel.into(),
+    };
+    let (packet, height) = chain.find_sent(&end("channel-0"), 5).await.unwrap();
+    assert_eq!(
+        (packet.destination, packet.data, height),
+        (end("channel-1"), b"{}".to_vec(), 3230)
+    );
+    let error = chain.find_sent(&end("channel-0"), 6).await.unwrap_err();
+    assert!(
+        matches!(error, RelayError::NoEvent { .. }),
+        "another packet's event: {error}"
+    );
 }
 
 proptest! {

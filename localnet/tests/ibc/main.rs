@@ -8,6 +8,7 @@ mod collection;
 mod credit;
 mod faults;
 mod large;
+mod rewards;
 #[path = "../inference/support.rs"]
 #[allow(dead_code)]
 mod support;

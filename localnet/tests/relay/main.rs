@@ -1,12 +1,17 @@
 //! The relayer's program on real chains, with ICS-20 transfers: it links, relays both ways, and loses nothing when it, a
 //! node or a rival gets in its way.
 
+#[path = "../inference/support.rs"]
+#[allow(dead_code)]
+mod contracts;
+mod ordered;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use aiinference_localnet::{CONSUMER, PROVIDER};
 use support::*;
+use test_probe::{QueryMsg, Script, Step};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the localnet: make test-ibc"]
@@ -123,6 +128,110 @@ async fn two_relayers_with_one_key_do_not_lose_anything() {
     }
     net.settled(&channel).await;
     assert_eq!(net.received(PROVIDER, &channel).await, before + 20, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the localnet: make test-ibc"]
+async fn two_relayers_with_different_keys_waste_little() {
+    const ROUNDS: usize = 4;
+    let net = Net::open().await;
+    let (relayer, channel) = net.linked("").await;
+    let rival = net.relayer_of("prover", "");
+    rival.relay_also(&relayer);
+    let both = [relayer.start(), rival.start()];
+    for running in &both {
+        running.said("relaying").await;
+    }
+    let before = net.received(PROVIDER, &channel).await;
+    for _ in 0..ROUNDS {
+        net.transfer(PROVIDER, &channel, 5, LONG).await;
+        net.settled(&channel).await;
+    }
+    assert_eq!(
+        net.received(PROVIDER, &channel).await,
+        before + 5 * ROUNDS as u128,
+        "each once"
+    );
+    let count = |what| both.each_ref().map(|running| running.times(what));
+    let (done, failed) = (count("a transaction is in a block"), count("a transaction failed"));
+    println!("transactions of two relayers for {ROUNDS} rounds: {done:?} done, {failed:?} failed");
+    // One alone needs two a round. What the rival has in the same block changes nothing, and does not fail.
+    assert!(done.iter().sum::<usize>() <= 4 * ROUNDS, "{done:?}");
+    assert_eq!(failed, [0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the localnet: make test-ibc"]
+async fn an_expired_client_stops_its_own_channel_only() {
+    let net = Net::open().await;
+    let (relayer, good) = net.linked("refresh_fraction = 0.95\n").await;
+    // Trusted for about half a minute, and not refreshed before.
+    let brief = net.relayer("trusting_fraction = 0.00002\n");
+    let ends = ["provider-1:transfer", "consumer-1:transfer"];
+    brief.run(&["link", ends[0], ends[1], "--new-connection", "--write"]);
+    let expired = brief.channel();
+    relayer.relay_also(&brief);
+    let running = relayer.start();
+    running
+        .said("it is expired; only the chain's governance can recover it")
+        .await;
+    assert!(running.times("ERROR") >= 1);
+    net.transfer(PROVIDER, &expired, 1, LONG).await;
+    let before = net.received(PROVIDER, &good).await;
+    net.transfer(PROVIDER, &good, 2, LONG).await;
+    net.settled(&good).await;
+    assert_eq!(net.received(PROVIDER, &good).await, before + 2);
+    assert_eq!(net.pending(PROVIDER, &expired).await, 1);
+    let (code, shown, _) = relayer.ends(&["status"]);
+    assert_eq!(code, Some(3), "{shown}");
+    assert!(
+        shown.contains("it is expired") && shown.contains(&format!("transfer/{} on", good[0])),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the localnet: make test-ibc"]
+async fn a_batch_that_runs_out_of_gas_in_its_block_is_split() {
+    let net = Net::open().await;
+    let (relayer, channel) = net.linked("max_messages = 7\ngas_margin = 1.0\n").await;
+    // Each transfer calls a contract whose state doubles with every call: the second of two batches, tried before the first
+    // one is in a block, costs more there than it did when it was tried.
+    let chains = contracts::localnet();
+    let validator = contracts::validators(&chains).swap_remove(0);
+    let account = contracts::account(&chains, &validator, "bob").await;
+    let probe = contracts::probe(&account).await;
+    let double = Script {
+        steps: vec![Step::Note {
+            key: "text".into(),
+            query: QueryMsg::Get { key: "text".into() },
+        }],
+        ..Default::default()
+    };
+    let lay = Script {
+        steps: vec![Step::Set {
+            key: "on/ibc_destination_callback".into(),
+            value: serde_json::to_string(&double).unwrap(),
+        }],
+        ..Default::default()
+    };
+    contracts::execute(&account, &probe, &lay).await.unwrap();
+    let memo = serde_json::json!({"dest_callback": {"address": probe}}).to_string();
+    let running = relayer.start();
+    running.said("relaying").await;
+    let before = net.received(CONSUMER, &channel).await;
+    net.transfer_with(CONSUMER, &channel, 14, LONG, &memo).await;
+    net.settled(&channel).await;
+    assert_eq!(net.received(CONSUMER, &channel).await, before + 14);
+    println!(
+        "out of gas: {}; transactions done: {}",
+        running.times("a transaction failed"),
+        running.times("a transaction is in a block")
+    );
+    assert!(
+        running.times("code=11 codespace=\"sdk\"") >= 1,
+        "a batch ran out of gas"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

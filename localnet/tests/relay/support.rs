@@ -8,9 +8,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use aiinference_client::{Account, Gas, Key, Msg, Node, Options, DEFAULT_PATH};
+use aiinference_client::{Account, Gas, Included, Key, Msg, Node, Options, DEFAULT_PATH};
 use aiinference_localnet::{Localnet, Node as LocalNode, CONSUMER, PROVIDER};
-use aiinference_relay::{chain::Chain, config::Config, packet::End, proto::any};
+use aiinference_relay::{
+    chain::Chain,
+    config::Config,
+    packet::End,
+    proto::{any, Any},
+};
 use ibc_proto::{cosmos::base::v1beta1::Coin, ibc::applications::transfer::v1::MsgTransfer};
 use sha2::{Digest, Sha256};
 
@@ -71,8 +76,13 @@ impl Net {
 
     /// The program with a configuration of its own; `settings` are added to both chains.
     pub fn relayer(&self, settings: &str) -> Program {
+        self.relayer_of("relayer", settings)
+    }
+
+    /// The same with the key of another account.
+    pub fn relayer_of(&self, account: &str, settings: &str) -> Program {
         let folder = tempfile::tempdir().unwrap();
-        let words = &self.net.plan().account("relayer").unwrap().mnemonic_file;
+        let words = &self.net.plan().account(account).unwrap().mnemonic_file;
         let key = folder.path().join("relayer.mnemonic");
         fs::copy(words, &key).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
@@ -93,13 +103,17 @@ impl Net {
         let program = self.relayer(settings);
         let ends = ["provider-1:transfer", "consumer-1:transfer"];
         program.run(&["link", ends[0], ends[1], "--new-channel", "--write"]);
-        let config = Config::read(&program.folder.path().join("relay.toml")).unwrap();
-        let channel = &config.channels[0];
-        (program, [channel.a.channel.clone(), channel.b.channel.clone()])
+        let channel = program.channel();
+        (program, channel)
     }
 
     /// Sends transfers of one coin each, in one transaction, and waits until they are in a block.
     pub async fn transfer(&self, from: &str, channel: &Channel, count: u64, timeout: Duration) {
+        self.transfer_with(from, channel, count, timeout, "").await;
+    }
+
+    /// The same with a memo.
+    pub async fn transfer_with(&self, from: &str, channel: &Channel, count: u64, timeout: Duration, memo: &str) {
         let account = &self.accounts[index(from)];
         let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + timeout;
         let message = MsgTransfer {
@@ -112,14 +126,24 @@ impl Net {
             sender: account.address().into(),
             receiver: account.address().into(),
             timeout_timestamp: until.as_nanos() as u64,
+            memo: memo.into(),
             ..Default::default()
         };
-        let messages: Vec<Msg> = (0..count).map(|_| Msg::Any(any(&message))).collect();
-        let hash = account
-            .submit_with(&messages, Gas::Limit(TRANSFER_GAS * count))
-            .await
-            .unwrap();
-        account.confirm(&hash).await.unwrap();
+        let messages = vec![any(&message); count as usize];
+        self.send(from, messages, TRANSFER_GAS * count).await;
+    }
+
+    /// Sends messages of alice, and waits until they are in a block.
+    pub async fn send(&self, chain: &str, messages: Vec<Any>, gas: u64) -> Included {
+        let account = &self.accounts[index(chain)];
+        let messages: Vec<Msg> = messages.into_iter().map(Msg::Any).collect();
+        let hash = account.submit_with(&messages, Gas::Limit(gas)).await.unwrap();
+        account.confirm(&hash).await.unwrap()
+    }
+
+    /// Alice on a chain.
+    pub fn alice(&self, chain: &str) -> &Account {
+        &self.accounts[index(chain)]
     }
 
     /// What has arrived from a chain over a channel.
@@ -139,18 +163,28 @@ impl Net {
             .map_or(0, |coin| coin.amount)
     }
 
+    /// A chain, as the relayer sees it.
+    pub fn chain(&self, id: &str) -> Chain {
+        let text = format!(
+            "[[chains]]\nid = \"{id}\"\nrpc = [\"{}\"]\nkey_env = \"NONE\"\ngas_price = \"0stake\"\n",
+            self.node(id).plan().rpc_url
+        );
+        Chain::new(&Config::parse(&text, PathBuf::new()).unwrap().chains[0])
+    }
+
     /// Packets that a chain has sent over a channel and that are not over.
     pub async fn pending(&self, from: &str, channel: &Channel) -> usize {
-        let text = format!(
-            "[[chains]]\nid = \"{from}\"\nrpc = [\"{}\"]\nkey_env = \"NONE\"\ngas_price = \"0stake\"\n",
-            self.node(from).plan().rpc_url
-        );
-        let chain = Chain::new(&Config::parse(&text, PathBuf::new()).unwrap().chains[0]);
         let end = End {
             port: "transfer".into(),
             channel: channel[index(from)].clone(),
         };
-        chain.commitments(&end, chain.tip().await.unwrap()).await.unwrap().len()
+        self.unfinished(from, &end).await
+    }
+
+    /// The same of any end.
+    pub async fn unfinished(&self, from: &str, end: &End) -> usize {
+        let chain = self.chain(from);
+        chain.commitments(end, chain.tip().await.unwrap()).await.unwrap().len()
     }
 
     /// Waits until nothing is pending on a channel.
@@ -173,6 +207,20 @@ impl Program {
         fs::read_to_string(self.folder.path().join("relay.toml")).unwrap()
     }
 
+    /// The first channel of its configuration.
+    pub fn channel(&self) -> Channel {
+        let config = Config::read(&self.folder.path().join("relay.toml")).unwrap();
+        let channel = &config.channels[0];
+        [channel.a.channel.clone(), channel.b.channel.clone()]
+    }
+
+    /// Relays the channels of another one, too.
+    pub fn relay_also(&self, other: &Program) {
+        let theirs = other.config();
+        let tables = theirs.find("[[channels]]").map_or("", |at| &theirs[at..]);
+        fs::write(self.folder.path().join("relay.toml"), self.config() + "\n" + tables).unwrap();
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(target().join("release/aiinference-relay"));
         command
@@ -185,13 +233,19 @@ impl Program {
 
     /// Runs it to its end; what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
+        let (code, out, errors) = self.ends(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {errors}");
+        out
+    }
+
+    /// Runs it to its end: exit code, standard output, standard error.
+    pub fn ends(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let done = self
             .command(arguments)
             .output()
             .expect("the program is built: make build");
-        let errors = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{arguments:?}: {errors}");
-        String::from_utf8(done.stdout).unwrap()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
     }
 
     pub fn spawn(&self, arguments: &[&str]) -> Running {
@@ -242,6 +296,11 @@ impl Running {
 
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// How many lines of its log say something.
+    pub fn times(&self, what: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(what)).count()
     }
 
     /// Waits until its log says something.
