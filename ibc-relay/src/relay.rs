@@ -266,14 +266,12 @@ impl Relay {
         let path = self.path.clone();
         tokio::spawn(async move {
             let other = &path.sides[1 - side];
-            match other.client.anchor(tip.height, other.handle.wallet.address()).await {
-                Err(error @ (RelayError::Header { .. } | RelayError::Answer { .. })) => {
-                    tracing::warn!(path = path.name(), "{}", printable(&error.to_string()));
-                    metrics::error(&path.name());
-                    path.sides[side].doubt();
-                }
-                // Anything else is found out by what uses it.
-                Ok(_) | Err(_) => {}
+            let checked = other.client.anchor(tip.height, other.handle.wallet.address()).await;
+            // Any other error is found out by what uses the client.
+            if let Err(error @ (RelayError::Header { .. } | RelayError::Answer { .. })) = checked {
+                tracing::warn!(path = path.name(), "{}", printable(&error.to_string()));
+                metrics::error(&path.name());
+                path.sides[side].doubt();
             }
         });
     }
