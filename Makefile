@@ -1,10 +1,10 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers localnet-up localnet-down localnet-status localnet-logs localnet-reset models fuzz clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## bring the toolchain for guest Wasm (done by the other targets too)
 	@scripts/toolchain.sh
@@ -55,6 +55,9 @@ test-localnet: contracts library wasmd ## run the tests that need real nodes, on
 
 test-ibc: contracts library wasmd ## run the tests of packets between real chains: relayer, transfers, models
 	@scripts/test-ibc.sh
+
+compare-relayers: contracts library wasmd build ## measure our relayer beside Hermes (10 minutes to build it, 20 to run)
+	@scripts/compare-relayers.sh
 
 localnet-logs: ## follow the logs of all nodes, or of NODE
 	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)

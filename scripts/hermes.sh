@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings Hermes, the usual relayer, to compare with: `scripts/hermes.sh` installs it from the registry to target/hermes/bin/hermes;
-# `scripts/hermes.sh config HOME FILE` writes its configuration for a localnet, and gives it the key of the account `load7`.
+# `scripts/hermes.sh config HOME FILE push|pull` writes its configuration for a localnet, and gives it the key of the account
+# `load7`. Told of events by nodes (push) it does not see what contracts send (its issue 2809): with those it has to ask (pull).
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -22,8 +23,10 @@ install_hermes() {
   rm -rf "$folder/build"
 }
 
-# chain ID RPC_PORT GRPC_PORT: one chain of the configuration. The waits are the shortest that Hermes takes, to its advantage.
+# chain ID RPC_PORT GRPC_PORT MODE: one chain of the configuration. The waits are short, to its advantage.
 chain() {
+  local source="mode = 'push', url = 'ws://127.0.0.1:$2/websocket', batch_delay = '50ms'"
+  [ "$4" = push ] || source="mode = 'pull', interval = '50ms'"
   cat <<CHAIN
 
 [[chains]]
@@ -31,7 +34,7 @@ id = '$1'
 type = 'CosmosSdk'
 rpc_addr = 'http://127.0.0.1:$2'
 grpc_addr = 'http://127.0.0.1:$3'
-event_source = { mode = 'push', url = 'ws://127.0.0.1:$2/websocket', batch_delay = '50ms' }
+event_source = { $source }
 rpc_timeout = '10s'
 account_prefix = 'wasm'
 key_name = 'relayer'
@@ -53,7 +56,7 @@ CHAIN
 }
 
 write_config() {
-  local home=$1 file=$2 name
+  local home=$1 file=$2 mode=$3 name
   local plan=$home/localnet.json
   [ -f "$plan" ] || fail "there is no localnet in $home" "run 'make localnet-up'"
   {
@@ -83,7 +86,7 @@ enabled = false
 host = '127.0.0.1'
 port = 3001
 GLOBAL
-    python3 - "$plan" <<'PLAN' | while read -r id rpc grpc; do chain "$id" "$rpc" "$grpc"; done
+    python3 - "$plan" <<'PLAN' | while read -r id rpc grpc; do chain "$id" "$rpc" "$grpc" "$mode"; done
 import json, sys
 plan = json.load(open(sys.argv[1]))
 for chain in plan["chains"]:
@@ -98,4 +101,4 @@ PLAN
 }
 
 install_hermes
-[ "${1:-}" != config ] || write_config "$2" "$3"
+[ "${1:-}" != config ] || write_config "$2" "$3" "$4"

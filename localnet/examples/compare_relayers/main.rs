@@ -1,9 +1,14 @@
-//! Two relayers on the same channels of the localnet, taking turns: round trips one at a time, then many packets at once.
-//! The localnet is up and the channels are linked beforehand; `scripts/hermes.sh` brings Hermes and its configuration.
+//! Our relayer and others on the same channels of the localnet, taking turns: round trips one at a time, then many packets at
+//! once. `make compare-relayers` runs it beside Hermes.
 //!
 //! The floor of a round trip is what the blocks that were really made allow to a relayer that takes no time: a proof of block
 //! h needs the header of h + 1, and a transaction is in the first block proposed after it was sent.
 
+#[path = "../../tests/inference/support.rs"]
+#[allow(dead_code)]
+mod support;
+
+mod setup;
 mod watch;
 
 use std::{
@@ -12,15 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aiinference_client::{Account, Gas, Json, Key, Msg, Options, DEFAULT_PATH};
+use aiinference_client::{Account, Gas, Msg};
 use aiinference_localnet::{Localnet, Node, CONSUMER, PROVIDER};
-use aiinference_types::v1::{self, model_ref, query};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Parser;
 use cosmrs::proto::traits::{Message, Name};
 use cosmrs::proto::Any;
 use ibc_proto::{cosmos::base::v1beta1::Coin, ibc::applications::transfer::v1::MsgTransfer};
 use serde_json::{json, Value};
+use setup::Linked;
 use watch::{Seen, Watch};
 
 /// Blocks are proposed this long after the one before was committed: `timeout_commit` of the localnet.
@@ -34,15 +39,12 @@ struct Arguments {
     /// Folder of a localnet that is up.
     #[arg(long)]
     home: PathBuf,
-    /// A relayer: NAME=COMMAND, run by a shell; give it twice or more.
-    #[arg(long = "relayer", required = true)]
-    relayers: Vec<String>,
-    /// The consumer chain's end of an ICS-20 channel.
-    #[arg(long)]
-    transfer: String,
-    /// The asking contract on the consumer chain, its channel, and a code id of the provider chain to ask for its description.
-    #[arg(long, num_args = 3, value_names = ["CONTRACT", "CHANNEL", "CODE_ID"])]
-    ask: Option<Vec<String>>,
+    /// Another relayer: NAME=COMMAND, run by a shell.
+    #[arg(long = "beside")]
+    others: Vec<String>,
+    /// Only channels with this in their version.
+    #[arg(long, default_value = "")]
+    only: String,
     /// How often each relayer has its turn on each channel.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -60,6 +62,8 @@ struct Arguments {
 /// A channel, and how a packet is sent over it.
 struct Route {
     name: &'static str,
+    /// The chain that sends.
+    from: &'static str,
     port: String,
     channel: String,
     message: Box<MessageOf>,
@@ -74,7 +78,10 @@ type MessageOf = dyn Fn(&str) -> Result<Msg>;
 struct Figures {
     blocks: Vec<u64>,
     milliseconds: Vec<f64>,
+    /// Milliseconds from the block that proves a packet, or its answer, until the transaction that carries it is at the node.
+    reaction: Vec<f64>,
     above_floor: Vec<f64>,
+    floor_blocks: Vec<u64>,
     per_second: Vec<f64>,
     burst_packets: u64,
     burst_transactions: u64,
@@ -88,27 +95,35 @@ async fn main() -> Result<()> {
     let net = Localnet::open(&arguments.home)?;
     let consumer = net.nodes_of(CONSUMER)?.swap_remove(0);
     let provider = net.nodes_of(PROVIDER)?.swap_remove(0);
-    let account = account(&net, &consumer, "load0").await?;
-    let mut relayers = Vec::new();
-    for relayer in &arguments.relayers {
-        let (name, command) = relayer.split_once('=').context("a relayer is NAME=COMMAND")?;
-        relayers.push((name, command));
+    let accounts = [
+        support::account(&net, &consumer, "load0").await,
+        support::account(&net, &provider, "load0").await,
+    ];
+    let linked = setup::link(&net, &consumer, &provider).await?;
+    let mut relayers = vec![("aiinference-relay", linked.command.as_str())];
+    for relayer in &arguments.others {
+        relayers.push(relayer.split_once('=').context("a relayer is NAME=COMMAND")?);
     }
     let mut all = Vec::new();
-    for route in routes(&arguments) {
+    for route in routes(&linked) {
+        if !route.name.contains(&arguments.only) {
+            continue;
+        }
         let mut figures: Vec<Figures> = relayers.iter().map(|_| Figures::default()).collect();
         for round in 0..arguments.rounds {
             for index in 0..relayers.len() {
                 // Who begins alternates.
                 let index = (index + round) % relayers.len();
                 let (name, command) = relayers[index];
-                println!("{}, round {} of {}: {name}", route.name, round + 1, arguments.rounds);
-                let figures = &mut figures[index];
-                turn(&arguments, &route, command, [&consumer, &provider], &account, figures).await?;
+                let (rounds, route_name, from) = (arguments.rounds, route.name, route.from);
+                println!("{route_name} from {from}, round {} of {rounds}: {name}", round + 1);
+                let ends = if from == CONSUMER { [&consumer, &provider] } else { [&provider, &consumer] };
+                let account = &accounts[usize::from(from == PROVIDER)];
+                turn(&arguments, &route, command, ends, account, &mut figures[index]).await?;
             }
         }
         for ((name, _), figures) in relayers.iter().zip(&figures) {
-            all.push(report(route.name, name, figures));
+            all.push(report(&route, name, figures));
         }
     }
     if let Some(path) = &arguments.json {
@@ -117,34 +132,47 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn account(net: &Localnet, node: &Node, name: &str) -> Result<Account> {
-    let words = std::fs::read_to_string(&net.plan().account(name)?.mnemonic_file)?;
-    let key = Key::from_mnemonic(words.trim(), DEFAULT_PATH)?;
-    let node = aiinference_client::Node::connect(&node.plan().rpc_url, None).await?;
-    Ok(Account::open(&node, key, Options::default()).await?)
+fn routes(linked: &Linked) -> Vec<Route> {
+    let (contract, ask) = (linked.client.clone(), linked.ask.clone());
+    let questions = Route {
+        name: "aiinference-1",
+        from: CONSUMER,
+        port: format!("wasm.{contract}"),
+        channel: linked.channel.clone(),
+        gas: 600_000,
+        message: Box::new(move |sender| {
+            Ok(Msg::Execute {
+                sender: sender.into(),
+                contract: contract.clone(),
+                msg: ask.clone(),
+                funds: vec![],
+            })
+        }),
+    };
+    let [consumer, provider] = &linked.transfer;
+    vec![transfers(PROVIDER, provider), transfers(CONSUMER, consumer), questions]
 }
 
-fn routes(arguments: &Arguments) -> Vec<Route> {
-    let channel = arguments.transfer.clone();
+fn transfers(from: &'static str, channel: &str) -> Route {
     let transfer = MsgTransfer {
         source_port: "transfer".into(),
-        source_channel: channel.clone(),
+        source_channel: channel.into(),
         token: Some(Coin {
             denom: "stake".into(),
             amount: "1".into(),
         }),
-        // Any address of the other chain, which has the same prefix.
-        receiver: String::new(),
         ..MsgTransfer::default()
     };
-    let mut routes = vec![Route {
-        name: "ICS-20",
+    Route {
+        name: "ics20-1",
+        from,
         port: "transfer".into(),
-        channel,
+        channel: channel.into(),
         gas: 200_000,
         message: Box::new(move |sender| {
             let transfer = MsgTransfer {
                 sender: sender.into(),
+                // An address of the other chain, which has the same prefix.
                 receiver: sender.into(),
                 timeout_timestamp: in_ten_minutes()?,
                 ..transfer.clone()
@@ -154,38 +182,7 @@ fn routes(arguments: &Arguments) -> Vec<Route> {
                 value: transfer.encode_to_vec(),
             }))
         }),
-    }];
-    if let Some([contract, channel, code_id]) = arguments.ask.as_deref() {
-        let query = v1::Query {
-            operation: Some(query::Operation::Describe(v1::Describe {
-                model: Some(v1::ModelRef {
-                    reference: code_id.parse().ok().map(model_ref::Reference::CodeId),
-                    checksum: vec![],
-                }),
-            })),
-            gas_limit: 100_000_000_000,
-            max_price: String::new(),
-            memo: vec![],
-        };
-        let query = cosmwasm_std::Binary::from(prost::Message::encode_to_vec(&query));
-        let ask = json!({"ask": {"channel": channel, "queries": [query], "denom": "", "timeout": {"seconds": 600}}});
-        let contract = contract.clone();
-        routes.push(Route {
-            name: "aiinference-1",
-            port: format!("wasm.{contract}"),
-            channel: channel.clone(),
-            gas: 600_000,
-            message: Box::new(move |sender| {
-                Ok(Msg::Execute {
-                    sender: sender.into(),
-                    contract: contract.clone(),
-                    msg: Json::new(ask.to_string())?,
-                    funds: vec![],
-                })
-            }),
-        });
     }
-    routes
 }
 
 fn in_ten_minutes() -> Result<u64> {
@@ -238,23 +235,38 @@ async fn turn(
     for single in 0..arguments.singles {
         // Not always at the same point of a block.
         tokio::time::sleep(Duration::from_millis(single as u64 * 137 % 500)).await;
-        let sequence = send(account, route, 1).await.map(|()| single as u64)?;
+        send(account, route, 1).await?;
         settle(&here, 2 + single, &mut relayer).await?;
         // The block after the acknowledgement's tells when that one was proposed.
         tokio::time::sleep(2 * COMMIT).await;
         let (here, there) = (here.seen(), there.seen());
         let (packet, sent) = here.sent.last_key_value().context("a packet was sent")?;
         let acknowledged = here.acknowledged[packet];
-        let floor = floor(&here, &there, *sent).with_context(|| format!("no floor for round trip {sequence}"))?;
+        let received = there.received.get(packet).copied().unwrap_or_default();
+        let floor = floor(&here, &there, *sent).context("a watch saw no block that could have been in time")?;
+        println!(
+            "  packet {packet}: sent in {sent}, received in {received} (at best {}), acknowledged in {acknowledged} (at best {})",
+            floor.received, floor.acknowledged
+        );
         let since = |from: u64, to: u64| {
             let [from, to] = [from, to].map(|height| here.commits.get(&height).copied());
             Some(to?.checked_duration_since(from?)?.as_secs_f64() * 1e3)
         };
+        let reaction = |proves: Option<&Instant>, there: &Seen| {
+            let arrived = there.arrivals.iter().find(|arrival| Some(*arrival) > proves)?;
+            Some(arrived.duration_since(*proves?).as_secs_f64() * 1e3)
+        };
+        figures.reaction.extend(reaction(here.commits.get(&(sent + 1)), &there));
+        figures.reaction.extend(reaction(there.commits.get(&(received + 1)), &here));
         figures.blocks.push(acknowledged - sent);
+        figures.floor_blocks.push(floor.acknowledged - sent);
         figures.milliseconds.extend(since(*sent, acknowledged));
-        figures.above_floor.extend(since(floor, acknowledged));
+        figures.above_floor.extend(since(floor.acknowledged, acknowledged));
     }
-    let counted = |watch: &Watch| (watch.seen().transactions, watch.seen().gas);
+    let counted = |watch: &Watch| {
+        let seen = watch.seen();
+        (seen.transactions, seen.gas)
+    };
     let before = [counted(&here), counted(&there)];
     let mut hashes = Vec::new();
     let mut left = arguments.burst;
@@ -290,8 +302,14 @@ async fn turn(
     Ok(())
 }
 
-/// The block that could at best hold the acknowledgement of a packet sent in this one.
-fn floor(here: &Seen, there: &Seen, sent: u64) -> Option<u64> {
+/// The blocks that could at best hold what becomes of a packet.
+struct Floor {
+    received: u64,
+    acknowledged: u64,
+}
+
+/// The floor of a packet that was sent in this block.
+fn floor(here: &Seen, there: &Seen, sent: u64) -> Option<Floor> {
     // The first block that is proposed after a moment.
     let next = |seen: &Seen, moment: Instant| {
         let mut proposed = seen
@@ -303,7 +321,8 @@ fn floor(here: &Seen, there: &Seen, sent: u64) -> Option<u64> {
             .map(|(height, _)| height)
     };
     let received = next(there, *here.commits.get(&(sent + 1))?)?;
-    next(here, *there.commits.get(&(received + 1))?)
+    let acknowledged = next(here, *there.commits.get(&(received + 1))?)?;
+    Some(Floor { received, acknowledged })
 }
 
 async fn submit(account: &Account, route: &Route, count: usize) -> Result<String> {
@@ -346,15 +365,19 @@ fn median<T: Copy + PartialOrd>(values: &[T]) -> Option<T> {
     values.get(values.len() / 2).copied()
 }
 
-fn report(route: &str, relayer: &str, figures: &Figures) -> Value {
+fn report(route: &Route, relayer: &str, figures: &Figures) -> Value {
     let packets = figures.burst_packets.max(1) as f64;
     let value = json!({
-        "channel": route,
+        "channel": route.name,
+        "from": route.from,
         "relayer": relayer,
         "round_trips": figures.blocks.len(),
         "blocks_median": median(&figures.blocks),
+        "blocks_floor_median": median(&figures.floor_blocks),
         "blocks_max": figures.blocks.iter().max(),
         "ms_median": median(&figures.milliseconds),
+        "ms_reaction_median": median(&figures.reaction),
+        "ms_reaction_max": figures.reaction.iter().copied().reduce(f64::max),
         "ms_above_floor_median": median(&figures.above_floor),
         "ms_above_floor_mean": figures.above_floor.iter().sum::<f64>() / figures.above_floor.len().max(1) as f64,
         "packets_per_second_median": median(&figures.per_second),

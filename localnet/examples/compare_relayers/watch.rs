@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aiinference_localnet::Node;
@@ -17,14 +17,20 @@ use tendermint_rpc::{
 /// Events of transactions that a relayer sends.
 const RELAYED: [&str; 4] = ["recv_packet", "acknowledge_packet", "timeout_packet", "update_client"];
 
+/// How often it is looked for transactions that have arrived at a node.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// What was seen of one chain.
 #[derive(Default)]
 pub struct Seen {
     /// When each block was committed, as its node told.
     pub commits: BTreeMap<u64, Instant>,
-    /// In which block each packet was sent, and acknowledged, by sequence.
+    /// In which block each packet was sent, received, and acknowledged, by sequence.
     pub sent: BTreeMap<u64, u64>,
+    pub received: BTreeMap<u64, u64>,
     pub acknowledged: BTreeMap<u64, u64>,
+    /// When a transaction came to the node that had none waiting.
+    pub arrivals: Vec<Instant>,
     /// Transactions of relayers, and their gas.
     pub transactions: u64,
     pub gas: i64,
@@ -34,6 +40,7 @@ pub struct Seen {
 pub struct Watch {
     seen: Arc<Mutex<Seen>>,
     task: tokio::task::JoinHandle<Result<()>>,
+    arrivals: tokio::task::JoinHandle<Result<()>>,
 }
 
 impl Watch {
@@ -48,6 +55,7 @@ impl Watch {
         tokio::spawn(driver.run());
         let mut blocks = client.subscribe(EventType::NewBlock.into()).await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
+        let arrivals = tokio::spawn(arrivals(node.clone(), seen.clone()));
         let (node, port, channel, shared) = (node.clone(), port.to_owned(), channel.to_owned(), seen.clone());
         let task = tokio::spawn(async move {
             // Dropped, it would end the subscription.
@@ -80,6 +88,7 @@ impl Watch {
                         };
                         match event.kind.as_str() {
                             "send_packet" => seen.sent.insert(sequence, height.value()),
+                            "recv_packet" => seen.received.insert(sequence, height.value()),
                             "acknowledge_packet" => seen.acknowledged.insert(sequence, height.value()),
                             _ => None,
                         };
@@ -88,7 +97,7 @@ impl Watch {
             }
             Ok(())
         });
-        Ok(Watch { seen, task })
+        Ok(Watch { seen, task, arrivals })
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -98,8 +107,8 @@ impl Watch {
     /// Fails if it cannot see any more.
     pub fn check(&self) -> Result<()> {
         anyhow::ensure!(
-            !self.task.is_finished(),
-            "the subscription to a node's blocks has ended"
+            !self.task.is_finished() && !self.arrivals.is_finished(),
+            "a node can be watched no longer"
         );
         Ok(())
     }
@@ -108,6 +117,24 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
+        self.arrivals.abort();
+    }
+}
+
+/// Notes when transactions arrive at a node: what a relayer sends is seen there before it is in a block.
+async fn arrivals(node: Node, seen: Arc<Mutex<Seen>>) -> Result<()> {
+    let url = format!("{}/num_unconfirmed_txs", node.plan().rpc_url);
+    let client = reqwest::Client::new();
+    let mut waiting = false;
+    loop {
+        let answer = client.get(&url).send().await?.bytes().await?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+        let some = answer["result"]["n_txs"].as_str() != Some("0");
+        if some && !waiting {
+            lock(&seen).arrivals.push(Instant::now());
+        }
+        waiting = some;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
