@@ -5,11 +5,10 @@ use aiinference_types::{
     limits::{MAX_ADDRESS_BYTES, MAX_MEMO_BYTES, MAX_NAME_BYTES, MAX_PORTS, MAX_READS, MAX_STEPS},
     v1::{model_ref::Reference, query::Operation, read, run_input::Source, ModelRef, Query, Run},
 };
-use prost::Message;
 
 /// Reads a query and checks all that can be told without the models.
 pub fn query(bytes: &[u8]) -> Result<Query, String> {
-    let query = Query::decode(bytes).map_err(|_| "its bytes are no aiinference.v1.Query; encode it by that message")?;
+    let query = ibc::decode_query(bytes)?;
     if query.memo.len() > MAX_MEMO_BYTES {
         return Err(format!("its memo is longer than {MAX_MEMO_BYTES} bytes"));
     }
@@ -120,6 +119,7 @@ mod tests {
     use super::*;
     use aiinference_std::{remote, Model, Tensor};
     use aiinference_types::v1;
+    use prost::Message;
 
     fn problem(change: impl FnOnce(&mut Run)) -> String {
         let inputs = [
@@ -169,7 +169,10 @@ mod tests {
     fn what_is_no_query_at_all_is_refused() {
         let describe = remote::Query::describe(&Model::new(1));
         assert!(query(&describe.encode()).is_ok());
-        assert!(query(b"\xff").unwrap_err().contains("no aiinference.v1.Query"));
+        assert!(query(b"\xff").unwrap_err().contains("no protobuf message"));
+        // Two models, which a decoder would join to one.
+        let twice = b"\x0a\x0a\x12\x08\x0a\x02\x08\x07\x0a\x02\x08\x07";
+        assert!(query(twice).unwrap_err().contains("more than 1 of the field model"));
         assert!(query(b"").unwrap_err().contains("asks for nothing"));
         assert!(query(&describe.clone().memo([0; 257]).encode())
             .unwrap_err()

@@ -8,7 +8,7 @@ use aiinference_types::{
 };
 use cosmwasm_schema::cw_serde;
 use cosmwasm_std::{
-    from_json, to_json_binary, Addr, Attribute, BankMsg, Binary, Coin, Decimal, Deps, DepsMut, Env, Order, Reply,
+    from_json, to_json_binary, Addr, Api, Attribute, BankMsg, Binary, Coin, Decimal, Deps, DepsMut, Env, Order, Reply,
     StdError, StdResult, Storage, SubMsg, SubMsgResult, Uint128, Uint64, WasmMsg,
 };
 use prost::Message;
@@ -589,6 +589,27 @@ struct Payment {
     relayer: Addr,
 }
 
+/// How much is wanted, 0 for all, and for whom.
+fn check_withdrawal(api: &dyn Api, env: &Env, withdraw: &v1::Withdraw) -> Result<(u128, Addr), Fault> {
+    let malformed = |problem: &str| Fault::new(ErrorCode::MalformedRequest, format!("reading the packet: {problem}"));
+    let amount = ibc::amount(&withdraw.amount).ok_or_else(|| malformed("the amount is no number below 2^128"))?;
+    let receiver = api.addr_validate(&withdraw.receiver);
+    let receiver = receiver.map_err(|_| malformed("the receiver is no address of this chain"))?;
+    if receiver == env.contract.address {
+        return Err(malformed("the receiver is this contract itself"));
+    }
+    Ok((amount, receiver))
+}
+
+fn check_recovery(api: &dyn Api, set: &v1::SetRecovery) -> Result<Addr, Fault> {
+    api.addr_validate(&set.recovery).map_err(|_| {
+        Fault::new(
+            ErrorCode::MalformedRequest,
+            "reading the packet: recovery is no address of this chain",
+        )
+    })
+}
+
 fn pay_out(
     deps: DepsMut,
     env: &Env,
@@ -598,24 +619,7 @@ fn pay_out(
 ) -> Result<Outcome, Refusal> {
     let config = CONFIG.load(deps.storage)?;
     let price = config.fee(&withdraw.denom, &withdraw.max_price)?;
-    let Some(amount) = ibc::amount(&withdraw.amount) else {
-        return refuse(
-            ErrorCode::MalformedRequest,
-            "reading the packet: the amount is no number below 2^128",
-        );
-    };
-    let Ok(receiver) = deps.api.addr_validate(&withdraw.receiver) else {
-        return refuse(
-            ErrorCode::MalformedRequest,
-            "reading the packet: the receiver is no address of this chain",
-        );
-    };
-    if receiver == env.contract.address {
-        return refuse(
-            ErrorCode::MalformedRequest,
-            "reading the packet: the receiver is this contract itself",
-        );
-    }
+    let (amount, receiver) = check_withdrawal(deps.api, env, &withdraw)?;
     let key = sender.account(withdraw.asker);
     let denom = withdraw.denom;
     let mut purse = Purse::open(deps.storage, &key, &denom)?;
@@ -708,12 +712,7 @@ fn set_recovery(
 ) -> Result<Outcome, Refusal> {
     let config = CONFIG.load(deps.storage)?;
     let price = config.fee(&set.denom, &set.max_price)?;
-    let Ok(recovery) = deps.api.addr_validate(&set.recovery) else {
-        return refuse(
-            ErrorCode::MalformedRequest,
-            "reading the packet: recovery is no address of this chain",
-        );
-    };
+    let recovery = check_recovery(deps.api, &set)?;
     let key = sender.account(set.asker);
     let mut purse = Purse::open(deps.storage, &key, &set.denom)?;
     if purse.left < price {
@@ -781,12 +780,14 @@ fn least_paid(deps: Deps, env: &Env, channel: &str, data: &[u8]) -> Result<Optio
         }
         Operation::Withdraw(withdraw) => {
             let fee = config.fee(&withdraw.denom, &withdraw.max_price)?;
-            let least = ibc::amount(&withdraw.amount).unwrap_or_default().max(1);
+            let (amount, _) = check_withdrawal(deps.api, env, &withdraw)?;
             let key = sender.account(withdraw.asker);
-            (covered(&deps, &key, &withdraw.denom, fee, least)?, withdraw.denom)
+            let paid = covered(&deps, &key, &withdraw.denom, fee, amount.max(1))?;
+            (paid, withdraw.denom)
         }
         Operation::SetRecovery(set) => {
             let fee = config.fee(&set.denom, &set.max_price)?;
+            check_recovery(deps.api, &set)?;
             let key = sender.account(set.asker);
             (covered(&deps, &key, &set.denom, fee, 0)?, set.denom)
         }

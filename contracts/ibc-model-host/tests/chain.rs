@@ -573,16 +573,16 @@ fn hostile_packets_are_answered_too() {
 fn credit_is_drawn_withdrawn_and_earned() {
     let mut world = world(price());
     let packet = || ask(vec![score(&APPLICANT), score(&APPLICANT)]);
-    let told = |world: &World| {
+    let told = |world: &World, packet: Vec<u8>| {
         let msg = QueryMsg::Reward {
             channel: world.link.b_end.channel_id.clone(),
-            data: packet().into(),
+            data: packet.into(),
         };
         world.query::<RewardResponse>(&msg).reward
     };
-    assert_eq!(told(&world), vec![]);
+    assert_eq!(told(&world, packet()), vec![]);
     world.deposit(100_000);
-    assert_eq!(told(&world), vec![coin(40, DENOM)]);
+    assert_eq!(told(&world, packet()), vec![coin(40, DENOM)]);
     let (acknowledgement::Result::Answers(answers), _) = world.deliver(packet()) else {
         panic!()
     };
@@ -602,6 +602,10 @@ fn credit_is_drawn_withdrawn_and_earned() {
     });
     assert_eq!(rewards.reward, vec![coin(paid / 5, DENOM)]);
 
+    assert_eq!(told(&world, withdraw(&receiver)), vec![coin(20, DENOM)]);
+    // What will be refused promises nothing.
+    assert_eq!(told(&world, withdraw(&world.host)), vec![]);
+    assert_eq!(told(&world, withdraw(&Addr::unchecked("nobody"))), vec![]);
     let (result, _) = world.deliver(withdraw(&receiver));
     let left = 100_000 - paid - 100;
     let acknowledgement::Result::Withdrawn(v1::Withdrawn { amount }) = result else {

@@ -166,7 +166,11 @@ pub fn execute(mut deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) 
             };
             credit::fund(deps, env, info, deposit)
         }
-        ExecuteMsg::Withdraw { receiver, amount } => credit::withdraw(deps, info, receiver, amount),
+        ExecuteMsg::Withdraw {
+            receiver,
+            amount,
+            max_price,
+        } => credit::withdraw(deps, info, receiver, amount, max_price),
         ExecuteMsg::UpdateConfig { asking } => {
             assert_creator(deps.storage, &info.sender, "configuring")?;
             let mut config = CONFIG.load(deps.storage)?;

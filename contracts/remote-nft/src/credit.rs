@@ -54,6 +54,7 @@ pub fn withdraw(
     info: MessageInfo,
     receiver: String,
     amount: Option<Uint128>,
+    max_price: Option<Uint128>,
 ) -> Result<Response, ContractError> {
     assert_creator(deps.storage, &info.sender, "withdrawing")?;
     let Config { client, asking } = CONFIG.load(deps.storage)?;
@@ -65,7 +66,7 @@ pub fn withdraw(
         denom: asking.denom,
         amount: amount.map(|amount| amount.to_string()),
         receiver: receiver.clone(),
-        max_price: Some(asking.max_price.to_string()),
+        max_price: max_price.map(|price| price.to_string()),
         timeout: Timeout {
             seconds: Some(asking.timeout),
             height: None,

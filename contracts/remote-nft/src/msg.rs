@@ -155,6 +155,9 @@ pub enum ExecuteMsg {
         receiver: String,
         /// How much; all where none is given.
         amount: Option<Uint128>,
+        /// The most that is paid for it, in the coins of the credit; nothing where none is given. A relayer may leave
+        /// what pays too little.
+        max_price: Option<Uint128>,
     },
     /// Creator: asks another way from now on.
     UpdateConfig {

@@ -277,6 +277,7 @@ fn pictures_are_paid_from_the_collections_credit() {
         &ExecuteMsg::Withdraw {
             receiver: receiver.to_string(),
             amount: None,
+            max_price: Some(100u128.into()),
         },
     );
     world.net.relay_all().unwrap();

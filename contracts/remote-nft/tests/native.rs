@@ -372,6 +372,7 @@ fn the_collections_coins_become_its_own_credit_and_come_back() {
     let withdraw = ExecuteMsg::Withdraw {
         receiver: "wasm1mine".to_owned(),
         amount: None,
+        max_price: Some(5u128.into()),
     };
     assert!(world.execute("ada", withdraw.clone()).is_err());
     let response = world.execute("creator", withdraw).unwrap();
@@ -382,6 +383,7 @@ fn the_collections_coins_become_its_own_credit_and_come_back() {
         panic!()
     };
     assert_eq!((withdraw.denom.as_str(), &withdraw.amount), ("stake", &None));
+    assert_eq!(withdraw.max_price.as_deref(), Some("5"));
     let amount = "69".to_owned();
     let response = world.answer(&withdraw.callback.unwrap().msg, Outcome::Withdrawn { amount });
     assert_eq!(

@@ -117,7 +117,11 @@ async fn main() -> Result<()> {
                 let (name, command) = relayers[index];
                 let (rounds, route_name, from) = (arguments.rounds, route.name, route.from);
                 println!("{route_name} from {from}, round {} of {rounds}: {name}", round + 1);
-                let ends = if from == CONSUMER { [&consumer, &provider] } else { [&provider, &consumer] };
+                let ends = if from == CONSUMER {
+                    [&consumer, &provider]
+                } else {
+                    [&provider, &consumer]
+                };
                 let account = &accounts[usize::from(from == PROVIDER)];
                 turn(&arguments, &route, command, ends, account, &mut figures[index]).await?;
             }
@@ -257,7 +261,9 @@ async fn turn(
             Some(arrived.duration_since(*proves?).as_secs_f64() * 1e3)
         };
         figures.reaction.extend(reaction(here.commits.get(&(sent + 1)), &there));
-        figures.reaction.extend(reaction(there.commits.get(&(received + 1)), &here));
+        figures
+            .reaction
+            .extend(reaction(there.commits.get(&(received + 1)), &here));
         figures.blocks.push(acknowledged - sent);
         figures.floor_blocks.push(floor.acknowledged - sent);
         figures.milliseconds.extend(since(*sent, acknowledged));

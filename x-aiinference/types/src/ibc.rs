@@ -17,7 +17,7 @@ use crate::{
         MAX_ACKNOWLEDGEMENT_BYTES, MAX_ADDRESS_BYTES, MAX_ERROR_BYTES, MAX_MEMO_BYTES, MAX_PACKET_BYTES, MAX_PORTS,
         MAX_QUERIES, MAX_READS, MAX_STEPS,
     },
-    v1::{acknowledgement, answer, packet_data::Operation, query, Acknowledgement, Answer, Error, PacketData},
+    v1::{acknowledgement, answer, packet_data::Operation, query, Acknowledgement, Answer, Error, PacketData, Query},
     ErrorCode,
 };
 
@@ -130,6 +130,12 @@ pub fn decode_packet(data: &[u8]) -> Result<Operation, Fault> {
         check_text(name, text)?;
     }
     Ok(operation)
+}
+
+/// Reads one query as an asking contract is given it, by the same rules as within a packet.
+pub fn decode_query(bytes: &[u8]) -> Result<Query, String> {
+    count(bytes, QUERY).map_err(|fault| fault.message)?;
+    Query::decode(bytes).map_err(|_| "its bytes are no aiinference.v1.Query; encode it by that message".to_owned())
 }
 
 /// An address or a denom. Only a denom may be left out.
