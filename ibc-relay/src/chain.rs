@@ -134,6 +134,19 @@ impl Chain {
         .await
     }
 
+    /// Asks the current node alone: that it lacks what not every node offers is no reason to leave it.
+    async fn call_here<R: SimpleRequest>(&self, request: R) -> Result<R::Output> {
+        let index = self.current.load(Ordering::Relaxed) % self.nodes.len().max(1);
+        let (Some(cell), Some(url)) = (self.nodes.get(index), self.config.rpc.get(index)) else {
+            return Err(self.answer("rpc", "no node is configured"));
+        };
+        let asked = async {
+            let node = cell.get_or_try_init(|| Node::connect(url, Some(self.id()))).await?;
+            node.rpc().call(request).await
+        };
+        asked.await.map_err(RelayError::at(self.id()))
+    }
+
     /// A gRPC query by its path, at a height or now.
     pub async fn query<Q: Message + Clone, A: Message + Default>(
         &self,
@@ -384,8 +397,8 @@ impl Chain {
             }
         }
         // What is sent at a block's begin or end, by governance for example, is in no transaction.
-        let in_blocks = block_search::Request::new(filter, 1, FOUND, Order::Descending);
-        let blocks = match self.call(in_blocks).await {
+        let in_blocks = block_search::Request::new(filter, 1, 1, Order::Descending);
+        let blocks = match self.call_here(in_blocks).await {
             Ok(answer) => answer.blocks,
             Err(error) => {
                 tracing::debug!(%error, "a node without an index of blocks");

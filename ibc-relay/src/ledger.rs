@@ -291,6 +291,28 @@ impl Ledger {
         changes
     }
 
+    /// A side's blocks go on below what a node told before: whatever was heard of blocks above this one is doubted.
+    pub fn doubt_above(&mut self, side: usize, height: u64) {
+        for (key, entry) in &mut self.entries {
+            let proving = if entry.stage == Stage::Sent {
+                key.from
+            } else {
+                1 - key.from
+            };
+            if key.from == side && entry.sent_in.is_some_and(|sent| sent > height) {
+                entry.sent_in = None;
+                entry.doubted = true;
+            }
+            if proving == side && entry.provable > height {
+                entry.doubted = true;
+            }
+            if matches!(entry.flight, Some(Flight::Included(at, included)) if at == side && included > height) {
+                entry.flight = None;
+                entry.wait();
+            }
+        }
+    }
+
     /// What can be done on a side now, with headers of the other one.
     pub fn actions(&mut self, lanes: &[Lane], target: usize, tips: [Tip; 2], now: Instant) -> Vec<Action> {
         let source = 1 - target;

@@ -76,6 +76,8 @@ pub struct Relay {
     stopped: [Option<Instant>; 2],
     refresh: [bool; 2],
     scanning: bool,
+    /// A scan was asked for while one was under way.
+    rescan: bool,
     scanned: bool,
     scan_at: Instant,
     last_scan: Option<Instant>,
@@ -103,6 +105,7 @@ impl Relay {
             stopped: [None, None],
             refresh: [false; 2],
             scanning: false,
+            rescan: false,
             scanned: false,
             scan_at: Instant::now(),
             last_scan: None,
@@ -143,7 +146,8 @@ impl Relay {
     }
 
     fn is_done(&self) -> bool {
-        let busy = self.scanning || self.flushing.contains(&true) || !self.scanned || !self.resume.is_empty();
+        let busy =
+            self.scanning || self.rescan || self.flushing.contains(&true) || !self.scanned || !self.resume.is_empty();
         !busy && self.ledger.is_idle(CLEAR_TRIES)
     }
 
@@ -158,6 +162,10 @@ impl Relay {
             Err(broadcast::error::RecvError::Closed) => return,
         };
         if block.gap {
+            self.scan_soon();
+        }
+        if self.tips[side].is_some_and(|tip| tip.height > block.height) {
+            self.ledger.doubt_above(side, block.height);
             self.scan_soon();
         }
         self.tips[side] = Some(Tip {
@@ -279,6 +287,7 @@ impl Relay {
     fn scan_soon(&mut self) {
         let earliest = self.last_scan.map_or_else(Instant::now, |last| last + SCAN_PAUSE);
         self.scan_at = self.scan_at.min(earliest).max(Instant::now());
+        self.rescan |= self.scanning;
     }
 
     fn scan(&mut self) {
@@ -327,7 +336,7 @@ impl Relay {
         self.scan_at = Instant::now() + self.scan_interval;
         scan::merge(&mut self.ledger, &found);
         self.missing = scan::missing(&self.ledger, &found);
-        if !found.resume.is_empty() {
+        if std::mem::take(&mut self.rescan) || !found.resume.is_empty() {
             self.scan_soon();
         }
         for error in &found.errors {

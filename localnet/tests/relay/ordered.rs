@@ -142,7 +142,7 @@ async fn an_ordered_channel_is_relayed_in_order_and_given_up_as_a_whole() {
 
     // The first that comes too late closes the channel; those after it are given up all the same.
     remote.pays(&alice, &[6, 7, 8], Duration::from_secs(3)).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
     let _running = relayer.start();
     remote.settled().await;
     let end = net.chain(PROVIDER).channel(&remote.end).await.unwrap();
