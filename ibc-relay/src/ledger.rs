@@ -504,6 +504,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_heard_of_blocks_that_there_are_not_is_doubted() {
+        let mut ledger = Ledger::default();
+        let sent = |sequence| PacketEvent::Sent(packet(sequence, 1_000_000));
+        ledger.block(&lane(false), 0, &block(10, vec![sent(1), sent(2), sent(3)]));
+        ledger.block(
+            &lane(false),
+            1,
+            &block(20, vec![PacketEvent::Received(packet(2, 1_000_000))]),
+        );
+        // A node told of blocks far away, on both chains.
+        ledger.block(&lane(false), 0, &block(1_000, vec![sent(4)]));
+        ledger.block(
+            &lane(false),
+            1,
+            &block(2_000, vec![PacketEvent::Received(packet(3, 1_000_000))]),
+        );
+        let doubted = |ledger: &Ledger| -> Vec<u64> {
+            let doubted = ledger.entries.iter().filter(|(_, entry)| entry.doubted);
+            doubted.map(|(key, _)| key.sequence).collect()
+        };
+        ledger.doubt_above(0, 11);
+        assert_eq!(doubted(&ledger), [4]);
+        ledger.doubt_above(1, 21);
+        assert_eq!(doubted(&ledger), [3, 4]);
+    }
+
+    #[test]
     fn a_packet_goes_there_and_its_answer_comes_back_each_once_a_header_proves_it() {
         let (lanes, mut ledger) = (lane(false), Ledger::default());
         ledger.block(&lanes, 0, &block(10, vec![PacketEvent::Sent(packet(1, 100))]));
