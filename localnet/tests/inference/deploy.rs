@@ -117,6 +117,7 @@ async fn results_are_the_bits_of_the_embedded_chain_and_of_the_command_line() {
         let local = on_the_command_line(&model, &table, &names[0]);
         let code_id = store(&deployer, &model).await;
         let embedded_id = embedded.store_wasm(&model).unwrap();
+        agree(&nodes).await;
         for (row, expected) in values.iter().zip(&local) {
             let row = row.map(|value| value as i32);
             let there: Vec<Binary> = embedded
@@ -243,6 +244,7 @@ async fn the_collection_paints_and_paints_the_same_again_on_every_validator() {
     assert_ne!(first.image, second.image, "the picture follows the price");
 
     // Past pictures are drawn again, on every validator, to the byte.
+    agree(&nodes).await;
     for past in [&first, &second] {
         let again = QueryMsg::Extension {
             msg: CollectionQuery::ImageAt {
