@@ -8,7 +8,7 @@
 //! A reply notes what it was told under the key `reply/<id>` ([`Replied`]) and then runs the script in the payload of the
 //! submessage, if there is one.
 
-use aiinference_std::{Model, Tensor};
+use aiinference_std::{Circuit, Claim, Model, Tensor};
 use cosmwasm_std::{
     entry_point, from_json, to_json_binary, to_json_string, to_json_vec, Binary, CanonicalAddr, Coin, Deps, DepsMut,
     Empty, Env, HexBinary, Ibc3ChannelOpenResponse, IbcBasicResponse, IbcChannelCloseMsg, IbcChannelConnectMsg,
@@ -92,6 +92,16 @@ pub enum QueryMsg {
     /// Runs the model behind a code id on its integers; the integers of each output: `Vec<Binary>`, 4 bytes each, little
     /// endian.
     Run { code_id: u64, inputs: Vec<Given> },
+    /// Has a proof checked by the circuit behind a code id; whether it is valid: `bool`.
+    Verify {
+        code_id: u64,
+        proof: Binary,
+        x: Vec<i64>,
+        y: Vec<i64>,
+        /// Structured reference strings that are accepted.
+        srs: Vec<HexBinary>,
+        gas_limit: Option<u64>,
+    },
     /// Fails with this text.
     Fail { text: String },
 }
@@ -349,6 +359,28 @@ pub fn query(deps: Deps, env: Env, msg: QueryMsg) -> StdResult<Binary> {
                 Binary::from(bytes.collect::<Vec<_>>())
             });
             to_json_binary(&integers.collect::<Vec<_>>())
+        }
+        QueryMsg::Verify {
+            code_id,
+            proof,
+            x,
+            y,
+            srs,
+            gas_limit,
+        } => {
+            let mut claim = Claim::new(proof)
+                .input(Tensor::from_i64s(&x))
+                .output(Tensor::from_i64s(&y));
+            for id in srs {
+                claim = claim.accepting_srs(id.to_array::<32>()?);
+            }
+            if let Some(gas) = gas_limit {
+                claim = claim.gas_limit(gas);
+            }
+            let verdict = Circuit::new(code_id)
+                .verify(deps.querier, claim)
+                .map_err(|error| StdError::msg(error.to_string()))?;
+            to_json_binary(&verdict.valid)
         }
         QueryMsg::Fail { text } => Err(StdError::msg(text)),
     }

@@ -1,7 +1,7 @@
 //! Turns a contract that imports `aiinference.*` into one that a stock CosmWasm VM can link.
 //!
-//! The lowered copy imports `env.query_chain` where the upload imports `aiinference.infer` or `aiinference.model_info`
-//! (all are of type `(i32) -> i32`), and reaches it through one added function, which traps unless the request begins
+//! The lowered copy imports `env.query_chain` where the upload imports `aiinference.infer`, `aiinference.model_info` or
+//! `aiinference.verify_proof` (all are of type `(i32) -> i32`), and reaches it through one added function, which traps unless the request begins
 //! like one of ours: otherwise the import would be a second door to plain chain queries. Every other use of the imports
 //! (`ref.func`, element segments, exports, the start function) means that function, too.
 //!

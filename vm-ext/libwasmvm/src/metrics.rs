@@ -84,6 +84,7 @@ fn outcome(answer: &Answer) -> &'static str {
         Answer::Done { response, .. } => match v1::Response::decode(response.as_slice()).map(|r| r.result) {
             Ok(Some(response::Result::Infer(_))) => "inferred",
             Ok(Some(response::Result::ModelInfo(_))) => "described",
+            Ok(Some(response::Result::Verify(_))) => "verified",
             _ => "refused",
         },
     }

@@ -5,11 +5,13 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "../../verifier/tests/common/mod.rs"]
+mod fixtures;
 
 use std::time::{Duration, Instant};
 
 use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale};
-use aiinference_runtime::{price, Answer, Runtime, Settings};
+use aiinference_runtime::{module, price, Answer, Runtime, Settings};
 use aiinference_types::v1;
 use common::*;
 use prost::Message;
@@ -20,6 +22,7 @@ fn main() {
     loads();
     connections();
     outputs();
+    proofs();
 }
 
 /// Least time of one run, over at least 20 runs and a fifth of a second.
@@ -56,6 +59,67 @@ fn answer(runtime: &Runtime, chain: &mut Table, request: &[u8]) -> u64 {
             _ => gas,
         },
         other => panic!("not answered: {other:?}"),
+    }
+}
+
+/// Proofs that are valid, and keys that make the verifier work as long as it may.
+fn proofs() {
+    let runtime = Runtime::new(common::settings());
+    let ask = |case: &str, message: &v1::Circuit, request: &v1::VerifyRequest| {
+        let mut chain = Table::new();
+        let id = chain.store_module(module::wrap_circuit(message));
+        let mut request = request.clone();
+        request.circuit = model_ref(id);
+        let request = encode(v1::request::Operation::Verify(request));
+        let gas = gas_of(&runtime, &mut chain, &request);
+        let took = time(|| {
+            runtime.answer(&request, u64::MAX, &mut chain);
+        });
+        row(case, took, gas);
+    };
+    for name in ["public", "hashed"] {
+        let fixture = fixtures::fixture(name);
+        let message = fixture.message();
+        let proof = &fixture.proofs[0];
+        let hashed = proof.hash.is_some();
+        let request = v1::VerifyRequest {
+            proof: proof.bytes(),
+            inputs: (!hashed)
+                .then(|| fixtures::tensor("x", &proof.inputs))
+                .into_iter()
+                .collect(),
+            hashes: hashed.then(|| fixtures::hash("x", &proof.hash())).into_iter().collect(),
+            outputs: vec![fixtures::tensor("y", &proof.outputs)],
+            accepted_srs: vec![message.srs.clone()],
+            ..Default::default()
+        };
+        ask(&format!("proof, {name}"), &message, &request);
+        // Each word of the key by itself as it could be worst; the slowest of all is shown.
+        let mut worst = (0.0, String::new(), message.clone());
+        for word in 24..message.verifying_key.len() / 32 {
+            for (what, bytes) in [
+                ("ones", [0xff; 32]),
+                ("zeros", [0; 32]),
+                ("steps", [0x20; 32]),
+                ("small", [1; 32]),
+            ] {
+                let mut hostile = message.clone();
+                hostile.verifying_key[word * 32..][..32].copy_from_slice(&bytes);
+                let mut chain = Table::new();
+                let id = chain.store_module(module::wrap_circuit(&hostile));
+                let mut request = request.clone();
+                request.circuit = model_ref(id);
+                let request = encode(v1::request::Operation::Verify(request));
+                let gas = gas_of(&runtime, &mut chain, &request);
+                let begin = Instant::now();
+                runtime.answer(&request, u64::MAX, &mut chain);
+                let ratio = begin.elapsed().as_nanos() as f64 / gas as f64;
+                if ratio > worst.0 {
+                    worst = (ratio, format!("word {word} {what}"), hostile);
+                }
+            }
+        }
+        ask(&format!("hostile key, {name}: {}", worst.1), &worst.2, &request);
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     plan::{self, OutputRef, Plan, Refusal, Source},
     price,
     stop::{charge, Stop},
+    verify,
 };
 
 /// What a node may set. None of it changes a result or gas.
@@ -108,8 +109,8 @@ impl Runtime {
         self.models.bytes()
     }
 
-    /// Validates what a module carries, a courtesy at upload: a model fully, as every load does; a shard or a manifest as
-    /// far as it can be judged without the others. A module that carries nothing is refused.
+    /// Validates what a module carries, a courtesy at upload: a model fully, as every load does; a shard, a manifest or a circuit
+    /// as far as it can be judged without the others. A module that carries nothing is refused.
     pub fn check_model(&self, wasm: &[u8]) -> Result<(), ModelError> {
         model::check(wasm)
     }
@@ -142,6 +143,7 @@ impl Runtime {
         match decode(request)? {
             Operation::Infer(request) => self.infer(&request, meter, chain).map(response::Result::Infer),
             Operation::ModelInfo(request) => self.model_info(&request, meter, chain).map(response::Result::ModelInfo),
+            Operation::Verify(request) => self.verify(&request, meter, chain).map(response::Result::Verify),
         }
     }
 
@@ -162,6 +164,24 @@ impl Runtime {
             return Err(Refusal::new(ErrorCode::ResponseTooLarge, 0, message).into());
         }
         Ok(info)
+    }
+
+    fn verify(
+        &self,
+        request: &v1::VerifyRequest,
+        meter: &mut Meter,
+        chain: &mut dyn Chain,
+    ) -> Result<v1::VerifyResponse, Stop> {
+        verify::check_request(request, meter)?;
+        let loader = Loader {
+            step: 0,
+            cache: &self.models,
+            held: &[],
+            meter,
+            chain,
+        };
+        let circuit = loader.load_circuit(request.circuit.as_ref())?;
+        verify::verify(request, &circuit, meter)
     }
 
     fn infer(

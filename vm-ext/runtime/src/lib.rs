@@ -16,8 +16,10 @@ pub mod module;
 mod plan;
 pub mod price;
 mod stop;
+mod verify;
 
 pub use aiinference_engine::Kernels;
+pub use aiinference_verifier as verifier;
 pub use answer::{is_request, Answer, Runtime, Settings};
 pub use chain::{Chain, ChainError, NodeFault};
 pub use model::{engine_limits, LoadedModel, ModelError, StoredShard};

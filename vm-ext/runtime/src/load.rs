@@ -5,20 +5,28 @@
 
 use std::sync::Arc;
 
-use aiinference_types::{limits, v1, ErrorCode};
+use aiinference_types::{abi::CIRCUIT_SECTION, limits, v1, ErrorCode};
+use aiinference_verifier::Circuit;
 
 use crate::{
     cache::ModelCache,
     chain::{Chain, ChainError, NodeFault},
     meter::Meter,
     model::{self, LoadedModel, ModelError, Named, Stored, StoredShard},
-    module::{Joiner, Manifest, Sections, Shard},
+    module::{self, Carried, Joiner, Manifest, Sections, Shard},
     plan::Refusal,
     price,
     stop::{charge, Stop},
 };
 
-/// Loads the model of one step.
+/// A circuit as the chain has it.
+pub(crate) struct LoadedCircuit {
+    /// SHA-256 of the module that is named.
+    pub(crate) checksum: [u8; 32],
+    pub(crate) circuit: Circuit,
+}
+
+/// Loads the model of one step, or a circuit.
 pub(crate) struct Loader<'a> {
     pub(crate) step: usize,
     pub(crate) cache: &'a ModelCache,
@@ -31,7 +39,7 @@ pub(crate) struct Loader<'a> {
 impl Loader<'_> {
     /// Resolves a reference, pays for the load and loads.
     pub(crate) fn load(mut self, model: Option<&v1::ModelRef>) -> Result<Arc<LoadedModel>, Stop> {
-        let checksum = self.resolve(model)?;
+        let checksum = self.resolve(model, "resolving a model")?;
         let held = self.held.iter().find(|held| held.checksum == checksum).cloned();
         if let Some(model) = held.or_else(|| self.cache.get(&checksum)) {
             self.pay_for_module(model.module_bytes)?;
@@ -65,24 +73,41 @@ impl Loader<'_> {
         Ok(model)
     }
 
-    /// The checksum of the module that a reference names.
-    fn resolve(&mut self, model: Option<&v1::ModelRef>) -> Result<[u8; 32], Stop> {
+    /// Resolves a reference, pays for the load and reads the circuit. It is small and read anew each time.
+    pub(crate) fn load_circuit(mut self, circuit: Option<&v1::ModelRef>) -> Result<LoadedCircuit, Stop> {
+        let checksum = self.resolve(circuit, "resolving a circuit")?;
+        let module_bytes = self.chain.module_size(&checksum)?;
+        self.pay_for_module(module_bytes)?;
+        let wasm = self.read(&checksum, module_bytes)?;
+        let section = match module::carried(&wasm) {
+            Ok(Carried::Circuit(section)) => section,
+            Ok(_) => {
+                let message = format!("loading a circuit: the code carries none (no custom section {CIRCUIT_SECTION})");
+                return Err(self.stop(ErrorCode::NotACircuit, message));
+            }
+            Err(error) => {
+                let message = format!("loading a circuit: {error}");
+                return Err(self.stop(ErrorCode::InvalidCircuit, message));
+            }
+        };
+        let circuit = Circuit::decode(section).map_err(|e| self.stop(e.code(), format!("loading a circuit: {e}")))?;
+        Ok(LoadedCircuit { checksum, circuit })
+    }
+
+    /// The checksum of the module that a reference names. `doing` opens error texts.
+    fn resolve(&mut self, model: Option<&v1::ModelRef>, doing: &str) -> Result<[u8; 32], Stop> {
         let reference = model.and_then(|m| m.reference.as_ref());
         let (Some(model), Some(reference)) = (model, reference) else {
-            return Err(self.stop(
-                ErrorCode::MalformedRequest,
-                "resolving a model: the request names none".into(),
-            ));
+            let message = format!("{doing}: the request names none");
+            return Err(self.stop(ErrorCode::MalformedRequest, message));
         };
         let checksum = match reference {
             v1::model_ref::Reference::OwnCode(_) => self.chain.own_checksum(),
-            v1::model_ref::Reference::CodeId(code_id) => {
-                self.ask(*code_id, "resolving a model", ErrorCode::UnknownCodeId)?
-            }
+            v1::model_ref::Reference::CodeId(code_id) => self.ask(*code_id, doing, ErrorCode::UnknownCodeId)?,
         };
         if !model.checksum.is_empty() && model.checksum != checksum {
             let message = format!(
-                "resolving a model: its checksum is {}, the request expects {}",
+                "{doing}: its checksum is {}, the request expects {}",
                 hex(&checksum),
                 hex(model.checksum.get(..32).unwrap_or(&model.checksum))
             );

@@ -2,6 +2,7 @@
 
 use aiinference_engine::{Limits, LoadError, Program};
 use aiinference_types::{limits, tensor, v1, ErrorCode};
+use aiinference_verifier::{Circuit, CircuitError};
 
 use crate::{
     module::{self, Carried, Manifest, Sections, Shard, ShardError},
@@ -49,6 +50,9 @@ pub enum ModelError {
     /// The module is a part of a model.
     #[error("loading a model: the code is one shard of it; name the code id of its manifest")]
     Shard,
+    /// The module is a circuit.
+    #[error("loading a model: the code is a circuit, which speaks about one; name the model's code id")]
+    Circuit,
     /// The module is a manifest where a whole model is needed.
     #[error(
         "loading a model: the module is a manifest, whose shards are on a chain; give the module of the whole model"
@@ -60,6 +64,9 @@ pub enum ModelError {
     /// Manifest and shards make no model.
     #[error("loading a model: {0}")]
     Shards(#[from] ShardError),
+    /// A circuit that is none.
+    #[error("loading a circuit: {0}")]
+    InvalidCircuit(#[from] CircuitError),
     /// The model fails validation.
     #[error("loading a model: {0}")]
     Invalid(#[from] LoadError),
@@ -70,7 +77,10 @@ impl ModelError {
     pub fn code(&self) -> ErrorCode {
         match self {
             ModelError::TooLarge(_) | ModelError::ShardsTooLarge(_) => ErrorCode::ModelTooLarge,
-            ModelError::NotAModel | ModelError::Shard | ModelError::Manifest => ErrorCode::NotAModel,
+            ModelError::NotAModel | ModelError::Shard | ModelError::Manifest | ModelError::Circuit => {
+                ErrorCode::NotAModel
+            }
+            ModelError::InvalidCircuit(error) => error.code(),
             ModelError::Module(_) | ModelError::Shards(_) | ModelError::Invalid(_) => ErrorCode::InvalidModel,
         }
     }
@@ -106,6 +116,7 @@ pub(crate) fn open(wasm: &[u8]) -> Result<Named<'_>, ModelError> {
         Carried::Contract => Err(ModelError::NotAModel),
         Carried::Model(sections) => Ok(Named::Model(sections)),
         Carried::Shard(_) => Err(ModelError::Shard),
+        Carried::Circuit(_) => Err(ModelError::Circuit),
         Carried::Manifest(bytes) => Ok(Named::Manifest(Manifest::decode(bytes)?)),
     }
 }
@@ -123,6 +134,7 @@ pub(crate) fn check(wasm: &[u8]) -> Result<(), ModelError> {
         Carried::Model(_) => LoadedModel::load([0; 32], wasm).map(|_| ()),
         Carried::Shard(_) => Ok(()),
         Carried::Manifest(bytes) => Ok(Manifest::decode(bytes).map(|_| ())?),
+        Carried::Circuit(bytes) => Ok(Circuit::decode(bytes).map(|_| ())?),
     }
 }
 

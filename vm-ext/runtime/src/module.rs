@@ -1,7 +1,12 @@
 //! A model as code: a small Wasm module that stores like any contract and carries the model in two custom sections; or,
-//! where it is too large for one transaction, several that carry a slice each and one that says how to join them.
+//! where it is too large for one transaction, several that carry a slice each and one that says how to join them. A
+//! circuit is stored the same way, in a section of its own.
 
-use aiinference_types::abi::{GRAPH_SECTION, MANIFEST_SECTION, SHARD_SECTION, WEIGHTS_SECTION};
+use aiinference_types::{
+    abi::{CIRCUIT_SECTION, GRAPH_SECTION, MANIFEST_SECTION, SHARD_SECTION, WEIGHTS_SECTION},
+    v1,
+};
+use prost::Message;
 use wasm_encoder as enc;
 use wasmparser::{Parser, Payload};
 
@@ -22,7 +27,7 @@ pub enum ModuleError {
     #[error("reading a module: it has section {WEIGHTS_SECTION} but no {GRAPH_SECTION}")]
     NoGraph,
     /// Sections that do not go together.
-    #[error("reading a module: it carries more than one of a model, a shard and a manifest")]
+    #[error("reading a module: it carries more than one of a model, a shard, a manifest and a circuit")]
     Mixed,
 }
 
@@ -37,10 +42,18 @@ pub enum Carried<'a> {
     Shard(&'a [u8]),
     /// An encoded [`Manifest`].
     Manifest(&'a [u8]),
+    /// An encoded [`v1::Circuit`].
+    Circuit(&'a [u8]),
 }
 
 /// The sections that are read. The order is that of [`carried`].
-const SECTIONS: [&str; 4] = [GRAPH_SECTION, WEIGHTS_SECTION, SHARD_SECTION, MANIFEST_SECTION];
+const SECTIONS: [&str; 5] = [
+    GRAPH_SECTION,
+    WEIGHTS_SECTION,
+    SHARD_SECTION,
+    MANIFEST_SECTION,
+    CIRCUIT_SECTION,
+];
 
 /// The model sections of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +67,11 @@ pub struct Sections<'a> {
 /// The module that carries a model.
 pub fn wrap(graph: &[u8], weights: &[u8]) -> Vec<u8> {
     envelope(&[(GRAPH_SECTION, graph), (WEIGHTS_SECTION, weights)])
+}
+
+/// The module that carries a circuit. By its code id the circuit is named.
+pub fn wrap_circuit(circuit: &v1::Circuit) -> Vec<u8> {
+    envelope(&[(CIRCUIT_SECTION, &circuit.encode_to_vec())])
 }
 
 /// A module with custom sections: what a chain's upload checks ask of any contract, and nothing that could run.
@@ -123,14 +141,15 @@ pub fn carried(wasm: &[u8]) -> Result<Carried<'_>, ModuleError> {
         }
     }
     match found {
-        [None, None, None, None] => Ok(Carried::Contract),
-        [Some(graph), weights, None, None] => Ok(Carried::Model(Sections {
+        [None, None, None, None, None] => Ok(Carried::Contract),
+        [Some(graph), weights, None, None, None] => Ok(Carried::Model(Sections {
             graph,
             weights: weights.unwrap_or_default(),
         })),
-        [None, Some(_), None, None] => Err(ModuleError::NoGraph),
-        [None, None, Some(slice), None] => Ok(Carried::Shard(slice)),
-        [None, None, None, Some(manifest)] => Ok(Carried::Manifest(manifest)),
+        [None, Some(_), None, None, None] => Err(ModuleError::NoGraph),
+        [None, None, Some(slice), None, None] => Ok(Carried::Shard(slice)),
+        [None, None, None, Some(manifest), None] => Ok(Carried::Manifest(manifest)),
+        [None, None, None, None, Some(circuit)] => Ok(Carried::Circuit(circuit)),
         _ => Err(ModuleError::Mixed),
     }
 }
@@ -204,6 +223,7 @@ mod tests {
             Err(ModuleError::NoGraph),
             Ok(Carried::Shard(b"s")),
             Ok(Carried::Manifest(b"s")),
+            Ok(Carried::Circuit(b"s")),
         ]) {
             assert_eq!(carried(&envelope(&[(name, b"s"), ("else", b"")])), want);
             assert_eq!(

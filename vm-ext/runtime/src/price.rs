@@ -22,6 +22,10 @@ pub const CONNECT_ELEMENT: u64 = 20_000;
 pub const OUTPUT: u64 = 1_000_000;
 /// Encoding, hashing and wrapping, per byte of returned tensor or model description.
 pub const RESPONSE_BYTE: u64 = 20_000;
+/// Preparing the check of a proof.
+pub const VERIFY: u64 = 500_000_000;
+/// Checking a proof, per unit of the verifier's own gas that it may use.
+pub const VERIFIER_GAS: u64 = 17_000;
 
 /// Price of taking up a request of so many bytes.
 pub fn call(request_bytes: u64) -> u64 {
@@ -51,4 +55,10 @@ pub fn output(data_bytes: u64) -> u64 {
 /// Price of describing a model in so many bytes.
 pub fn description(bytes: u64) -> u64 {
     RESPONSE_BYTE.saturating_mul(bytes)
+}
+
+/// Price of checking a proof whose verifier may use so much gas of its own: a function of lengths alone. All of it is paid,
+/// so that a hostile key, which uses all of it, costs no more time than is paid for.
+pub fn verify(evm_gas_limit: u64) -> u64 {
+    VERIFY.saturating_add(VERIFIER_GAS.saturating_mul(evm_gas_limit))
 }

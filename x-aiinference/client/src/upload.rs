@@ -7,6 +7,7 @@ use std::{
 
 use aiinference_runtime::{
     module::{self, Carried, ModuleError, ShardError},
+    verifier::{Circuit, CircuitError},
     LoadedModel, ModelError,
 };
 use aiinference_types::limits;
@@ -57,6 +58,8 @@ pub enum PackageError {
     Module(#[from] ModuleError),
     #[error("checking the model: {0}")]
     Model(#[from] ModelError),
+    #[error("checking the circuit: {0}")]
+    Circuit(#[from] CircuitError),
     #[error("checking the module: a single shard or manifest cannot be uploaded; give the model, and it is cut again")]
     Part,
     #[error(
@@ -72,7 +75,7 @@ pub enum PackageError {
     Checksum { expected: String, found: String },
     #[error("storing the module: the chain does not say which code it became (transaction {0})")]
     NoCodeId(String),
-    #[error("reading code {0}: it is a contract, no model")]
+    #[error("reading code {0}: it is a contract or a circuit, no model")]
     NotAModel(u64),
     #[error("reading code {0}: it is one shard of a model; name the model's manifest")]
     OnlyAShard(u64),
@@ -89,6 +92,8 @@ pub enum Kind {
     Contract,
     /// Code that is a model.
     Model,
+    /// Code that is a circuit, by which proofs speak about a model.
+    Circuit,
 }
 
 /// A module that is stored by one transaction.
@@ -206,6 +211,10 @@ impl Package {
                 LoadedModel::load(Sha256::digest(&module).into(), &module)?;
                 Kind::Model
             }
+            Carried::Circuit(section) => {
+                Circuit::decode(section)?;
+                Kind::Circuit
+            }
             Carried::Shard(_) | Carried::Manifest(_) => return Err(PackageError::Part),
         };
         Self::cut(kind, module, shard_bytes)
@@ -216,6 +225,7 @@ impl Package {
         let name = match kind {
             Kind::Contract => "contract",
             Kind::Model => "model",
+            Kind::Circuit => "circuit",
         };
         let mut package = Package {
             kind,
@@ -234,7 +244,7 @@ impl Package {
         } else {
             gzip(&package.module).len()
         };
-        if kind == Kind::Contract {
+        if kind != Kind::Model {
             return Err(PackageError::ContractTooLarge {
                 bytes: package.module.len(),
                 zipped,
@@ -271,9 +281,9 @@ impl Package {
         self.module.len()
     }
 
-    /// Who may instantiate it, where the user says nothing: nobody a model, and a contract whom the chain says.
+    /// Who may instantiate it, where the user says nothing: nobody a model or a circuit, and a contract whom the chain says.
     pub fn access(&self) -> Option<Access> {
-        (self.kind == Kind::Model).then_some(Access::Nobody)
+        (self.kind != Kind::Contract).then_some(Access::Nobody)
     }
 
     /// What is to be done, by what the chain has. A model is the same model whoever stored it. Of a contract only
@@ -281,7 +291,7 @@ impl Package {
     pub fn next(&self, index: &CodeIndex, sender: &str) -> Next {
         if let Some(part) = &self.whole {
             let found = match self.kind {
-                Kind::Model => index.any(&part.checksum),
+                Kind::Model | Kind::Circuit => index.any(&part.checksum),
                 Kind::Contract => index.of(&part.checksum, sender),
             };
             return found.map_or_else(|| Next::Store(vec![part.clone()]), Next::Stored);
@@ -436,7 +446,7 @@ pub async fn download(
     let (info, module) = node.code(code_id).await?;
     let bytes = match module::carried(&module).map_err(PackageError::from)? {
         Carried::Model(_) => return Ok(LoadedModel::load(info.checksum, &module).map_err(PackageError::from)?),
-        Carried::Contract => return Err(PackageError::NotAModel(code_id).into()),
+        Carried::Contract | Carried::Circuit(_) => return Err(PackageError::NotAModel(code_id).into()),
         Carried::Shard(_) => return Err(PackageError::OnlyAShard(code_id).into()),
         Carried::Manifest(bytes) => bytes,
     };

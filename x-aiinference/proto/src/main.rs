@@ -5,7 +5,11 @@ use std::{fs, path::Path, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-const SOURCES: [&str; 2] = ["aiinference/v1/aiinference.proto", "aiinference/v1/ibc.proto"];
+const SOURCES: [&str; 3] = [
+    "aiinference/v1/aiinference.proto",
+    "aiinference/v1/circuit.proto",
+    "aiinference/v1/ibc.proto",
+];
 
 /// Where the generated file is kept.
 fn kept() -> PathBuf {

@@ -14,6 +14,7 @@ struct Region {
 extern "C" {
     fn infer(request: u32) -> u32;
     fn model_info(request: u32) -> u32;
+    fn verify_proof(request: u32) -> u32;
 }
 
 /// States that this contract needs a chain with the extension.
@@ -30,6 +31,12 @@ pub fn call_infer(request: &[u8]) -> Result<Vec<u8>, Error> {
 pub fn call_model_info(request: &[u8]) -> Result<Vec<u8>, Error> {
     // Safety: see `call`.
     call(request, |region| unsafe { model_info(region) })
+}
+
+/// Hands a request to the import `verify_proof`; the raw answer, in its JSON envelope.
+pub fn call_verify_proof(request: &[u8]) -> Result<Vec<u8>, Error> {
+    // Safety: see `call`.
+    call(request, |region| unsafe { verify_proof(region) })
 }
 
 fn call(request: &[u8], import: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {

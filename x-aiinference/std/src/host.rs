@@ -10,6 +10,8 @@ pub enum Operation {
     Infer,
     /// Describe a model.
     ModelInfo,
+    /// Check a proof.
+    VerifyProof,
 }
 
 /// Where calls go. `deps.querier` of cosmwasm-std 2 and 3 is one (features `std2`, `std3`).
@@ -40,6 +42,7 @@ impl Host for Imports {
         let answer = match operation {
             Operation::Infer => crate::guest::call_infer(request)?,
             Operation::ModelInfo => crate::guest::call_model_info(request)?,
+            Operation::VerifyProof => crate::guest::call_verify_proof(request)?,
         };
         crate::envelope::open(&answer)
     }

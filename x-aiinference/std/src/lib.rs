@@ -28,12 +28,14 @@
 //!
 //! - [`Model`] names a model, runs it and describes it; [`Plan`] runs several in one call.
 //! - [`Tensor`] and [`Input`] are what goes in; [`Outputs`], [`Output`] and [`Receipt`] what comes out.
+//! - [`Circuit`] checks a proof that a model, run elsewhere, gave what is claimed: a [`Claim`].
 //! - [`Error`] tells what went wrong, with the host's [`ErrorCode`].
 //! - `testing` (feature `testing`, natively only) runs a contract's unit tests against the real engine.
 //!
 //! - [`remote`] (feature `remote`) asks models of another chain.
 //!
-//! Compiled to Wasm, a call is the import `aiinference.infer` or `aiinference.model_info`, and the module exports
+//! Compiled to Wasm, a call is the import `aiinference.infer`, `aiinference.model_info` or
+//! `aiinference.verify_proof`, and the module exports
 //! `requires_aiinference_1`, so that only a chain with the extension takes it. Natively a call goes through the
 //! querier. Without the default feature `imports` there are neither: a contract that only asks models of other chains goes
 //! on any chain with `default-features = false`.
@@ -45,6 +47,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod checksum;
+mod circuit;
 #[cfg(any(feature = "std2", feature = "std3"))]
 mod cosmwasm;
 mod decimal;
@@ -70,6 +73,7 @@ pub use aiinference_types::{
     ErrorCode,
 };
 pub use checksum::Checksum;
+pub use circuit::{Circuit, Claim, Verdict};
 pub use decimal::{FromAtomics, ToAtomics};
 pub use error::Error;
 #[cfg(all(target_arch = "wasm32", feature = "imports"))]

@@ -1,6 +1,6 @@
 //! Naming a model, asking about it, and running it.
 
-use aiinference_types::v1::{self, model_ref::Reference, request};
+use aiinference_types::v1::{self, model_ref::Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::{wire, Checksum, Error, Host, Input, ModelInfo, Operation, Outputs, Plan};
@@ -76,7 +76,8 @@ impl Model {
     #[inline(never)]
     fn info_request(&self) -> Vec<u8> {
         let model = Some(self.to_message());
-        wire::request(request::Operation::ModelInfo(v1::ModelInfoRequest { model }))
+        let model_info = Some(v1::ModelInfoRequest { model });
+        wire::request(&wire::InfoQuestion { model_info })
     }
 
     pub(crate) fn to_message(&self) -> v1::ModelRef {

@@ -1,6 +1,6 @@
 //! Several models in one call.
 
-use aiinference_types::v1::{self, request};
+use aiinference_types::v1;
 
 use crate::{wire, Error, Host, Input, Model, Operation, Outputs};
 
@@ -74,6 +74,6 @@ impl Plan {
     // Not inlined: a contract with several calls would carry the codec several times.
     #[inline(never)]
     fn into_request(self) -> Vec<u8> {
-        wire::request(request::Operation::Infer(self.0))
+        wire::request(&wire::InferQuestion { infer: Some(self.0) })
     }
 }

@@ -1,12 +1,9 @@
 //! Requests to bytes and answers from bytes.
 //!
-//! Answers are decoded as only the part that the operation can give: a contract that runs models carries no code for
-//! reading descriptions of models.
+//! Requests are encoded, and answers decoded, as only the part that the operation has: a contract that runs models carries no
+//! code for reading descriptions of models.
 
-use aiinference_types::{
-    abi,
-    v1::{self, request},
-};
+use aiinference_types::{abi, v1};
 use prost::Message;
 
 use crate::Error;
@@ -29,11 +26,38 @@ pub struct InfoAnswer {
     error: Option<v1::Error>,
 }
 
+/// An `aiinference.v1.Response` to `Operation::VerifyProof`.
+#[derive(Clone, PartialEq, Message)]
+pub struct VerifyAnswer {
+    #[prost(message, optional, tag = "3")]
+    verify: Option<v1::VerifyResponse>,
+    #[prost(message, optional, tag = "15")]
+    error: Option<v1::Error>,
+}
+
+/// An `aiinference.v1.Request` that runs models.
+#[derive(Clone, PartialEq, Message)]
+pub struct InferQuestion {
+    #[prost(message, optional, tag = "1")]
+    pub infer: Option<v1::InferRequest>,
+}
+
+/// An `aiinference.v1.Request` that asks for a model's description.
+#[derive(Clone, PartialEq, Message)]
+pub struct InfoQuestion {
+    #[prost(message, optional, tag = "2")]
+    pub model_info: Option<v1::ModelInfoRequest>,
+}
+
+/// An `aiinference.v1.Request` that has a proof checked.
+#[derive(Clone, PartialEq, Message)]
+pub struct VerifyQuestion {
+    #[prost(message, optional, tag = "3")]
+    pub verify: Option<v1::VerifyRequest>,
+}
+
 /// The bytes of a request: magic, then the message.
-pub fn request(operation: request::Operation) -> Vec<u8> {
-    let message = v1::Request {
-        operation: Some(operation),
-    };
+pub fn request(message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(abi::MAGIC.len() + message.encoded_len());
     bytes.extend_from_slice(&abi::MAGIC);
     // A Vec grows, so there is always room.
@@ -52,6 +76,13 @@ pub fn infer_answer(response: &[u8]) -> Result<v1::InferResponse, Error> {
 pub fn info_answer(response: &[u8]) -> Result<v1::ModelInfo, Error> {
     let answer = InfoAnswer::decode(response).map_err(|_| UNREADABLE)?;
     part(answer.model_info, answer.error)
+}
+
+/// What came of checking a proof.
+#[inline(never)]
+pub fn verify_answer(response: &[u8]) -> Result<v1::VerifyResponse, Error> {
+    let answer = VerifyAnswer::decode(response).map_err(|_| UNREADABLE)?;
+    part(answer.verify, answer.error)
 }
 
 const UNREADABLE: Error = Error::InvalidAnswer("it is no aiinference.v1.Response");
@@ -102,10 +133,23 @@ mod tests {
 
     #[test]
     fn a_request_is_the_message_behind_the_magic() {
-        let operation = request::Operation::ModelInfo(v1::ModelInfoRequest::default());
-        let bytes = request(operation.clone());
-        let message = bytes.strip_prefix(&abi::MAGIC).unwrap();
-        assert_eq!(v1::Request::decode(message).unwrap().operation, Some(operation));
+        use v1::request::Operation;
+
+        let (infer, info, verify) = Default::default();
+        let parts = [
+            request(&InferQuestion { infer: Some(infer) }),
+            request(&InfoQuestion { model_info: Some(info) }),
+            request(&VerifyQuestion { verify: Some(verify) }),
+        ];
+        let wholes = [
+            Operation::Infer(Default::default()),
+            Operation::ModelInfo(Default::default()),
+            Operation::Verify(Default::default()),
+        ];
+        for (bytes, operation) in parts.iter().zip(wholes) {
+            let message = bytes.strip_prefix(&abi::MAGIC).unwrap();
+            assert_eq!(v1::Request::decode(message).unwrap().operation, Some(operation));
+        }
     }
 
     #[test]

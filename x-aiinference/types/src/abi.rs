@@ -13,8 +13,11 @@ pub const IMPORT_INFER: &str = "infer";
 /// Import that describes a model: `(request: i32) -> i32`, both pointers to a Region.
 pub const IMPORT_MODEL_INFO: &str = "model_info";
 
+/// Import that checks a proof: `(request: i32) -> i32`, both pointers to a Region.
+pub const IMPORT_VERIFY_PROOF: &str = "verify_proof";
+
 /// Every import of [`IMPORT_MODULE`] that this version knows.
-pub const IMPORTS: [&str; 2] = [IMPORT_INFER, IMPORT_MODEL_INFO];
+pub const IMPORTS: [&str; 3] = [IMPORT_INFER, IMPORT_MODEL_INFO, IMPORT_VERIFY_PROOF];
 
 /// The capability that switches the extension on.
 pub const CAPABILITY: &str = "aiinference_1";
@@ -33,3 +36,6 @@ pub const SHARD_SECTION: &str = "aiinference.shard";
 
 /// Custom section of a module that holds a [`Manifest`](crate::v1::Manifest): which shards make a model.
 pub const MANIFEST_SECTION: &str = "aiinference.manifest";
+
+/// Custom section of a module that holds a [`Circuit`](crate::v1::Circuit).
+pub const CIRCUIT_SECTION: &str = "aiinference.circuit";

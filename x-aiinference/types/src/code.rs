@@ -98,6 +98,24 @@ error_codes! {
     MalformedAnswer = 52,
     /// The channel was closed before an answer came.
     Abandoned = 53,
+    /// The code exists but carries no circuit.
+    NotACircuit = 60,
+    /// The code carries a circuit that fails validation.
+    InvalidCircuit = 61,
+    /// The circuit's proofs are of a scheme that this host does not know.
+    UnknownScheme = 62,
+    /// The circuit was made with a structured reference string that the request does not accept.
+    SrsNotAccepted = 63,
+    /// The circuit cannot be rebuilt from its models, and the request does not accept such.
+    UnreproducibleCircuit = 64,
+    /// The proof has another length than those of the circuit.
+    WrongProofLength = 65,
+    /// The values given are not those that the circuit has: one is missing, unknown or given twice.
+    InstanceMismatch = 66,
+    /// A hash is not 32 bytes of a number below the field's order.
+    MalformedHash = 67,
+    /// Checking the proof ran out of the verifier's own gas or halted, which no honest circuit makes it do.
+    VerifierHalted = 68,
 }
 
 impl core::fmt::Display for ErrorCode {

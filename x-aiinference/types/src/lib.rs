@@ -13,6 +13,7 @@ pub mod v1 {
 }
 
 pub mod abi;
+pub mod circuit;
 pub mod code;
 pub mod ibc;
 pub mod limits;

@@ -35,6 +35,19 @@ pub const MAX_HEADER_ENTRIES: usize = 64;
 /// Bytes of all values of a model's header.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
+/// Largest stored module that carries a circuit.
+pub const MAX_CIRCUIT_BYTES: u64 = 64 << 10;
+/// 32-byte words of a circuit's verifying key.
+pub const MAX_KEY_WORDS: usize = 1024;
+/// Bytes of a proof.
+pub const MAX_PROOF_BYTES: usize = 16 << 10;
+/// Public values of a circuit, elements of tensors counted one by one.
+pub const MAX_INSTANCES: usize = 4096;
+/// Models that one circuit stands for.
+pub const MAX_CIRCUIT_MODELS: usize = 16;
+/// Structured reference strings that a request may accept.
+pub const MAX_ACCEPTED_SRS: usize = 16;
+
 /// Largest data of a packet between chains.
 pub const MAX_PACKET_BYTES: usize = 256 << 10;
 /// Largest acknowledgement: it must fit a transaction, or the packet can neither be acknowledged nor time out.

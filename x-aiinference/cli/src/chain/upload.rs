@@ -62,6 +62,7 @@ pub fn upload(args: &UploadArgs) -> Result<()> {
     let kind = match package.kind() {
         Kind::Contract => "contract",
         Kind::Model => "model",
+        Kind::Circuit => "circuit",
     };
     match package.shards() {
         0 => eprintln!("{kind} of {} bytes", package.bytes()),

@@ -60,6 +60,16 @@ pub fn request(bytes: &[u8]) -> String {
             format!("infer {}{}", joined(steps, " | "), limit.unwrap_or_default())
         }
         Some(Operation::ModelInfo(info)) => format!("model_info {}", model(info.model.as_ref())),
+        Some(Operation::Verify(verify)) => {
+            let outputs = verify.outputs.iter();
+            let outputs = outputs.map(|output| format!("{}{}", clean(&output.name), tensor(output)));
+            let circuit = model(verify.circuit.as_ref());
+            format!(
+                "verify {circuit}: {} bytes of proof that {}",
+                verify.proof.len(),
+                joined(outputs, "; ")
+            )
+        }
         None => "a request of no operation".to_string(),
     }
 }
@@ -138,6 +148,22 @@ pub fn request_json(bytes: &[u8]) -> Value {
             json!({ "infer": { "steps": steps.collect::<Vec<_>>(), "gas_limit": infer.gas_limit } })
         }
         Some(Operation::ModelInfo(info)) => json!({ "model_info": { "model": model_json(info.model.as_ref()) } }),
+        Some(Operation::Verify(verify)) => {
+            let tensors = |tensors: &[Tensor]| {
+                let named = tensors.iter();
+                let named = named.map(|tensor| json!({ "name": tensor.name, "tensor": tensor_json(tensor) }));
+                named.collect::<Vec<_>>()
+            };
+            let hashes = verify.hashes.iter();
+            let hashes = hashes.map(|hash| json!({ "name": hash.name, "value": hex::encode(&hash.value) }));
+            json!({ "verify": {
+                "circuit": model_json(verify.circuit.as_ref()), "proof_bytes": verify.proof.len(),
+                "inputs": tensors(&verify.inputs), "hashes": hashes.collect::<Vec<_>>(),
+                "outputs": tensors(&verify.outputs),
+                "accepted_srs": verify.accepted_srs.iter().map(hex::encode).collect::<Vec<_>>(),
+                "accept_unreproducible": verify.accept_unreproducible, "gas_limit": verify.gas_limit,
+            } })
+        }
         None => json!({ "unknown_bytes": bytes.len() }),
     }
 }
@@ -194,6 +220,10 @@ fn answer(bytes: &[u8]) -> String {
             "described: {} parameters, {} gas to load and {} to run",
             info.parameters, info.load_gas, info.run_gas
         ),
+        Some(response::Result::Verify(verify)) => {
+            let verdict = if verify.valid { "valid" } else { "not valid" };
+            format!("{verdict}, by circuit {}", hex::encode(verify.circuit_checksum))
+        }
         Some(response::Result::Error(error)) => refusal(&error),
         None => format!("{} bytes that are no answer of this version", bytes.len()),
     }
@@ -221,6 +251,11 @@ fn answer_json(bytes: &[u8]) -> Value {
         Some(response::Result::ModelInfo(info)) => json!({ "model_info": {
             "checksum": hex::encode(info.checksum), "op_set": info.op_set, "parameters": info.parameters,
             "stored_bytes": info.stored_bytes, "load_gas": info.load_gas, "run_gas": info.run_gas,
+        } }),
+        Some(response::Result::Verify(verify)) => json!({ "verify": {
+            "valid": verify.valid, "circuit_checksum": hex::encode(verify.circuit_checksum),
+            "srs": hex::encode(verify.srs), "reproducible": verify.reproducible,
+            "gas": verify.gas, "gas_schedule": verify.gas_schedule,
         } }),
         Some(response::Result::Error(error)) => json!({ "error": {
             "code": error.code, "name": ErrorCode::from_number(error.code).map(ErrorCode::name),

@@ -1,0 +1,16 @@
+//! Is this proof of a circuit valid? Stateless, and the same on every machine: no chain, no files, no clock.
+//!
+//! [`Circuit`] is what is stored of a circuit, [`instances`] turns what a caller claims into the field elements that a proof is
+//! about, and [`verify`] checks the proof. `docs/spec/zk.md` says why each check is there: a verifier that leaves one out takes
+//! forged proofs.
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+#![warn(missing_docs)]
+
+mod circuit;
+mod evm;
+mod values;
+
+pub use circuit::{key_srs, Circuit, CircuitError, Model, Value, Word, GENERATORS};
+pub use evm::{evm_gas_limit, verify, Verdict, VerifyError, CODE_SHA256};
+pub use values::{element, instances, Claim, ClaimError};

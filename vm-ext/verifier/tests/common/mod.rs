@@ -1,0 +1,161 @@
+//! The fixtures that `testdata/make.py` made with ezkl.
+#![allow(dead_code)] // each test file uses its part
+
+use std::{fs, path::PathBuf};
+
+use aiinference_types::v1::{self, InstanceRole, Visibility};
+use aiinference_verifier::{element, instances, key_srs, verify, Circuit, Claim, Verdict, VerifyError, Word};
+use serde::Deserialize;
+
+#[derive(Clone, Deserialize)]
+pub struct Fixture {
+    pub low: i32,
+    pub high: i32,
+    pub bound: i32,
+    pub shift: u32,
+    pub w1: Vec<Vec<i64>>,
+    pub b1: Vec<i64>,
+    pub w2: Vec<Vec<i64>>,
+    pub b2: Vec<i64>,
+    pub settings: Settings,
+    pub verifying_key: String,
+    pub proofs: Vec<Proof>,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Settings {
+    pub logrows: u32,
+    pub decomp_base: u32,
+    pub decomp_legs: u32,
+    pub num_inner_cols: u32,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Proof {
+    pub inputs: Vec<i32>,
+    pub outputs: Vec<i32>,
+    pub proof: String,
+    pub hash: Option<String>,
+}
+
+impl Proof {
+    pub fn bytes(&self) -> Vec<u8> {
+        hex::decode(&self.proof).unwrap()
+    }
+
+    pub fn hash(&self) -> Vec<u8> {
+        hex::decode(self.hash.as_ref().unwrap()).unwrap()
+    }
+}
+
+pub fn fixture(name: &str) -> Fixture {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/{name}.json"));
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+impl Fixture {
+    /// The circuit as a module would carry it.
+    pub fn message(&self) -> v1::Circuit {
+        let hashed = self.proofs[0].hash.is_some();
+        let tensor = |name: &str, role: InstanceRole, count: usize, low: i32, high: i32| v1::Instance {
+            name: name.into(),
+            role: role.into(),
+            shape: vec![1, count as u32],
+            fraction_bits: 0,
+            low: low.into(),
+            high: high.into(),
+        };
+        let given = if hashed {
+            v1::Instance {
+                name: "x".into(),
+                role: InstanceRole::InputHash.into(),
+                ..Default::default()
+            }
+        } else {
+            tensor("x", InstanceRole::Input, self.w1[0].len(), self.low, self.high)
+        };
+        let verifying_key = hex::decode(&self.verifying_key).unwrap();
+        v1::Circuit {
+            scheme: v1::ProofScheme::EzklHalo2Kzg.into(),
+            proof_bytes: self.proofs[0].bytes().len() as u32,
+            instances: vec![
+                given,
+                tensor("y", InstanceRole::Output, self.w2.len(), -self.bound, self.bound),
+            ],
+            settings: Some(v1::CircuitSettings {
+                logrows: self.settings.logrows,
+                decomp_base: self.settings.decomp_base,
+                decomp_legs: self.settings.decomp_legs,
+                num_inner_cols: self.settings.num_inner_cols,
+                input_visibility: if hashed { Visibility::Hashed } else { Visibility::Public }.into(),
+                output_visibility: Visibility::Public.into(),
+                param_visibility: Visibility::Fixed.into(),
+            }),
+            srs: key_srs(&verifying_key).unwrap().to_vec(),
+            verifying_key,
+            models: vec![v1::CircuitModel {
+                code_id: 7,
+                checksum: vec![1; 32],
+            }],
+            reproducible: true,
+        }
+    }
+
+    pub fn circuit(&self) -> Circuit {
+        Circuit::check(self.message()).unwrap()
+    }
+
+    /// What the network gives, by plain integers.
+    pub fn run(&self, inputs: &[i32]) -> Vec<i64> {
+        let dot = |row: &Vec<i64>, x: &[i64]| row.iter().zip(x).map(|(w, x)| w * x).sum::<i64>();
+        let x: Vec<i64> = inputs.iter().map(|&x| x.into()).collect();
+        let hidden = self
+            .w1
+            .iter()
+            .zip(&self.b1)
+            .map(|(row, b)| ((dot(row, &x) + b) >> self.shift).max(0));
+        let hidden: Vec<i64> = hidden.collect();
+        self.w2
+            .iter()
+            .zip(&self.b2)
+            .map(|(row, b)| dot(row, &hidden) + b)
+            .collect()
+    }
+
+    /// The public values of one of the proofs.
+    pub fn instances(&self, proof: usize) -> Vec<Word> {
+        let proof = &self.proofs[proof];
+        let hashes: Vec<_> = proof.hash.iter().map(|_| hash("x", &proof.hash())).collect();
+        let inputs: Vec<_> = match proof.hash {
+            Some(_) => vec![],
+            None => vec![tensor("x", &proof.inputs)],
+        };
+        let claim = Claim {
+            inputs: &inputs,
+            hashes: &hashes,
+            outputs: &[tensor("y", &proof.outputs)],
+        };
+        instances(&self.circuit(), &claim).unwrap()
+    }
+
+    /// Checks one of the proofs against these public values.
+    pub fn check(&self, proof: usize, instances: &[Word]) -> Result<Verdict, VerifyError> {
+        verify(&self.circuit(), &self.proofs[proof].bytes(), instances)
+    }
+}
+
+pub fn tensor(name: &str, values: &[i32]) -> v1::Tensor {
+    let (low, high) = (values.iter().min().unwrap(), values.iter().max().unwrap());
+    v1::Tensor::from_integers(name.into(), vec![values.len() as u32], 0, *low, *high, values)
+}
+
+pub fn hash(name: &str, value: &[u8]) -> v1::InstanceHash {
+    v1::InstanceHash {
+        name: name.into(),
+        value: value.to_vec(),
+    }
+}
+
+pub fn words(values: &[i32]) -> Vec<Word> {
+    values.iter().map(|&value| element(value)).collect()
+}
