@@ -5,7 +5,7 @@ use aiinference_types::{
     abi,
     ibc::{self, Fault},
     limits::{MAX_ACKNOWLEDGEMENT_BYTES, MAX_REQUEST_BYTES},
-    v1::{self, model_ref::Reference, read, read_value::Format, request, response, run_input},
+    v1::{self, model_ref::Reference, read, read_value::Format, run_input},
     ErrorCode,
 };
 use cosmwasm_std::{to_json_vec, Binary, ContractResult, Empty, QuerierWrapper, QueryRequest, SystemResult, WasmQuery};
@@ -20,6 +20,42 @@ pub enum Task {
     Request(Vec<u8>),
     /// Anything else: in a call of its own.
     Call(v1::query::Operation),
+}
+
+/// The part of an `aiinference.v1.Request` that is asked here. Other operations would be dead weight.
+#[derive(Clone, PartialEq, Message)]
+struct Question {
+    #[prost(message, optional, tag = "1")]
+    infer: Option<v1::InferRequest>,
+    #[prost(message, optional, tag = "2")]
+    model_info: Option<v1::ModelInfoRequest>,
+}
+
+impl Question {
+    fn infer(request: v1::InferRequest) -> Self {
+        Question {
+            infer: Some(request),
+            model_info: None,
+        }
+    }
+
+    fn model_info(request: v1::ModelInfoRequest) -> Self {
+        Question {
+            infer: None,
+            model_info: Some(request),
+        }
+    }
+}
+
+/// The part of an `aiinference.v1.Response` that can answer it.
+#[derive(Clone, PartialEq, Message)]
+struct Reply {
+    #[prost(message, optional, tag = "1")]
+    infer: Option<v1::InferResponse>,
+    #[prost(message, optional, tag = "2")]
+    model_info: Option<v1::ModelInfo>,
+    #[prost(message, optional, tag = "15")]
+    error: Option<v1::Error>,
 }
 
 /// What to do for a query, if all its parts refer to what is there, and then if it is allowed any gas.
@@ -46,7 +82,7 @@ pub fn task(
             }
             let mut request = infer_request(run.steps, run.outputs, &[])?;
             request.gas_limit = Some(allowance.gas);
-            let request = encode(request::Operation::Infer(request))?;
+            let request = encode(&Question::infer(request))?;
             Ok((Task::Request(request), allowance))
         }
     }
@@ -189,10 +225,7 @@ fn too_large(size: usize) -> Fault {
 }
 
 /// The bytes of a request, if the extension takes so many.
-fn encode(operation: request::Operation) -> Result<Vec<u8>, Fault> {
-    let request = v1::Request {
-        operation: Some(operation),
-    };
+fn encode(request: &Question) -> Result<Vec<u8>, Fault> {
     let size = abi::MAGIC.len() + request.encoded_len();
     if size > MAX_REQUEST_BYTES {
         return Err(too_large(size));
@@ -205,19 +238,20 @@ fn encode(operation: request::Operation) -> Result<Vec<u8>, Fault> {
 }
 
 /// Asks the extension.
-fn call(querier: QuerierWrapper, operation: Operation, request: &[u8]) -> Result<response::Result, v1::Error> {
+fn call(querier: QuerierWrapper, operation: Operation, request: &[u8]) -> Result<Reply, v1::Error> {
     let unreadable = || fault(ErrorCode::ChainQueryFailed, "asking the models: the answer is none");
     let answer = querier
         .call(operation, request)
         .map_err(|error| v1::Error::from(Fault::new(ErrorCode::ChainQueryFailed, error.to_string())))?;
-    match v1::Response::decode(answer.as_slice())
-        .map_err(|_| unreadable())?
-        .result
-    {
-        Some(response::Result::Error(error)) => Err(ibc::error(error.code, error.message, error.step)),
-        Some(result) => Ok(result),
-        None => Err(unreadable()),
+    let mut reply = Reply::decode(answer.as_slice()).map_err(|_| unreadable())?;
+    match reply.error.take() {
+        Some(error) => Err(ibc::error(error.code, error.message, error.step)),
+        None => Ok(reply),
     }
+}
+
+fn another() -> v1::Error {
+    fault(ErrorCode::ChainQueryFailed, "asking the models: the answer is another")
 }
 
 fn fault(code: ErrorCode, message: &str) -> v1::Error {
@@ -226,13 +260,7 @@ fn fault(code: ErrorCode, message: &str) -> v1::Error {
 
 /// Runs models alone.
 pub fn infer(querier: QuerierWrapper, request: &[u8]) -> Result<v1::InferResponse, v1::Error> {
-    match call(querier, Operation::Infer, request)? {
-        response::Result::Infer(response) => Ok(response),
-        _ => Err(fault(
-            ErrorCode::ChainQueryFailed,
-            "asking the models: the answer is another",
-        )),
-    }
+    call(querier, Operation::Infer, request)?.infer.ok_or_else(another)
 }
 
 /// Answers a query within a call of its own.
@@ -263,7 +291,7 @@ fn run_with_reads(querier: QuerierWrapper, run: v1::Run, gas_limit: u64) -> Resu
     } else {
         let mut request = infer_request(run.steps, run.outputs, &reads)?;
         request.gas_limit = Some(gas_limit);
-        Some(infer(querier, &encode(request::Operation::Infer(request))?)?)
+        Some(infer(querier, &encode(&Question::infer(request))?)?)
     };
     Ok(v1::RunAnswer {
         reads: if return_reads { reads } else { vec![] },
@@ -303,15 +331,10 @@ fn read_state(querier: QuerierWrapper, number: usize, read: v1::Read) -> Result<
 
 fn describe_model(querier: QuerierWrapper, describe: v1::Describe) -> Result<v1::Description, v1::Error> {
     let request = v1::ModelInfoRequest { model: describe.model };
-    let request = encode(request::Operation::ModelInfo(request))?;
-    match call(querier, Operation::ModelInfo, &request)? {
-        response::Result::ModelInfo(info) => Ok(v1::Description {
-            info: Some(info),
-            price: String::new(),
-        }),
-        _ => Err(fault(
-            ErrorCode::ChainQueryFailed,
-            "asking the models: the answer is another",
-        )),
-    }
+    let request = encode(&Question::model_info(request))?;
+    let info = call(querier, Operation::ModelInfo, &request)?.model_info;
+    Ok(v1::Description {
+        info: Some(info.ok_or_else(another)?),
+        price: String::new(),
+    })
 }

@@ -29,9 +29,9 @@ const SELECTOR: [u8; 4] = [0x34, 0x09, 0xfc, 0x9f];
 const VERIFIER: Address = Address::repeat_byte(0x11);
 const CALLER: Address = Address::repeat_byte(0x22);
 
-/// The machine's gas for the code itself: about twice what proofs of all measured circuits take.
-const GAS: u64 = 200_000;
-const GAS_PROOF_BYTE: u64 = 150;
+/// The machine's gas for the code itself: half as much again as proofs of all measured circuits take.
+const GAS: u64 = 250_000;
+const GAS_PROOF_BYTE: u64 = 180;
 const GAS_INSTANCE: u64 = 500;
 const GAS_KEY_WORD: u64 = 500;
 

@@ -3,7 +3,7 @@
 use aiinference_types::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::{wire, Checksum, Error, Host, Model, ModelReference, Operation, Tensor};
+use crate::{wire, Checksum, Error, Host, Model, ModelReference, Tensor};
 
 /// Which circuit, by which proofs speak about a model. Store it in the contract's state and take it in its messages; in JSON as a
 /// [`Model`] is.
@@ -53,7 +53,7 @@ impl Circuit {
     /// Runs out of gas, ending the transaction, where the price is above the gas left.
     #[inline(always)]
     pub fn verify(&self, host: impl Host, claim: Claim) -> Result<Verdict, Error> {
-        let response = host.call(Operation::VerifyProof, &self.request(claim))?;
+        let response = host.check_proof(&self.request(claim))?;
         Verdict::from_response(&response)
     }
 

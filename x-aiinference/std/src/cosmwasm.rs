@@ -18,6 +18,17 @@ macro_rules! bindings {
                     crate::Imports.call(operation, request)
                 }
 
+                #[cfg(target_arch = "wasm32")]
+                fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
+                    crate::Imports.check_proof(request)
+                }
+
+                #[cfg(not(target_arch = "wasm32"))]
+                fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
+                    // A querier takes all requests alike.
+                    self.call(Operation::Infer, request)
+                }
+
                 #[cfg(not(target_arch = "wasm32"))]
                 fn call(&self, _operation: Operation, request: &[u8]) -> Result<Vec<u8>, Error> {
                     use $std::{ContractResult, SystemResult};

@@ -10,8 +10,6 @@ pub enum Operation {
     Infer,
     /// Describe a model.
     ModelInfo,
-    /// Check a proof.
-    VerifyProof,
 }
 
 /// Where calls go. `deps.querier` of cosmwasm-std 2 and 3 is one (features `std2`, `std3`).
@@ -21,11 +19,19 @@ pub enum Operation {
 pub trait Host {
     /// Hands over a request (magic bytes and message) and returns the bytes of an `aiinference.v1.Response`.
     fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// The same for a request to check a proof. Apart from [`call`](Self::call), so that contracts which have none checked
+    /// carry no import for it.
+    fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error>;
 }
 
 impl<H: Host + ?Sized> Host for &H {
     fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>, Error> {
         (**self).call(operation, request)
+    }
+
+    fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
+        (**self).check_proof(request)
     }
 }
 
@@ -42,8 +48,11 @@ impl Host for Imports {
         let answer = match operation {
             Operation::Infer => crate::guest::call_infer(request)?,
             Operation::ModelInfo => crate::guest::call_model_info(request)?,
-            Operation::VerifyProof => crate::guest::call_verify_proof(request)?,
         };
         crate::envelope::open(&answer)
+    }
+
+    fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
+        crate::envelope::open(&crate::guest::call_verify_proof(request)?)
     }
 }

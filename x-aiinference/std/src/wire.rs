@@ -26,7 +26,7 @@ pub struct InfoAnswer {
     error: Option<v1::Error>,
 }
 
-/// An `aiinference.v1.Response` to `Operation::VerifyProof`.
+/// An `aiinference.v1.Response` to a request to check a proof.
 #[derive(Clone, PartialEq, Message)]
 pub struct VerifyAnswer {
     #[prost(message, optional, tag = "3")]

@@ -56,6 +56,10 @@ impl Host for Scripted {
         *self.asked.borrow_mut() = Some((operation, request.to_vec()));
         self.answer.clone()
     }
+
+    fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
+        self.call(Operation::Infer, request)
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The fixtures that `testdata/make.py` made with ezkl.
+//! The fixtures that `testdata/make.py` made with ezkl. Tests of other crates of this folder include this file, too.
 #![allow(dead_code)] // each test file uses its part
 
 use std::{fs, path::PathBuf};
@@ -49,7 +49,7 @@ impl Proof {
 }
 
 pub fn fixture(name: &str) -> Fixture {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/{name}.json"));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../verifier/testdata/{name}.json"));
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
