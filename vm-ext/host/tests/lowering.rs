@@ -300,6 +300,23 @@ fn unknown_names_and_wrong_types_are_refused() {
 }
 
 #[test]
+fn every_known_import_is_lowered_behind_the_guard() {
+    for name in aiinference_types::abi::IMPORTS {
+        let import = format!(r#"(import "aiinference" "{name}" (func $ask (param i32) (result i32)))"#);
+        let wasm = guest(
+            &import,
+            r#"(func (export "requires_aiinference_1"))
+               (data (i32.const 1114105) "\00aiinf\00")
+               (data (i32.const 16) "\f9\ff\10\00\07\00\00\00\07\00\00\00")
+               (func (export "query") (param i32 i32) (result i32) (call $ask (i32.const 16)))"#,
+        );
+        let chain = Chain::default();
+        call_query_raw(&mut instance(&lowered(&wasm), &chain), b"{}", b"").unwrap();
+        assert_eq!(chain.requests(), [MAGIC[..7].to_vec()], "{name}");
+    }
+}
+
+#[test]
 fn the_sign_of_the_need_must_be_exported_as_a_function() {
     let import = r#"(import "aiinference" "infer" (func (param i32) (result i32)))"#;
     for rest in ["", r#"(global (export "requires_aiinference_1") i32 (i32.const 0))"#] {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use aiinference_std::{
-    Checksum, Error, ErrorCode, Host, Input, Model, ModelReference, Operation, Plan, Receipt, Tensor,
+    Checksum, Circuit, Claim, Error, ErrorCode, Host, Input, Model, ModelReference, Operation, Plan, Receipt, Tensor,
 };
 use aiinference_types::{
     abi::MAGIC,
@@ -60,6 +60,80 @@ impl Host for Scripted {
     fn check_proof(&self, request: &[u8]) -> Result<Vec<u8>, Error> {
         self.call(Operation::Infer, request)
     }
+}
+
+#[test]
+fn a_claim_is_sent_as_it_was_written_and_its_verdict_is_read() {
+    let answer = v1::VerifyResponse {
+        valid: true,
+        circuit_checksum: vec![3; 32],
+        models: vec![v1::CircuitModel {
+            code_id: 8,
+            checksum: vec![4; 32],
+        }],
+        reproducible: true,
+        srs: vec![5; 32],
+        gas: 77,
+        gas_schedule: 0,
+    };
+    let scripted = |answer: &v1::VerifyResponse| {
+        Scripted::new(Ok(v1::Response {
+            result: Some(response::Result::Verify(answer.clone())),
+        }
+        .encode_to_vec()))
+    };
+    let host = scripted(&answer);
+    let claim = Claim::new(vec![1, 2, 3])
+        .input(Tensor::from_i64s(&[5]).named("x"))
+        .hash("salted", [6; 32])
+        .output(Tensor::from_i64s(&[7]).named("y"))
+        .accepting_srs([5; 32])
+        .accepting_unreproducible()
+        .gas_limit(99);
+    let circuit = Circuit::new(7).with_checksum([9; 32]);
+    let verdict = circuit.verify(&host, claim.clone()).unwrap();
+    assert!(verdict.valid && verdict.reproducible);
+    assert_eq!(
+        (verdict.circuit_checksum, verdict.srs),
+        ([3; 32].into(), [5; 32].into())
+    );
+    assert_eq!((verdict.models, verdict.gas), (vec![(8, [4; 32].into())], 77));
+
+    let asked = host.asked.borrow().clone().unwrap().1;
+    let request = v1::Request::decode(asked.strip_prefix(&MAGIC).unwrap()).unwrap();
+    let tensor = |name: &str, value: u8| v1::Tensor {
+        name: name.to_string(),
+        data_type: v1::DataType::Int8.into(),
+        shape: vec![1],
+        fraction_bits: 0,
+        data: vec![value],
+    };
+    let want = v1::VerifyRequest {
+        circuit: Some(v1::ModelRef {
+            reference: Some(Reference::CodeId(7)),
+            checksum: vec![9; 32],
+        }),
+        proof: vec![1, 2, 3],
+        inputs: vec![tensor("x", 5)],
+        hashes: vec![v1::InstanceHash {
+            name: "salted".to_string(),
+            value: vec![6; 32],
+        }],
+        outputs: vec![tensor("y", 7)],
+        accepted_srs: vec![vec![5; 32]],
+        accept_unreproducible: true,
+        gas_limit: Some(99),
+    };
+    assert_eq!(request.operation, Some(request::Operation::Verify(want)));
+
+    let error = circuit.verify(Scripted::refusing(), claim.clone()).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UnknownCodeId));
+    let mut short = answer;
+    short.srs.pop();
+    assert!(matches!(
+        circuit.verify(scripted(&short), claim),
+        Err(Error::InvalidAnswer(_))
+    ));
 }
 
 #[test]
