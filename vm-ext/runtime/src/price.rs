@@ -25,7 +25,7 @@ pub const RESPONSE_BYTE: u64 = 20_000;
 /// Preparing the check of a proof.
 pub const VERIFY: u64 = 500_000_000;
 /// Checking a proof, per unit of the verifier's own gas that it may use.
-pub const VERIFIER_GAS: u64 = 17_000;
+pub const VERIFIER_GAS: u64 = 20_000;
 
 /// Price of taking up a request of so many bytes.
 pub fn call(request_bytes: u64) -> u64 {
