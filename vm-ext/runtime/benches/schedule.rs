@@ -1,14 +1,18 @@
 //! Time against gas of what surrounds a model's run: taking up a request, loading, connecting, returning.
 //!
 //! Each row is one awkward case of one term of `price`: the least time of many runs, the gas paid, and their ratio.
-//! 1 ns is worth 1,000 gas; a ratio above 1 is time that nobody paid for.
+//! 1 ns is worth 1,000 gas; a ratio above 1 is time that nobody paid for, and fails the run.
+//! The name of a section alone (`-- proofs`) measures that.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[path = "../../verifier/tests/common/mod.rs"]
 mod fixtures;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale};
 use aiinference_runtime::{module, price, Answer, Runtime, Settings};
@@ -16,13 +20,28 @@ use aiinference_types::v1;
 use common::*;
 use prost::Message;
 
+/// Whether each row's time was paid for.
+static PAID: AtomicBool = AtomicBool::new(true);
+
 fn main() {
     println!("{:<44} {:>12} {:>16} {:>8}", "case", "ns", "gas paid", "ns/gas");
-    requests();
-    loads();
-    connections();
-    outputs();
-    proofs();
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let sections: [(&str, fn()); 5] = [
+        ("requests", requests),
+        ("loads", loads),
+        ("connections", connections),
+        ("outputs", outputs),
+        ("proofs", proofs),
+    ];
+    for (name, rows) in sections {
+        if only.as_ref().is_none_or(|only| only == name) {
+            rows();
+        }
+    }
+    assert!(
+        PAID.load(Ordering::Relaxed),
+        "a row above took longer than was paid for"
+    );
 }
 
 /// Least time of one run, over at least 20 runs and a fifth of a second.
@@ -40,7 +59,9 @@ fn time(mut run: impl FnMut()) -> Duration {
 
 fn row(case: &str, took: Duration, gas: u64) {
     let ns = took.as_nanos() as u64;
-    println!("{case:<44} {ns:>12} {gas:>16} {:>8.3}", ns as f64 * 1000.0 / gas as f64);
+    let ratio = ns as f64 * 1000.0 / gas as f64;
+    println!("{case:<44} {ns:>12} {gas:>16} {ratio:>8.3}");
+    PAID.fetch_and(ratio <= 1.0, Ordering::Relaxed);
 }
 
 /// Gas of a request, whatever its answer says.
@@ -62,22 +83,9 @@ fn answer(runtime: &Runtime, chain: &mut Table, request: &[u8]) -> u64 {
     }
 }
 
-/// Proofs that are valid, and keys that make the verifier work as long as it may.
+/// Proofs that are valid, keys that make the verifier work as long as it may, and circuits that are long to read.
 fn proofs() {
-    let runtime = Runtime::new(common::settings());
-    let ask = |case: &str, message: &v1::Circuit, request: &v1::VerifyRequest| {
-        let mut chain = Table::new();
-        let id = chain.store_module(module::wrap_circuit(message));
-        let mut request = request.clone();
-        request.circuit = model_ref(id);
-        let request = encode(v1::request::Operation::Verify(request));
-        let gas = gas_of(&runtime, &mut chain, &request);
-        let took = time(|| {
-            runtime.answer(&request, u64::MAX, &mut chain);
-        });
-        row(case, took, gas);
-    };
-    for name in ["public", "hashed"] {
+    for name in ["public", "hashed", "many"] {
         let fixture = fixtures::fixture(name);
         let message = fixture.message();
         let proof = &fixture.proofs[0];
@@ -90,26 +98,19 @@ fn proofs() {
                 .collect(),
             hashes: hashed.then(|| fixtures::hash("x", &proof.hash())).into_iter().collect(),
             outputs: vec![fixtures::tensor("y", &proof.outputs)],
-            accepted_srs: vec![message.srs.clone()],
             ..Default::default()
         };
-        ask(&format!("proof, {name}"), &message, &request);
+        verify(&format!("proof: {name}"), &message, request.clone());
+        if name == "many" {
+            continue;
+        }
         // Each word of the key by itself as it could be worst; the slowest of all is shown.
         let mut worst = (0.0, String::new(), message.clone());
         for word in 24..message.verifying_key.len() / 32 {
-            for (what, bytes) in [
-                ("ones", [0xff; 32]),
-                ("zeros", [0; 32]),
-                ("steps", [0x20; 32]),
-                ("small", [1; 32]),
-            ] {
+            for (what, bytes) in [("ones", [0xff; 32]), ("steps", [0x20; 32]), ("small", [1; 32])] {
                 let mut hostile = message.clone();
                 hostile.verifying_key[word * 32..][..32].copy_from_slice(&bytes);
-                let mut chain = Table::new();
-                let id = chain.store_module(module::wrap_circuit(&hostile));
-                let mut request = request.clone();
-                request.circuit = model_ref(id);
-                let request = encode(v1::request::Operation::Verify(request));
+                let (runtime, mut chain, request) = question(&hostile, request.clone());
                 let gas = gas_of(&runtime, &mut chain, &request);
                 let begin = Instant::now();
                 runtime.answer(&request, u64::MAX, &mut chain);
@@ -119,8 +120,70 @@ fn proofs() {
                 }
             }
         }
-        ask(&format!("hostile key, {name}: {}", worst.1), &worst.2, &request);
+        verify(
+            &format!("proof: {name}, hostile key: {}", worst.1),
+            &worst.2,
+            request.clone(),
+        );
     }
+    let (key, proof, values) = fixtures::Endless::LEAST;
+    for lengths in [
+        (key, proof, values),
+        (1024, proof, values),
+        (key, 512, values),
+        (1024, 512, values),
+        (key, proof, 4096),
+        (1024, 512, 4096),
+    ] {
+        let endless = fixtures::Endless::new(lengths);
+        let request = v1::VerifyRequest {
+            proof: endless.proof,
+            inputs: vec![fixtures::tensor("x", &endless.inputs)],
+            outputs: vec![fixtures::tensor("y", &endless.outputs)],
+            ..Default::default()
+        };
+        verify(
+            &format!("proof: endless, lengths {lengths:?}"),
+            &endless.message,
+            request,
+        );
+    }
+    let mut short = fixtures::fixture("public").message();
+    short.verifying_key.truncate(24 * 32);
+    short.proof_bytes = 32;
+    let fixture = fixtures::fixture("public");
+    let request = v1::VerifyRequest {
+        proof: vec![0; 32],
+        inputs: vec![fixtures::tensor("x", &fixture.proofs[0].inputs)],
+        outputs: vec![fixtures::tensor("y", &fixture.proofs[0].outputs)],
+        ..Default::default()
+    };
+    verify("proof: least lengths", &short, request.clone());
+    let mut crowded = fixture.message();
+    crowded.instances = vec![v1::Instance::default(); 32_500];
+    crowded.verifying_key.clear();
+    verify("circuit: 32,500 empty values", &crowded, request.clone());
+    crowded.instances.clear();
+    crowded.models = vec![v1::CircuitModel::default(); 32_500];
+    verify("circuit: 32,500 empty models", &crowded, request);
+}
+
+/// A runtime, a chain with the circuit, and the request that names it and accepts it.
+fn question(message: &v1::Circuit, mut request: v1::VerifyRequest) -> (Runtime, Table, Vec<u8>) {
+    let mut chain = Table::new();
+    request.circuit = model_ref(chain.store_module(module::wrap_circuit(message)));
+    request.accepted_srs = vec![message.srs.clone()];
+    let request = encode(v1::request::Operation::Verify(request));
+    (Runtime::new(settings()), chain, request)
+}
+
+fn verify(case: &str, message: &v1::Circuit, request: v1::VerifyRequest) {
+    let (runtime, mut chain, request) = question(message, request);
+    let gas = gas_of(&runtime, &mut chain, &request);
+    let took = time(|| {
+        runtime.answer(&request, u64::MAX, &mut chain);
+    });
+    row(case, took, gas);
 }
 
 fn requests() {

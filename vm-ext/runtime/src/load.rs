@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aiinference_types::{abi::CIRCUIT_SECTION, limits, v1, ErrorCode};
-use aiinference_verifier::Circuit;
+use aiinference_verifier::{Circuit, CircuitError};
 
 use crate::{
     cache::ModelCache,
@@ -77,7 +77,10 @@ impl Loader<'_> {
     pub(crate) fn load_circuit(mut self, circuit: Option<&v1::ModelRef>) -> Result<LoadedCircuit, Stop> {
         let checksum = self.resolve(circuit, "resolving a circuit")?;
         let module_bytes = self.chain.module_size(&checksum)?;
-        self.pay_for_module(module_bytes)?;
+        if module_bytes > limits::MAX_CIRCUIT_BYTES {
+            return Err(self.refuse_circuit(&CircuitError::TooLarge(module_bytes)));
+        }
+        self.charge(price::load(module_bytes))?;
         let wasm = self.read(&checksum, module_bytes)?;
         let section = match module::carried(&wasm) {
             Ok(Carried::Circuit(section)) => section,
@@ -90,7 +93,8 @@ impl Loader<'_> {
                 return Err(self.stop(ErrorCode::InvalidCircuit, message));
             }
         };
-        let circuit = Circuit::decode(section).map_err(|e| self.stop(e.code(), format!("loading a circuit: {e}")))?;
+        self.charge(price::graph(section.len() as u64))?;
+        let circuit = Circuit::decode(section).map_err(|e| self.refuse_circuit(&e))?;
         Ok(LoadedCircuit { checksum, circuit })
     }
 
@@ -217,6 +221,10 @@ impl Loader<'_> {
 
     fn stop(&self, code: ErrorCode, message: String) -> Stop {
         Refusal::new(code, self.step, message).into()
+    }
+
+    fn refuse_circuit(&self, error: &CircuitError) -> Stop {
+        self.stop(error.code(), format!("loading a circuit: {error}"))
     }
 
     fn refuse(&self, error: &ModelError) -> Stop {

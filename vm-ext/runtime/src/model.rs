@@ -134,6 +134,9 @@ pub(crate) fn check(wasm: &[u8]) -> Result<(), ModelError> {
         Carried::Model(_) => LoadedModel::load([0; 32], wasm).map(|_| ()),
         Carried::Shard(_) => Ok(()),
         Carried::Manifest(bytes) => Ok(Manifest::decode(bytes).map(|_| ())?),
+        Carried::Circuit(_) if wasm.len() as u64 > limits::MAX_CIRCUIT_BYTES => {
+            Err(CircuitError::TooLarge(wasm.len() as u64).into())
+        }
         Carried::Circuit(bytes) => Ok(Circuit::decode(bytes).map(|_| ())?),
     }
 }

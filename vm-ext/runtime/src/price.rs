@@ -14,7 +14,7 @@ pub const REQUEST_BYTE: u64 = 40_000;
 pub const LOAD: u64 = 60_000_000;
 /// Reading, hashing, validating and preparing, per byte of stored module.
 pub const LOAD_BYTE: u64 = 30_000;
-/// Parsing and validating, per byte of a model's graph: a few bytes of it make a whole node.
+/// Parsing and validating, per byte of a model's graph or of a circuit: a few bytes of it make a whole node.
 pub const GRAPH_BYTE: u64 = 80_000;
 /// Converting, per element, a tensor that one model hands to the next.
 pub const CONNECT_ELEMENT: u64 = 20_000;
@@ -25,7 +25,7 @@ pub const RESPONSE_BYTE: u64 = 20_000;
 /// Preparing the check of a proof.
 pub const VERIFY: u64 = 500_000_000;
 /// Checking a proof, per unit of the verifier's own gas that it may use.
-pub const VERIFIER_GAS: u64 = 20_000;
+pub const VERIFIER_GAS: u64 = 24_000;
 
 /// Price of taking up a request of so many bytes.
 pub fn call(request_bytes: u64) -> u64 {
@@ -37,7 +37,7 @@ pub fn load(stored_bytes: u64) -> u64 {
     LOAD.saturating_add(LOAD_BYTE.saturating_mul(stored_bytes))
 }
 
-/// Price of a graph of so many bytes, cached or not. Charged, on top of [`load`], before it is parsed.
+/// Price of a graph or a circuit of so many bytes, cached or not. Charged, on top of [`load`], before it is parsed.
 pub fn graph(graph_bytes: u64) -> u64 {
     GRAPH_BYTE.saturating_mul(graph_bytes)
 }

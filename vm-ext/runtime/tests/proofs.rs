@@ -11,12 +11,14 @@ use aiinference_runtime::{
     Answer, Runtime,
 };
 use aiinference_types::{
+    limits,
     v1::{self, request::Operation, response::Result as Outcome},
     ErrorCode,
 };
 use common::{doubler, encode, error_of, model_ref, plain_module, settings, whole, Table};
 use fixtures::{fixture, hash, tensor, Fixture};
 use prost::Message;
+use wasm_encoder::{CustomSection, Section};
 
 /// A request that a circuit under this code id answers with yes.
 fn claim(fixture: &Fixture, code_id: u64, proof: usize) -> v1::VerifyRequest {
@@ -78,7 +80,7 @@ fn a_circuit_is_found_in_its_module() {
 
 #[test]
 fn valid_proofs_are_told_from_invalid_ones_for_the_same_price() {
-    for name in ["public", "hashed"] {
+    for name in ["public", "hashed", "many"] {
         let fixture = fixture(name);
         let mut chain = Table::new();
         let id = chain.store_module(module::wrap_circuit(&fixture.message()));
@@ -91,8 +93,11 @@ fn valid_proofs_are_told_from_invalid_ones_for_the_same_price() {
         forged.outputs[0].data[0] ^= 1;
         let mut damaged = good.clone();
         damaged.proof[40] ^= 1;
-        let mut replayed = claim(&fixture, id, 1);
+        let mut replayed = claim(&fixture, id, fixture.proofs.len() - 1);
         replayed.proof = good.proof;
+        if fixture.proofs.len() == 1 {
+            replayed.inputs[0].data[700] ^= 1;
+        }
         for bad in [forged, damaged, replayed] {
             let no = verdict(&mut chain, bad);
             assert!(!no.valid);
@@ -105,7 +110,7 @@ fn valid_proofs_are_told_from_invalid_ones_for_the_same_price() {
 fn the_price_is_that_of_lengths() {
     let fixture = fixture("public");
     let wasm = module::wrap_circuit(&fixture.message());
-    let load = price::load(wasm.len() as u64);
+    let load = price::load(wasm.len() as u64) + price::graph(fixture.message().encoded_len() as u64);
     let mut chain = Table::new();
     let id = chain.store_module(wasm);
     let request = claim(&fixture, id, 0);
@@ -216,6 +221,24 @@ fn what_is_no_circuit_or_no_claim_is_refused() {
         let mut bad = good.clone();
         change(&mut bad);
         assert_eq!(refused(&mut chain, bad), code);
+    }
+    // Too large for a circuit: refused unread, for the price of taking up the request.
+    let mut large = module::wrap_circuit(&fixture.message());
+    let padding = CustomSection {
+        name: "else".into(),
+        data: vec![0; limits::MAX_CIRCUIT_BYTES as usize].into(),
+    };
+    padding.append_to(&mut large);
+    assert!(module::carried(&large).is_ok_and(|carried| matches!(carried, Carried::Circuit(_))));
+    assert!(Runtime::new(settings()).check_model(&large).is_err());
+    let mut bad = good.clone();
+    bad.circuit = model_ref(chain.store_module(large));
+    let call = price::call(encode(Operation::Verify(bad.clone())).len() as u64);
+    match ask(&mut chain, bad) {
+        (Outcome::Error(error), gas) => {
+            assert_eq!((error.code, gas), (ErrorCode::InvalidCircuit as u32, call));
+        }
+        (other, _) => panic!("not refused: {other:?}"),
     }
     let mut pinned = good.clone();
     pinned.circuit.as_mut().unwrap().checksum = chain.checksum(id).to_vec();

@@ -37,7 +37,7 @@ pub const GENERATORS: [Word; 6] = [
 /// Public values that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// Its name among those of the same role.
+    /// Its name among those of the same kind: inputs, hashes, outputs.
     pub name: String,
     /// What it is.
     pub role: v1::InstanceRole,
@@ -165,7 +165,7 @@ impl Circuit {
             return Err(CircuitError::Srs);
         }
         let proof_bytes = message.proof_bytes as usize;
-        if proof_bytes == 0 || proof_bytes > limits::MAX_PROOF_BYTES || proof_bytes % 32 != 0 {
+        if proof_bytes == 0 || proof_bytes > limits::MAX_PROOF_BYTES || !proof_bytes.is_multiple_of(32) {
             return Err(CircuitError::ProofLength(message.proof_bytes));
         }
         let models = check_models(&message.models, message.reproducible)?;
@@ -275,6 +275,15 @@ fn rank(role: v1::InstanceRole) -> u32 {
     }
 }
 
+/// Values are named by kind: a claim does not say whether a hash is one of inputs or of weights.
+pub(crate) fn kind(role: v1::InstanceRole) -> &'static str {
+    match role {
+        v1::InstanceRole::Input => "input",
+        v1::InstanceRole::Output => "output",
+        v1::InstanceRole::InputHash | v1::InstanceRole::WeightsHash | v1::InstanceRole::Unspecified => "hash",
+    }
+}
+
 fn check_values(instances: Vec<v1::Instance>) -> Result<(Vec<Value>, usize), CircuitError> {
     if instances.is_empty() || instances.len() > limits::MAX_PORTS {
         return Err(CircuitError::Count);
@@ -283,8 +292,12 @@ fn check_values(instances: Vec<v1::Instance>) -> Result<(Vec<Value>, usize), Cir
     let mut count = 0usize;
     for (index, instance) in instances.into_iter().enumerate() {
         let value = check_value(instance).map_err(|what| CircuitError::Value { index, what })?;
-        if values.iter().any(|v| v.role == value.role && v.name == value.name) {
-            let what = "another one of the same role has its name";
+        let kind = kind(value.role);
+        if values
+            .iter()
+            .any(|v| self::kind(v.role) == kind && v.name == value.name)
+        {
+            let what = "another one of its kind (input, hash, output) has its name";
             return Err(CircuitError::Value { index, what });
         }
         if values.last().is_some_and(|last| rank(last.role) > rank(value.role)) {
@@ -311,6 +324,9 @@ fn check_value(instance: v1::Instance) -> Result<Value, &'static str> {
         v1::InstanceRole::InputHash | v1::InstanceRole::WeightsHash => {
             if !instance.shape.is_empty() || (instance.fraction_bits, instance.low, instance.high) != (0, 0, 0) {
                 return Err("a hash has neither shape nor format");
+            }
+            if instance.name.is_empty() {
+                return Err("a hash has a name");
             }
             (1, 0, 0)
         }

@@ -30,10 +30,14 @@ const VERIFIER: Address = Address::repeat_byte(0x11);
 const CALLER: Address = Address::repeat_byte(0x22);
 
 /// The machine's gas for the code itself: half as much again as proofs of all measured circuits take.
-const GAS: u64 = 250_000;
-const GAS_PROOF_BYTE: u64 = 180;
-const GAS_INSTANCE: u64 = 500;
-const GAS_KEY_WORD: u64 = 500;
+const GAS: u64 = 30_000;
+const GAS_PROOF_BYTE: u64 = 250;
+const GAS_INSTANCE: u64 = 1_600;
+const GAS_KEY_WORD: u64 = 300;
+
+/// Less than this is left where the gas ran out within a precompile, which the code takes for a failure of its own and reverts:
+/// a call hands on all but a 64th of what is left, and the dearest, the pairing, takes 113,000.
+const GAS_RUN_OUT: u64 = 20_000;
 
 /// What the machine charges for a call before any code runs.
 const GAS_CALL: u64 = 21_000;
@@ -103,13 +107,18 @@ pub fn verify(circuit: &Circuit, proof: &[u8], instances: &[Word]) -> Result<Ver
     if let Some(index) = instances.iter().position(|instance| *instance >= FIELD_ORDER) {
         return Err(VerifyError::InstanceTooLarge(index));
     }
+    run(circuit, proof, instances, evm_gas_limit(circuit))
+}
+
+/// Runs the code with so much gas for itself.
+fn run(circuit: &Circuit, proof: &[u8], instances: &[Word], limit: u64) -> Result<Verdict, VerifyError> {
     let data = calldata(proof, instances, &circuit.key);
     let zeros = data.iter().filter(|byte| **byte == 0).count() as u64;
     let call = GAS_CALL + GAS_ZERO_BYTE * zeros + GAS_OTHER_BYTE * (data.len() as u64 - zeros);
     let transaction = TxEnv {
         caller: CALLER,
         kind: TxKind::Call(VERIFIER),
-        gas_limit: call + evm_gas_limit(circuit),
+        gas_limit: call.saturating_add(limit),
         gas_price: 0,
         data: data.into(),
         ..TxEnv::default()
@@ -134,6 +143,9 @@ pub fn verify(circuit: &Circuit, proof: &[u8], instances: &[Word]) -> Result<Ver
             valid: output.data().first_chunk::<32>() == Some(&ONE),
             evm_gas,
         }),
+        ExecutionResult::Revert { .. } if limit.saturating_sub(evm_gas) < GAS_RUN_OUT => {
+            Err(VerifyError::Halted("out of gas in a precompile".into()))
+        }
         ExecutionResult::Revert { .. } => Ok(Verdict { valid: false, evm_gas }),
         ExecutionResult::Halt { reason, .. } => Err(VerifyError::Halted(reason.to_string())),
     }
@@ -213,5 +225,57 @@ impl Database for World {
 
     fn block_hash(&mut self, _number: u64) -> Result<B256, Infallible> {
         Ok(B256::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common;
+
+    #[test]
+    fn too_little_gas_is_never_an_invalid_proof() {
+        let fixture = common::fixture("public");
+        let (circuit, values) = (fixture.circuit(), fixture.instances(0));
+        let proof = fixture.proofs[0].bytes();
+        let run = |limit| run(&circuit, &proof, &values, limit);
+        let used = run(evm_gas_limit(&circuit)).unwrap().evm_gas;
+        // Every 64th that a call keeps back is needed, too, and no more than that.
+        let enough = used + 20_000;
+        let ample = enough..enough + 100_000;
+        for limit in ample.step_by(9_973) {
+            assert_eq!(
+                run(limit),
+                Ok(Verdict {
+                    valid: true,
+                    evm_gas: used
+                })
+            );
+        }
+        // The pairing, the last precompile, takes 113,000; before it, products of points take 6,000 each.
+        let pairing = (used - 120_000..enough).step_by(1_021);
+        let others = (0..used - 120_000).step_by(7_919);
+        for limit in pairing.chain(others) {
+            match run(limit) {
+                Ok(verdict) => assert!(verdict.valid, "{limit} of {used}"),
+                Err(error) => assert!(matches!(error, VerifyError::Halted(_)), "{limit} of {used}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_invalid_proof_is_told_long_before_the_limit() {
+        for name in ["public", "hashed", "many"] {
+            let fixture = common::fixture(name);
+            let circuit = fixture.circuit();
+            let mut values = fixture.instances(0);
+            values[0] = [0; 32];
+            let verdict = verify(&circuit, &fixture.proofs[0].bytes(), &values).unwrap();
+            assert!(!verdict.valid);
+            assert!(
+                verdict.evm_gas + 2 * GAS_RUN_OUT < evm_gas_limit(&circuit),
+                "{name}: {verdict:?}"
+            );
+        }
     }
 }

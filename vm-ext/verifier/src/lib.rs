@@ -7,7 +7,13 @@
 #![deny(clippy::float_arithmetic)]
 #![warn(missing_docs)]
 
+#[cfg(test)]
+extern crate self as aiinference_verifier; // as the tests' shared module names it
+
 mod circuit;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 mod evm;
 mod values;
 

@@ -8,7 +8,7 @@ use aiinference_types::{
 };
 use revm::primitives::U256;
 
-use crate::circuit::{Circuit, Value, Word};
+use crate::circuit::{kind, Circuit, Value, Word};
 
 /// What is claimed, but for the proof.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,16 +109,15 @@ impl ClaimError {
 pub fn instances(circuit: &Circuit, claim: &Claim) -> Result<Vec<Word>, ClaimError> {
     let mut slots: Vec<Option<Vec<Word>>> = circuit.values().iter().map(|_| None).collect();
     for input in claim.inputs {
-        let index = find(circuit, &[InstanceRole::Input], &input.name)?;
+        let index = find(circuit, kind(InstanceRole::Input), &input.name)?;
         fill(circuit, &mut slots, index, |value| tensor_words(value, input))?;
     }
     for hash in claim.hashes {
-        let roles = [InstanceRole::InputHash, InstanceRole::WeightsHash];
-        let index = find(circuit, &roles, &hash.name)?;
+        let index = find(circuit, kind(InstanceRole::InputHash), &hash.name)?;
         fill(circuit, &mut slots, index, |value| hash_words(value, hash))?;
     }
     for output in claim.outputs {
-        let index = find(circuit, &[InstanceRole::Output], &output.name)?;
+        let index = find(circuit, kind(InstanceRole::Output), &output.name)?;
         fill(circuit, &mut slots, index, |value| {
             check_exact(value, output)?;
             tensor_words(value, output)
@@ -145,37 +144,21 @@ pub fn element(integer: i32) -> Word {
     element.to_be_bytes()
 }
 
-fn kind(role: InstanceRole) -> &'static str {
-    match role {
-        InstanceRole::Input => "input",
-        InstanceRole::Output => "output",
-        InstanceRole::InputHash | InstanceRole::WeightsHash | InstanceRole::Unspecified => "hash",
-    }
-}
-
 /// Which value of the circuit is meant. The name may be left out where there is just one of its kind.
-fn find(circuit: &Circuit, roles: &[InstanceRole], name: &str) -> Result<usize, ClaimError> {
+fn find(circuit: &Circuit, wanted: &'static str, name: &str) -> Result<usize, ClaimError> {
     let candidates = || {
         let values = circuit.values().iter().enumerate();
-        values.filter(|(_, value)| roles.contains(&value.role))
+        values.filter(|(_, value)| kind(value.role) == wanted)
     };
-    let mut named = candidates().filter(|(_, value)| value.name == name);
-    // A hash of inputs and one of weights may have the same name: it says too little then.
-    let found = match (named.next(), named.next()) {
-        (Some((index, _)), None) => Some(index),
-        _ if name.is_empty() => {
-            let mut all = candidates();
-            match (all.next(), all.next()) {
-                (Some((index, _)), None) => Some(index),
-                _ => None,
-            }
-        }
-        _ => None,
+    let named = candidates().find(|(_, value)| value.name == name);
+    let only = || {
+        let mut all = candidates();
+        all.next().filter(|_| name.is_empty() && all.next().is_none())
     };
-    found.ok_or_else(|| {
+    named.or_else(only).map(|(index, _)| index).ok_or_else(|| {
         let names: Vec<String> = candidates().map(|(_, value)| shown(&value.name)).collect();
         ClaimError::Unknown {
-            kind: roles.first().copied().map_or("hash", kind),
+            kind: wanted,
             name: cut(name),
             has: if names.is_empty() {
                 "none".into()

@@ -25,6 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 HERE = pathlib.Path(__file__).resolve().parent
 R = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 INPUTS, HIDDEN, OUTPUTS, SHIFT, LOGROWS = 8, 8, 3, 7, 12
+# As many inputs as an image of 28 by 28 has, each of them a public value.
+MANY = 784
 LOW, HIGH = -64, 63
 
 
@@ -38,12 +40,13 @@ def numbers(seed, count, low, high):
 
 
 class Net:
-    def __init__(self, seed):
-        n = numbers(seed, HIDDEN * INPUTS + HIDDEN + OUTPUTS * HIDDEN + OUTPUTS, -127, 127)
+    def __init__(self, seed, inputs=INPUTS, hidden=HIDDEN):
+        n = numbers(seed, hidden * inputs + hidden + OUTPUTS * hidden + OUTPUTS, -127, 127)
         take = lambda count: [n.pop(0) for _ in range(count)]
-        self.w1 = np.array(take(HIDDEN * INPUTS)).reshape(INPUTS, HIDDEN)
-        self.b1 = np.array(take(HIDDEN))
-        self.w2 = np.array(take(OUTPUTS * HIDDEN)).reshape(HIDDEN, OUTPUTS)
+        self.inputs = inputs
+        self.w1 = np.array(take(hidden * inputs)).reshape(inputs, hidden)
+        self.b1 = np.array(take(hidden))
+        self.w2 = np.array(take(OUTPUTS * hidden)).reshape(hidden, OUTPUTS)
         self.b2 = np.array(take(OUTPUTS))
 
     def run(self, x):
@@ -70,7 +73,7 @@ class Net:
         graph = helper.make_graph(
             nodes,
             "net",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, INPUTS])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, self.inputs])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, OUTPUTS])],
             [init("w1", self.w1), init("b1", self.b1), init("w2", self.w2), init("b2", self.b2), init("scale", np.array(2.0**-SHIFT))],
         )
@@ -116,11 +119,14 @@ def circuit(name, net, srs, folder, visibility, cases):
     args.input_scale = args.param_scale = 0
     args.decomp_base, args.decomp_legs, args.num_inner_cols, args.logrows = 2**SHIFT, 3, 2, LOGROWS
     need(ezkl.gen_settings, at("onnx"), at("settings"), args)
-    samples = [cases[0], [LOW] * INPUTS, [HIGH] * INPUTS]
+    samples = [cases[0], [LOW] * net.inputs, [HIGH] * net.inputs]
     json.dump({"input_data": [sum(samples, [])]}, open(at("calibration"), "w"))
     need(ezkl.calibrate_settings, at("calibration"), at("onnx"), at("settings"), "resources", 2.0, [0], [1], None)
     settings = json.load(open(at("settings")))
     settings["run_args"]["logrows"] = LOGROWS
+    # ezkl collects these in a set, whose order differs from run to run and decides the order of columns, and so the key.
+    settings["required_range_checks"].sort()
+    settings["timestamp"] = 0
     json.dump(settings, open(at("settings"), "w"))
     need(ezkl.compile_circuit, at("onnx"), at("compiled"), at("settings"))
     need(ezkl.setup, at("compiled"), at("vk"), at("pk"), srs, None, False)
@@ -139,8 +145,8 @@ def circuit(name, net, srs, folder, visibility, cases):
         instances = [felt(text) for column in made["instances"] for text in column]
         signed = [v - R if v > R // 2 else v for v in instances]
         hashed = visibility == "hashed"
-        assert signed[1 if hashed else INPUTS :] == y, (signed, y)
-        assert hashed or signed[:INPUTS] == x
+        assert signed[1 if hashed else net.inputs :] == y, (signed, y)
+        assert hashed or signed[: net.inputs] == x
         case = {"inputs": x, "outputs": y, "proof": bytes(made["proof"]).hex()}
         if hashed:
             case["hash"] = instances[0].to_bytes(32, "big").hex()
@@ -159,7 +165,8 @@ def circuit(name, net, srs, folder, visibility, cases):
         "verifying_key": raw[8:].hex(),
         "proofs": proofs,
     }
-    (HERE / f"{name}.json").write_text(json.dumps(fixture, indent=1) + "\n")
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in fixture.items())
+    (HERE / f"{name}.json").write_text(f"{{\n{lines}\n}}\n")
     print(f"{name}: key {len(raw) - 8} bytes, proofs {[len(p['proof']) // 2 for p in proofs]} bytes", flush=True)
 
 
@@ -177,6 +184,7 @@ def main():
         # The same network in all but its weights, and the first one under another SRS.
         circuit("other-weights", Net(2), srs, folder, "public", cases[:1])
         circuit("other-srs", Net(1), other, folder, "public", cases[:1])
+        circuit("many", Net(3, MANY, 2), srs, folder, "public", [numbers(13, MANY, LOW, HIGH)])
         source = os.environ.get("SOURCE")
         if source:
             # It writes the source and then looks for a compiler, which need not be there.

@@ -4,7 +4,7 @@ mod common;
 
 use aiinference_types::{
     circuit::{srs_id, FIELD_ORDER, PERPETUAL_POWERS_OF_TAU},
-    v1::{InstanceRole, Tensor},
+    v1::{InstanceRole, Tensor, Visibility},
     ErrorCode,
 };
 use aiinference_verifier::{
@@ -14,7 +14,7 @@ use common::*;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-const ALL: [&str; 4] = ["public", "hashed", "other-weights", "other-srs"];
+const ALL: [&str; 5] = ["public", "hashed", "other-weights", "other-srs", "many"];
 
 fn valid(circuit: &Circuit, proof: &[u8], instances: &[Word]) -> bool {
     verify(circuit, proof, instances).unwrap().valid
@@ -328,17 +328,86 @@ fn damaged_and_hostile_keys_end_within_the_limit() {
 }
 
 #[test]
+fn a_key_that_never_ends_is_stopped_at_the_limit_whatever_its_lengths() {
+    let (key, proof, values) = Endless::LEAST;
+    for lengths in [
+        (key, proof, values),
+        (1024, proof, values),
+        (key, 512, values),
+        (1024, 512, values),
+        (key, proof, 4096),
+        (1024, 512, 4096),
+    ] {
+        let endless = Endless::new(lengths);
+        let circuit = Circuit::check(endless.message).unwrap();
+        let claim = Claim {
+            inputs: &[tensor("x", &endless.inputs)],
+            hashes: &[],
+            outputs: &[tensor("y", &endless.outputs)],
+        };
+        let values = instances(&circuit, &claim).unwrap();
+        let error = verify(&circuit, &endless.proof, &values).unwrap_err();
+        assert!(matches!(error, VerifyError::Halted(_)), "{lengths:?}: {error}");
+    }
+}
+
+#[test]
+fn hashes_are_named_apart() {
+    let good = fixture("hashed").message();
+    let of_weights = |name: &str| {
+        let mut message = good.clone();
+        message.settings.as_mut().unwrap().param_visibility = Visibility::Hashed.into();
+        let mut hash = message.instances[0].clone();
+        hash.role = InstanceRole::WeightsHash.into();
+        hash.name = name.into();
+        message.instances.insert(1, hash);
+        let count = message.verifying_key[2 * 32 + 31] + 1;
+        message.verifying_key[2 * 32 + 31] = count;
+        message
+    };
+    for name in ["x", ""] {
+        let error = Circuit::check(of_weights(name)).unwrap_err();
+        assert!(matches!(error, CircuitError::Value { index: 1, .. }), "{error}");
+    }
+    // The same name for a hash and an output is none twice.
+    let circuit = Circuit::check(of_weights("y")).unwrap();
+    let proof = &fixture("hashed").proofs[0];
+    let read = |names: [&str; 2]| {
+        let values = [[0; 32], [1; 32]].map(|value| value.to_vec());
+        let hashes = [hash(names[0], &values[0]), hash(names[1], &values[1])];
+        let claim = Claim {
+            inputs: &[],
+            hashes: &hashes,
+            outputs: &[tensor("y", &proof.outputs)],
+        };
+        instances(&circuit, &claim)
+    };
+    let words = read(["x", "y"]).unwrap();
+    assert_eq!(words[..2], [[0; 32], [1; 32]]);
+    assert_eq!(read(["y", "x"]).unwrap()[..2], [[1; 32], [0; 32]]);
+    for names in [["", "y"], ["x", "x"], ["x", "z"]] {
+        assert_eq!(read(names).unwrap_err().code(), ErrorCode::InstanceMismatch);
+    }
+}
+
+#[test]
 fn circuits_have_one_encoding_and_limits() {
     use prost::Message;
 
     let good = fixture("public").message();
     let bytes = good.encode_to_vec();
     assert_eq!(Circuit::decode(&bytes), Circuit::check(good.clone()));
-    // Without its last field, `reproducible`, it is another circuit.
-    let last = bytes.len() - 2;
-    assert!(!Circuit::decode(&bytes[..last]).unwrap().reproducible());
-    for end in (0..bytes.len()).filter(|&end| end != last) {
-        assert!(Circuit::decode(&bytes[..end]).is_err());
+    // Cut behind a field, it is another circuit where it may do without the others: `reproducible`, and then the models.
+    let reproducible = bytes.len() - 2;
+    let models = reproducible - 2 - good.models[0].encoded_len();
+    for end in 0..bytes.len() {
+        match Circuit::decode(&bytes[..end]) {
+            Ok(cut) => assert!(
+                [models, reproducible].contains(&end) && !cut.reproducible(),
+                "cut at {end}"
+            ),
+            Err(_) => assert!(![models, reproducible].contains(&end), "cut at {end}"),
+        }
     }
     for tail in [&[0x08, 0x01][..], &[0x08, 0x00], &[0xf8, 0x01, 0x01], &[0]] {
         let longer = [bytes.as_slice(), tail].concat();

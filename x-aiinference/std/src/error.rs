@@ -10,13 +10,13 @@ use aiinference_types::ErrorCode;
 #[non_exhaustive]
 pub enum Error {
     /// The host refused the request. `docs/spec/errors.md` lists the codes; [`Error::code`] gives the known ones by name.
-    #[error("running a model, step {step}: error {code}: {message}")]
+    #[error("AI inference, step {step}: error {code}: {message}")]
     Refused {
         /// Number of the error.
         code: u32,
         /// What happened and what to do.
         message: String,
-        /// The step of the plan it belongs to; 0 for a single model.
+        /// The step of the plan it belongs to; 0 for a single model and for a proof.
         step: u32,
     },
     /// The chain itself answered with an error: most likely it has no AI inference, or an older one.

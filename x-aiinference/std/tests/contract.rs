@@ -137,6 +137,18 @@ fn a_claim_is_sent_as_it_was_written_and_its_verdict_is_read() {
 }
 
 #[test]
+fn a_host_that_does_not_say_how_checks_no_proofs() {
+    struct Bare;
+    impl Host for Bare {
+        fn call(&self, _operation: Operation, _request: &[u8]) -> Result<Vec<u8>, Error> {
+            panic!("nothing else is asked of it")
+        }
+    }
+    let error = Circuit::new(7).verify(Bare, Claim::new(vec![1])).unwrap_err();
+    assert!(matches!(error, Error::Host(_)), "{error}");
+}
+
+#[test]
 fn a_plan_is_sent_as_it_was_written() {
     let host = Scripted::refusing();
     let (mood, painter) = (Model::new(7).with_checksum([9; 32]), Model::own());
@@ -155,7 +167,7 @@ fn a_plan_is_sent_as_it_was_written() {
         .gas_limit(123);
     let error = plan.run(&host).unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::UnknownCodeId));
-    assert_eq!(error.to_string(), "running a model, step 1: error 10: no code 7");
+    assert_eq!(error.to_string(), "AI inference, step 1: error 10: no code 7");
 
     let tensor = |data_type, shape: &[u32], fraction_bits, data: &[u8]| {
         Some(Source::Tensor(v1::Tensor {

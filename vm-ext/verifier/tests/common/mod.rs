@@ -159,3 +159,91 @@ pub fn hash(name: &str, value: &[u8]) -> v1::InstanceHash {
 pub fn words(values: &[i32]) -> Vec<Word> {
     values.iter().map(|&value| element(value)).collect()
 }
+
+/// A circuit whose key keeps the verifier multiplying points, its dearest work, until the gas runs out, and what it is given.
+pub struct Endless {
+    pub message: v1::Circuit,
+    pub proof: Vec<u8>,
+    pub inputs: Vec<i32>,
+    pub outputs: Vec<i32>,
+}
+
+impl Endless {
+    /// The shortest key, the shortest proof and the fewest public values that do it.
+    pub const LEAST: (usize, usize, usize) = (48, 24, 2);
+
+    /// With so many words of key and proof, and so many public values.
+    ///
+    /// The numbers are places in the verifier's code: it keeps the key in its memory from 0xa0 on, and finds the proof in its
+    /// calldata from 0x84 on. All steps but the last are left out, as far as they can be.
+    pub fn new((key_words, proof_words, values): (usize, usize, usize)) -> Self {
+        let number = |value: usize| {
+            let mut word = [0; 32];
+            word[24..].copy_from_slice(&(value as u64).to_be_bytes());
+            word
+        };
+        let place = |word: usize| 0xa0 + 32 * word;
+        let mut message = fixture("public").message();
+        let mut key = vec![[0u8; 32]; key_words];
+        for (word, honest) in key[10..24].iter_mut().zip(message.verifying_key.chunks(32).skip(10)) {
+            word.copy_from_slice(honest);
+        }
+        // The public values and so many words of the proof are laid one after another behind the key and a hash. The challenges
+        // are said to lie so that the last of these words is the factor of all products.
+        let evaluations = 20;
+        let challenges = 32 * (values + evaluations) - 0x160;
+        let (zeros, steps, pairing) = (34, 36, 41);
+        for (word, value) in [
+            (1, 0xc0),
+            (2, values),
+            (3, evaluations),
+            (4, challenges),
+            (5, 4),
+            (24, 0x40),
+            (25, 0x40),
+            (26, place(zeros)),
+            (27, place(zeros)),
+            (28, place(zeros)),
+            (29, place(steps)),
+            (pairing, 1),
+        ] {
+            key[word] = number(value);
+        }
+        // So many bytes of what to add up follow, in one word.
+        key[pairing][18] = 0x20;
+        // The first point, and four loops over the calldata downwards. What lies between the two places is 0, be it as public
+        // values or behind the end: the point that adds nothing. Before each, the sum is multiplied.
+        let point = 0x84 + 32 * evaluations;
+        let values_at = 0x84 + 32 * proof_words + 0x20;
+        let end = match values {
+            ..2048 => values_at + 32 * (values + 1 + key_words),
+            _ => values_at,
+        };
+        let start = 0xffff - (0xffff - end) % 64;
+        let packed = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
+        let turns = [[1, 0], packed(start), packed(end)].concat().repeat(4);
+        let sum = [packed(point), packed(point + 32)].concat();
+        for (byte, value) in key[pairing + 1].iter_mut().rev().zip([sum, turns].concat()) {
+            *byte = value;
+        }
+
+        let mut heavy = [0xff; 32];
+        heavy[0] = 0x2f; // below the order, and almost all ones
+        let mut proof = vec![[0u8; 32]; proof_words];
+        proof[..evaluations].fill(heavy);
+        for (word, value) in proof[evaluations..].iter_mut().zip([1, 2, 1, 2]) {
+            *word = number(value); // the generator, twice
+        }
+        message.verifying_key = key.concat();
+        message.proof_bytes = 32 * proof_words as u32;
+        message.settings.as_mut().unwrap().logrows = 4;
+        message.instances[0].shape = vec![values as u32 - 1];
+        message.instances[1].shape = vec![1];
+        Endless {
+            message,
+            proof: proof.concat(),
+            inputs: vec![0; values - 1],
+            outputs: vec![0],
+        }
+    }
+}
