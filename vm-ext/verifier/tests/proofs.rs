@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::slice::from_ref;
+
 use aiinference_types::{
     circuit::{srs_id, FIELD_ORDER, PERPETUAL_POWERS_OF_TAU},
     v1::{InstanceRole, Tensor, Visibility},
@@ -478,12 +480,12 @@ fn a_claim_is_read_by_names_shapes_and_ranges() {
     };
     let (a, b) = (tensor("x", &x), tensor("y", &y));
     assert_eq!(
-        read(&[a.clone()], &[b.clone()]).unwrap(),
+        read(from_ref(&a), from_ref(&b)).unwrap(),
         [words(&x), words(&y)].concat()
     );
     assert_eq!(
         read(&[tensor("", &x)], &[tensor("", &y)]),
-        read(&[a.clone()], &[b.clone()])
+        read(from_ref(&a), from_ref(&b))
     );
     for (inputs, outputs) in [
         (vec![], vec![b.clone()]),
@@ -496,7 +498,7 @@ fn a_claim_is_read_by_names_shapes_and_ranges() {
         assert_eq!(read(&inputs, &outputs), Err(ErrorCode::InstanceMismatch));
     }
     assert_eq!(
-        read(&[tensor("x", &x[1..])], &[b.clone()]),
+        read(&[tensor("x", &x[1..])], from_ref(&b)),
         Err(ErrorCode::ShapeMismatch)
     );
     for (index, value) in [
@@ -507,13 +509,13 @@ fn a_claim_is_read_by_names_shapes_and_ranges() {
     ] {
         let mut far = x.clone();
         far[index] = value;
-        assert_eq!(read(&[tensor("x", &far)], &[b.clone()]), Err(ErrorCode::OutOfRange));
+        assert_eq!(read(&[tensor("x", &far)], from_ref(&b)), Err(ErrorCode::OutOfRange));
     }
     let far = [fixture.bound + 1, 0, 0];
-    assert_eq!(read(&[a.clone()], &[tensor("y", &far)]), Err(ErrorCode::OutOfRange));
+    assert_eq!(read(from_ref(&a), &[tensor("y", &far)]), Err(ErrorCode::OutOfRange));
     let mut torn = b.clone();
     torn.data.pop();
-    assert_eq!(read(&[a.clone()], &[torn]), Err(ErrorCode::MalformedTensor));
+    assert_eq!(read(from_ref(&a), &[torn]), Err(ErrorCode::MalformedTensor));
     // Half of an output's unit: rounded, it would be the output that was proven.
     let mut halves = tensor("y", &[2 * y[0] - 1, 2 * y[1], 2 * y[2]]);
     halves.fraction_bits = 1;
