@@ -13,9 +13,9 @@ use crate::onnx::OnnxInput;
 use crate::options::Options;
 use crate::quantise::scale::{pow2, quantise};
 use crate::quantise::{quantise_net, Quantised, Seen};
-use crate::report::{Differ, InputReport, LayerReport, OutputReport, Report};
+use crate::report::{Differ, InputReport, LayerReport, OutputReport, ProvableReport, Report};
 use crate::samples::{cut, Samples};
-use crate::{eval, fuse, onnx, onnx_ml, tract};
+use crate::{eval, fuse, onnx, onnx_ml, provable, tract};
 
 /// The importer's float graph may differ from tract's own run by this part of an output's scale: tract computes in f32.
 const IMPORT_TOLERANCE: f64 = 2e-3;
@@ -75,6 +75,7 @@ pub struct Converter<'a> {
     onnx: &'a [u8],
     data: &'a Dataset,
     labels: Option<String>,
+    ends: Vec<String>,
     options: Options,
     progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -86,6 +87,7 @@ impl<'a> Converter<'a> {
             onnx,
             data,
             labels: None,
+            ends: vec![],
             options: Options::default(),
             progress: None,
         }
@@ -94,6 +96,13 @@ impl<'a> Converter<'a> {
     /// The array of the data that holds the truth: class indices, or the values that a regression predicts.
     pub fn labels(mut self, name: impl Into<String>) -> Self {
         self.labels = Some(name.into());
+        self
+    }
+
+    /// Ends the model at these values, by their names in the ONNX file, instead of at its outputs: before a sigmoid that
+    /// no circuit proves, for example. What only the former outputs need goes.
+    pub fn end_at(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.ends = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -120,7 +129,8 @@ impl<'a> Converter<'a> {
     /// The graph depends on the ONNX file, the calibration data and the options only: the same on every machine.
     pub fn convert(mut self) -> Result<Conversion> {
         self.tell(Stage::Import, 0, 1);
-        let model = onnx::decode(self.onnx)?;
+        let mut model = onnx::decode(self.onnx)?;
+        onnx::end_at(&mut model, &self.ends)?;
         let Some(graph) = &model.graph else {
             return Err(ConvertError::Parse {
                 reason: "it holds no graph".into(),
@@ -139,6 +149,16 @@ impl<'a> Converter<'a> {
 
         let (seen, float) = self.calibrate(&net, &samples, reference.as_ref())?;
         self.tell(Stage::Quantise, 0, 1);
+        let mut ordinary = None;
+        if self.options.provable {
+            provable::check(&net)?;
+            let options = Options {
+                provable: false,
+                ..self.options.clone()
+            };
+            let quantised = quantise_net(&net, &seen, &options)?;
+            ordinary = Some(self.verify(&net, &quantised, &samples, float.clone(), &inputs)?);
+        }
         let mut quantised = quantise_net(&net, &seen, &self.options)?;
         quantised.graph.header = vec![
             HeaderEntry {
@@ -153,7 +173,12 @@ impl<'a> Converter<'a> {
             },
         ];
         self.tell(Stage::Quantise, 1, 1);
-        let report = self.verify(&net, &quantised, &samples, float, &inputs)?;
+        let mut report = self.verify(&net, &quantised, &samples, float, &inputs)?;
+        report.provable = ordinary.map(|ordinary| ProvableReport {
+            cost: report.drop.value - ordinary.drop.value,
+            ordinary_rmse: ordinary.outputs.iter().map(|o| o.difference.rmse).collect(),
+            ordinary: ordinary.drop,
+        });
         if let Some(limit) = self.options.max_drop {
             // A drop that is no number is no acceptable drop.
             if report.drop.value > limit || report.drop.value.is_nan() {
@@ -324,6 +349,7 @@ impl<'a> Converter<'a> {
             outputs,
             metrics,
             drop,
+            provable: None,
             layers: quantised.layers.iter().enumerate().filter_map(layer).collect(),
         })
     }

@@ -49,6 +49,26 @@ pub enum ConvertError {
         /// What does not fit, and what would.
         reason: String,
     },
+    /// A node that no circuit proves exactly.
+    #[error("converting node {node:?} ({op}) so that it can be proven: {reason}; {advice}")]
+    NotProvable {
+        /// Name of the node.
+        node: String,
+        /// Operator.
+        op: String,
+        /// What about it cannot be proven.
+        reason: String,
+        /// The nearest thing that works.
+        advice: String,
+    },
+    /// A value that the model was to end at and that does not exist.
+    #[error("ending the model at {name:?}: no node gives a value of that name; the last ones are {known}")]
+    NoSuchValue {
+        /// The name.
+        name: String,
+        /// Names that would work.
+        known: String,
+    },
     /// A number that no integer format holds.
     #[error("quantising node {node:?} ({op}): {reason}; rescale the model so that its values stay within about 2^-14 to 2^30, or calibrate on data of the range it will meet")]
     Range {

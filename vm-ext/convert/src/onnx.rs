@@ -1,5 +1,7 @@
 //! What both front ends read off the protobuf: inputs, outputs, attributes, stored tensors.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -43,6 +45,40 @@ pub fn decode(bytes: &[u8]) -> Result<pb::ModelProto> {
         Some(g) if g.output.is_empty() => Err(parse("the graph has no outputs".into())),
         Some(_) => Ok(model),
     }
+}
+
+/// Makes the named values the outputs, and drops the nodes that no output needs any more. Nothing where none is named.
+pub fn end_at(model: &mut pb::ModelProto, names: &[String]) -> Result<()> {
+    let Some(graph) = model.graph.as_mut().filter(|_| !names.is_empty()) else {
+        return Ok(());
+    };
+    for name in names {
+        if !graph.node.iter().any(|node| node.output.contains(name)) {
+            let given = graph.node.iter().rev().flat_map(|node| &node.output);
+            let known: Vec<String> = given.take(8).map(|name| format!("{name:?}")).collect();
+            return Err(ConvertError::NoSuchValue {
+                name: name.clone(),
+                known: known.join(", "),
+            });
+        }
+    }
+    let mut needed: BTreeSet<String> = names.iter().cloned().collect();
+    let mut kept: Vec<pb::NodeProto> = Vec::new();
+    // Nodes stand before their readers.
+    for node in graph.node.drain(..).rev() {
+        if node.output.iter().any(|name| needed.contains(name)) {
+            needed.extend(node.input.iter().cloned());
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
+    let output = |name: &String| pb::ValueInfoProto {
+        name: name.clone(),
+        ..Default::default()
+    };
+    graph.output = names.iter().map(output).collect();
+    Ok(())
 }
 
 /// The graph's inputs, initialisers left out.

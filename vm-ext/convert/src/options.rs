@@ -31,4 +31,7 @@ pub struct Options {
     pub out_of_range: OutOfRange,
     /// Largest drop of the metric that is accepted; unlimited if none.
     pub max_drop: Option<f64>,
+    /// Keep to what a zero-knowledge circuit proves to the last bit: layers that requantise by a plain shift, refused
+    /// otherwise.
+    pub provable: bool,
 }

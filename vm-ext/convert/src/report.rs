@@ -23,6 +23,9 @@ pub struct Report {
     pub metrics: Option<Metrics>,
     /// What the limit on accuracy is about.
     pub drop: Drop,
+    /// What provability cost, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provable: Option<ProvableReport>,
     /// Per layer, in the order in which they run; errors over the first samples only.
     pub layers: Vec<LayerReport>,
 }
@@ -120,6 +123,17 @@ pub struct Drop {
     pub metric: String,
     /// How much is lost; negative if the integer model happens to be better.
     pub value: f64,
+}
+
+/// A provable conversion beside the ordinary one of the same model.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProvableReport {
+    /// By how much the ordinary integer model is worse than the float model.
+    pub ordinary: Drop,
+    /// By how much the provable one is worse than the ordinary one.
+    pub cost: f64,
+    /// Root of the mean squared error of the ordinary one, per output.
+    pub ordinary_rmse: Vec<f64>,
 }
 
 /// Sums up differences sample by sample.

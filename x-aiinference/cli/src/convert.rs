@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use aiinference_convert::{ConvertError, Converter, Options, OutOfRange, Progress as At, Report, Stage, Weights};
 use aiinference_engine::format;
 use aiinference_runtime::module;
+use aiinference_zk::CircuitFolder;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -42,6 +43,13 @@ pub struct Args {
     /// What becomes of input values out of the calibrated range
     #[arg(long, value_enum, default_value_t)]
     out_of_range: Range,
+    /// Keep to what a zero-knowledge proof shows to the last bit: requantise by plain shifts, refuse what cannot be
+    /// proven; the report tells the cost in accuracy
+    #[arg(long)]
+    provable: bool,
+    /// End the model at this value of the ONNX file instead of at its outputs, say before a sigmoid (repeatable)
+    #[arg(long, value_name = "VALUE")]
+    end_at: Vec<String>,
     /// Where the module goes
     #[arg(short, long, value_name = "MODEL.wasm")]
     output: PathBuf,
@@ -86,6 +94,7 @@ pub fn convert(args: &Args) -> Result<()> {
             Range::Refuse => OutOfRange::Refuse,
         },
         max_drop: args.max_drop,
+        provable: args.provable,
     };
     let mut bar = Progress::new();
     let mut progress = |at: At| {
@@ -97,7 +106,10 @@ pub fn convert(args: &Args) -> Result<()> {
         };
         bar.at(stage, at.done as u64, at.total as u64);
     };
-    let mut converter = Converter::new(&onnx, &data).options(options).progress(&mut progress);
+    let mut converter = Converter::new(&onnx, &data)
+        .end_at(&args.end_at)
+        .options(options)
+        .progress(&mut progress);
     if let Some(labels) = &args.labels {
         converter = converter.labels(labels);
     }
@@ -119,6 +131,16 @@ pub fn convert(args: &Args) -> Result<()> {
     write_report(args, &conversion.report)?;
     let encoded = format::encode(&conversion.graph);
     let wasm = module::wrap(&encoded.graph, &encoded.weights);
+    if args.provable {
+        // The certificate: refused here rather than when somebody sets up a circuit.
+        let exact = CircuitFolder::restate(&wasm).with_context(|| format!("converting {}", args.model.display()))?;
+        println!(
+            "  provable: no number goes beyond 2^{}, which {} digits of {} bits hold, for all inputs in range",
+            u128::BITS - exact.magnitude().leading_zeros(),
+            exact.legs,
+            exact.base_bits
+        );
+    }
     data::write(&args.output, &wasm)?;
     eprintln!("wrote {}: {} bytes", args.output.display(), wasm.len());
     Ok(())
@@ -158,6 +180,12 @@ fn print(report: &Report) {
         }
     }
     println!("  {} is worse by {:.6}", report.drop.metric, report.drop.value);
+    if let Some(provable) = &report.provable {
+        println!(
+            "  of that, being provable costs {:.6}: the ordinary conversion is worse by {:.6}",
+            provable.cost, provable.ordinary.value
+        );
+    }
     println!(
         "  {} parameters, {} gas a run, {} bytes of memory",
         report.parameters, report.gas, report.peak_bytes

@@ -6,6 +6,7 @@ mod data;
 mod inspect;
 mod model;
 mod progress;
+mod prove;
 mod run;
 mod trace;
 
@@ -31,7 +32,8 @@ Exit codes:
   3  convert: the integer model is worse than --max-drop allows
   4  the chain refused the transaction
   5  the transaction was sent, but was in no block before --timeout; it may still come
-  6  trace: what was replayed or compared differs";
+  6  trace: what was replayed or compared differs
+  7  prove verify: the proof is not valid";
 
 #[derive(Subcommand)]
 enum Command {
@@ -41,6 +43,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Run a model: the bits of the chain
     Run(run::Args),
+    /// Prove runs of a model, for chains that verify instead of running it
+    Prove(prove::Args),
     /// Store a contract or a model on a chain, a large model in shards
     Upload(Box<chain::UploadArgs>),
     /// Make a contract of a stored code
@@ -63,6 +67,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<trace::Differs>() {
         return 6;
     }
+    if error.is::<prove::Invalid>() {
+        return 7;
+    }
     match error.downcast_ref() {
         Some(ClientError::Refused { .. }) => 4,
         Some(ClientError::NotIncluded { .. }) => 5,
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::convert(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Run(args) => run::run(&args),
+        Command::Prove(args) => prove::prove(&args),
         Command::Upload(args) => chain::upload(&args),
         Command::Instantiate(args) => chain::instantiate(&args),
         Command::Execute(args) => chain::execute(&args),

@@ -1,9 +1,9 @@
 //! `aiinference run`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aiinference_convert::{dyadic, Dataset, NamedArray};
-use aiinference_engine::{graph::Input, Kernels};
+use aiinference_engine::{graph::Input, Kernels, Program};
 use aiinference_runtime::LoadedModel;
 use aiinference_types::{quantize, tensor::same_shape};
 use anyhow::{anyhow, bail, Context, Result};
@@ -79,18 +79,7 @@ struct Batch {
 
 pub fn run(args: &Args) -> Result<()> {
     let model = model::load(&args.model)?;
-    let mut data = data::read(&args.input)?;
-    if let Some(labels) = args.labels.as_deref().filter(|labels| data.get(labels).is_none()) {
-        bail!(
-            "reading {}: nothing in it is called {labels:?}; it has {}",
-            args.input.display(),
-            data.names()
-        );
-    }
-    if data.tabular {
-        data = as_table(data, args.labels.as_deref(), model.program.inputs())?;
-    }
-    let data = &data;
+    let data = &read(&args.input, args.labels.as_deref(), model.program.inputs())?;
     let feeds: Vec<Feed> = model
         .program
         .inputs()
@@ -167,6 +156,68 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The data of a file, as the inputs take it.
+fn read(path: &Path, labels: Option<&str>, inputs: &[Input]) -> Result<Dataset> {
+    let data = data::read(path)?;
+    if let Some(labels) = labels.filter(|labels| data.get(labels).is_none()) {
+        bail!(
+            "reading {}: nothing in it is called {labels:?}; it has {}",
+            path.display(),
+            data.names()
+        );
+    }
+    if data.tabular {
+        return as_table(data, labels, inputs);
+    }
+    Ok(data)
+}
+
+/// The integers of one sample of a file; which one must be said where it holds several.
+pub fn one_sample(inputs: &[Input], path: &Path, labels: Option<&str>, sample: Option<usize>) -> Result<Vec<Vec<i32>>> {
+    let data = read(path, labels, inputs)?;
+    let feeds: Vec<Feed> = inputs.iter().map(|input| feed(input, &data)).collect::<Result<_>>()?;
+    let samples = common_batch(&feeds)?.map_or(1, |batch| batch.samples);
+    let sample = match sample {
+        Some(sample) if sample < samples => sample,
+        Some(sample) => bail!(
+            "reading {}: it holds {samples} samples, there is none of number {sample}",
+            path.display()
+        ),
+        None if samples == 1 => 0,
+        None => bail!(
+            "reading {}: it holds {samples} samples; say which by --sample",
+            path.display()
+        ),
+    };
+    let mut saturated = false;
+    let values = feeds
+        .iter()
+        .map(|feed| {
+            let (integers, clamped) = feed.sample(sample)?;
+            saturated |= clamped;
+            Ok(integers)
+        })
+        .collect::<Result<_>>()?;
+    if saturated {
+        eprintln!("note: values out of range were saturated; `aiinference inspect` tells the ranges");
+    }
+    Ok(values)
+}
+
+/// Writes the outputs of one run.
+pub fn write_outputs(path: &Path, program: &Program, outputs: Vec<Vec<i32>>, raw: bool) -> Result<()> {
+    let arrays: Vec<_> = program
+        .outputs()
+        .iter()
+        .zip(outputs)
+        .map(|(port, integers)| {
+            let shape = port.shape.iter().map(|&extent| extent.into()).collect();
+            (port.name.clone(), shape, elements(integers, port.fraction_bits, raw))
+        })
+        .collect();
+    data::write_npz(path, &arrays)
 }
 
 fn summary(

@@ -14,6 +14,7 @@ use crate::error::{ConvertError, Result};
 use crate::expr::Expr;
 use crate::net::{Declared, Id, Kind, Net};
 use crate::options::{Options, OutOfRange, Weights};
+use crate::provable;
 use crate::trees::FloatTrees;
 use scale::{bits_needed, fraction_bits, multiplier, pow2, quantise, reach, round, QMAX, WIDE_MAX};
 
@@ -362,16 +363,18 @@ impl Quantiser<'_> {
         });
         let thresholds = self.threshold_bits(id);
         let needed = seen.bits.max(thresholds);
+        let widest = if self.options.provable {
+            provable::INPUT_MAX
+        } else {
+            WIDE_MAX
+        };
         let largest = low.abs().max(high.abs());
         let (k, qmax) = if !matches!(declared, Declared::Real) {
-            (0, WIDE_MAX)
-        } else if needed == 0 && seen.largest() <= f64::from(WIDE_MAX) {
-            (0, if largest <= f64::from(QMAX) { QMAX } else { WIDE_MAX })
+            (0, widest)
+        } else if needed == 0 && seen.largest() <= f64::from(widest) {
+            (0, if largest <= f64::from(QMAX) { QMAX } else { widest })
         } else if self.wide[id] || scaled {
-            (
-                fraction_bits(largest, WIDE_MAX - 1).min(WIDE_BITS).min(needed),
-                WIDE_MAX,
-            )
+            (fraction_bits(largest, widest - 1).min(WIDE_BITS).min(needed), widest)
         } else {
             (fraction_bits(reach(seen.largest()), QMAX), QMAX)
         };
@@ -632,7 +635,7 @@ impl Quantiser<'_> {
         let mut scales = Vec::with_capacity(bias.len());
         let mut sums = 1.0f64;
         for (row, &b) in weights.chunks(taps).zip(bias) {
-            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax);
+            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax, self.options.provable);
             let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
             sums = sums.max(sum * x.magnitude() + b.unsigned_abs() as f64);
             integers.extend(row);
@@ -657,6 +660,12 @@ impl Quantiser<'_> {
             };
             multipliers.push(m);
             shifts.push(s);
+        }
+        if self.options.provable {
+            biases
+                .iter_mut()
+                .zip(&shifts)
+                .for_each(|(b, s)| *b = provable::bias(*b, *s));
         }
         let (low, high) = self.limits(&target, k, qmax);
         let weights = if wmax <= 127 {
@@ -968,12 +977,16 @@ impl Quantiser<'_> {
 
 /// Integers for one output channel: weights, bias in units of the accumulator, and the scale of a weight.
 ///
-/// The scale is the finest with which weights fit `wmax` and the accumulator its bound.
-fn quantise_channel(row: &[f64], bias: f64, k: i32, xmax: f64, wmax: i32) -> (Vec<i32>, i64, f64) {
+/// The scale is the finest with which weights fit `wmax` and the accumulator its bound; a power of two where that is
+/// asked for.
+fn quantise_channel(row: &[f64], bias: f64, k: i32, xmax: f64, wmax: i32, power_of_two: bool) -> (Vec<i32>, i64, f64) {
     let largest = row.iter().map(|w| w.abs()).fold(0.0, f64::max);
     let mut scale = (largest / f64::from(wmax)).max(bias.abs() * pow2(k) / pow2(40));
     if scale == 0.0 {
         scale = pow2(-k);
+    }
+    if power_of_two {
+        scale = scale::power_of_two(scale);
     }
     loop {
         let limit = i64::from(wmax);

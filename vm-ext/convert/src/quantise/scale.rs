@@ -70,6 +70,12 @@ pub fn multiplier(factor: f64, bits: u32) -> Option<(i32, u8)> {
     Some((i32::try_from(m).ok()?, s as u8))
 }
 
+/// The least power of two that is not less than a positive number.
+pub fn power_of_two(x: f64) -> f64 {
+    let (fraction, exponent) = libm::frexp(x);
+    pow2(if fraction == 0.5 { exponent - 1 } else { exponent })
+}
+
 /// Mantissa and exponent of a finite double: `x = mantissa * 2^exponent`, exactly, the mantissa odd or 0.
 pub fn dyadic(x: f64) -> (i64, i32) {
     if x == 0.0 || !x.is_finite() {
@@ -112,6 +118,13 @@ mod tests {
         assert_eq!(multiplier(4.0, 15), Some((4, 0)));
         assert_eq!(multiplier(-0.5, 15), Some((-1, 1)));
         assert_eq!(multiplier(0.0, 15), Some((0, 0)));
+    }
+
+    #[test]
+    fn powers_of_two_are_their_own() {
+        assert_eq!(power_of_two(0.25), 0.25);
+        assert_eq!(power_of_two(0.26), 0.5);
+        assert_eq!(power_of_two(3.0), 4.0);
     }
 
     #[test]

@@ -3,5 +3,6 @@
 mod common;
 mod conversion;
 mod operators;
+mod provable;
 mod shipped_models;
 mod trees;

@@ -1,0 +1,244 @@
+//! `aiinference prove`: circuits of models, proofs of their runs.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use aiinference_zk::{CircuitFolder, Proof, SetupOptions, Timing, Tool};
+use anyhow::{bail, Context, Result};
+use clap::Subcommand;
+
+use crate::{data, model, run};
+
+/// Rounds of `prove check` by default.
+const RUNS: usize = 100;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  aiinference convert model.onnx --calibration data.npz --provable -o model.wasm
+  aiinference prove setup model.wasm --srs kzg12.srs -o circuit
+  aiinference prove run circuit --input one.npz --output result.npz --proof proof.json
+  aiinference prove verify circuit --proof proof.json
+
+The proofs are made by ezkl, which is installed on first use from a Python package index into an environment in the
+user's cache, at a pinned version and hash. A proof speaks of the very integers that the engine computes; docs/proving.md
+tells more.")]
+pub struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make the circuit of a model and its keys
+    Setup(SetupArgs),
+    /// Run a model and prove the run
+    Run(RunArgs),
+    /// Check a proof
+    Verify(VerifyArgs),
+    /// Compare runs of the circuit with the engine's, extremes of every input among them, without proving
+    Check(CheckArgs),
+}
+
+#[derive(clap::Args)]
+struct SetupArgs {
+    /// A model's module, as `convert --provable` writes it
+    model: PathBuf,
+    /// The public SRS (perpetual powers of tau), large enough for the circuit. Without it a development SRS is made:
+    /// whoever made it can forge proofs, so that chains refuse its circuits unless told otherwise
+    #[arg(long, value_name = "FILE")]
+    srs: Option<PathBuf>,
+    /// The SHA-256 that FILE must have
+    #[arg(long, value_name = "HEX", value_parser = sha256, requires = "srs")]
+    srs_sha256: Option<[u8; 32]>,
+    /// Take FILE even if it is not the perpetual powers of tau
+    #[arg(long, requires = "srs")]
+    any_srs: bool,
+    /// The folder of the circuit; made, or made again
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    /// The folder of the circuit
+    circuit: PathBuf,
+    /// Values for the inputs, as `aiinference run` takes them
+    #[arg(long, value_name = "IN.npz")]
+    input: PathBuf,
+    /// A column of IN that is no input: the true labels, as for `convert`
+    #[arg(long, value_name = "NAME")]
+    labels: Option<String>,
+    /// Which sample, from 0, where IN holds several
+    #[arg(long, value_name = "N")]
+    sample: Option<usize>,
+    /// Where the outputs go, as `aiinference run` writes them
+    #[arg(long, value_name = "OUT.npz")]
+    output: PathBuf,
+    /// Write the engine's integers instead of real values to OUT
+    #[arg(long)]
+    raw: bool,
+    /// Where the proof goes, with the integers that it is about
+    #[arg(long, value_name = "PROOF.json")]
+    proof: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct VerifyArgs {
+    /// The folder of the circuit
+    circuit: PathBuf,
+    /// The proof, as `prove run` writes it
+    #[arg(long, value_name = "PROOF.json")]
+    proof: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct CheckArgs {
+    /// The folder of the circuit
+    circuit: PathBuf,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = RUNS)]
+    runs: usize,
+}
+
+fn sha256(text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| "it must be 64 hexadecimal digits")?;
+    Ok(bytes)
+}
+
+/// A proof that does not verify: exit code 7.
+#[derive(Debug)]
+pub struct Invalid;
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("verifying the proof: it is not valid for this circuit and these integers; take nothing from it")
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+pub fn prove(args: &Args) -> Result<()> {
+    match &args.task {
+        Task::Setup(args) => setup(args),
+        Task::Run(args) => prove_run(args),
+        Task::Verify(args) => verify(args),
+        Task::Check(args) => check(args),
+    }
+}
+
+/// Says each step on stderr, with the time since the start.
+fn said() -> impl FnMut(&str) {
+    let start = Instant::now();
+    move |step| eprintln!("[{:>6.1} s] {step}", start.elapsed().as_secs_f64())
+}
+
+fn tool(say: &mut dyn FnMut(&str)) -> Result<Tool> {
+    Ok(Tool::prepare(say)?)
+}
+
+fn open(path: &Path) -> Result<CircuitFolder> {
+    Ok(CircuitFolder::open(path)?)
+}
+
+fn print_timings(timings: &[Timing]) {
+    for timing in timings {
+        println!(
+            "  {:<36} {:>8.2} s, {:>6} MiB",
+            timing.name,
+            timing.seconds,
+            timing.peak_kib / 1024
+        );
+    }
+}
+
+fn setup(args: &SetupArgs) -> Result<()> {
+    let mut say = said();
+    // The same messages for a file that is no model as everywhere.
+    model::load(&args.model)?;
+    let wasm = fs::read(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
+    let tool = tool(&mut say)?;
+    let options = SetupOptions {
+        srs: args.srs.clone(),
+        srs_sha256: args.srs_sha256,
+        any_srs: args.any_srs,
+    };
+    let (folder, timings) = CircuitFolder::setup(&tool, &wasm, &args.output, &options, &mut say)?;
+    let circuit = folder.manifest();
+    println!(
+        "circuit {}: 2^{} rows, base {} and {} digits, proofs of {} bytes",
+        circuit.vka_sha256,
+        circuit.settings.logrows,
+        circuit.settings.decomp_base,
+        circuit.settings.decomp_legs,
+        circuit.proof_bytes
+    );
+    print_timings(&timings);
+    if circuit.srs.development {
+        eprintln!("note: the SRS is for development: whoever made it can forge proofs, and chains refuse the circuit unless a request accepts that SRS by name; take the public one by --srs");
+    }
+    eprintln!("wrote {}", args.output.display());
+    Ok(())
+}
+
+fn prove_run(args: &RunArgs) -> Result<()> {
+    let mut say = said();
+    let folder = open(&args.circuit)?;
+    let program = folder.program();
+    let inputs = run::one_sample(program.inputs(), &args.input, args.labels.as_deref(), args.sample)?;
+    let tool = tool(&mut say)?;
+    let (proof, timings) = folder.prove(&tool, &inputs, &mut say)?;
+    let text = serde_json::to_string_pretty(&proof)?;
+    data::write(&args.proof, text.as_bytes())?;
+    run::write_outputs(&args.output, program, proof.outputs, args.raw)?;
+    print_timings(&timings);
+    eprintln!("wrote {} and {}", args.output.display(), args.proof.display());
+    Ok(())
+}
+
+fn verify(args: &VerifyArgs) -> Result<()> {
+    let mut say = said();
+    let folder = open(&args.circuit)?;
+    let text = fs::read(&args.proof).with_context(|| format!("reading {}", args.proof.display()))?;
+    let proof: Proof = serde_json::from_slice(&text)
+        .with_context(|| format!("reading {}: it is no proof of `prove run`", args.proof.display()))?;
+    let tool = tool(&mut say)?;
+    if !folder.verify(&tool, &proof, &mut say)? {
+        return Err(Invalid.into());
+    }
+    println!(
+        "valid: the model {} gives these outputs for these inputs",
+        proof.model_checksum
+    );
+    for (kind, ports, tensors) in [
+        ("input", &folder.manifest().inputs, &proof.inputs),
+        ("output", &folder.manifest().outputs, &proof.outputs),
+    ] {
+        for (port, tensor) in ports.iter().zip(tensors) {
+            let unit = (-f64::from(port.fraction_bits)).exp2();
+            let shown: Vec<String> = tensor
+                .iter()
+                .take(8)
+                .map(|q| (f64::from(*q) * unit).to_string())
+                .collect();
+            let more = if tensor.len() > shown.len() { ", .." } else { "" };
+            println!("  {kind} {:<16} {}{more}", port.name, shown.join(", "));
+        }
+    }
+    Ok(())
+}
+
+fn check(args: &CheckArgs) -> Result<()> {
+    if args.runs == 0 {
+        bail!("comparing runs: --runs must be at least 1");
+    }
+    let mut say = said();
+    let folder = open(&args.circuit)?;
+    let tool = tool(&mut say)?;
+    folder.compare(&tool, args.runs, &mut say)?;
+    println!("{} runs of the circuit give the engine's bits", args.runs);
+    Ok(())
+}

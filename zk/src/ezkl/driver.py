@@ -1,0 +1,188 @@
+"""Calls ezkl for the aiinference prover: `driver.py REQUEST.json`.
+
+The request names a task and its files. Progress goes to stdout, a line each that starts with "@@ "; the result is
+written to the file that the request names. Whatever ezkl itself prints is not read.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import resource
+import sys
+import time
+
+import ezkl
+
+FIELD = 21888242871839275222246405745257275088548364400416034343698204186575808495617
+
+
+class Refused(Exception):
+    """A check failed; the message says which."""
+
+
+def stage(result, name, call):
+    print(f"@@ {name}", flush=True)
+    start = time.monotonic()
+
+    async def within():
+        # The asynchronous calls want a running loop already when they are called.
+        value = call()
+        return await value if inspect.isawaitable(value) else value
+
+    value = asyncio.run(within())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result.setdefault("stages", []).append(
+        {"name": name, "seconds": round(time.monotonic() - start, 3), "peak_kib": peak}
+    )
+    return value
+
+
+def signed(hexadecimal):
+    value = int.from_bytes(bytes.fromhex(hexadecimal), "little")
+    return value if value <= FIELD // 2 else value - FIELD
+
+
+def run_args(settings):
+    args = ezkl.PyRunArgs()
+    args.input_visibility = "public"
+    args.output_visibility = "public"
+    args.param_visibility = "fixed"
+    args.input_scale = 0
+    args.param_scale = 0
+    for key, value in settings.items():
+        setattr(args, key, value)
+    return args
+
+
+def write(path, value):
+    with open(path, "w") as file:
+        json.dump(value, file)
+
+
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def witness(request, inputs, vk=None, srs=None):
+    """The outputs that the circuit computes."""
+    work = request["work"]
+    source, target = os.path.join(work, "input.json"), os.path.join(work, "witness.json")
+    write(source, {"input_data": [[float(v) for v in values] for values in inputs]})
+    ezkl.gen_witness(source, request["compiled"], target, vk, srs)
+    return target, [[signed(v) for v in output] for output in read(target)["outputs"]]
+
+
+def compare(request, sample, vk=None, srs=None):
+    path, outputs = witness(request, sample["inputs"], vk, srs)
+    if outputs != sample["outputs"]:
+        raise Refused(
+            "the circuit computes other outputs than the engine, so nothing may be proven with it: "
+            f"{str(outputs)[:200]} instead of {str(sample['outputs'])[:200]}"
+        )
+    return path
+
+
+def compile_circuit(request, result):
+    """Settings by the request's digits alone, the smallest circuit, and the check that it computes the engine's bits."""
+    settings = dict(request["settings"])
+    first = request["samples"][0]
+    trial = os.path.join(request["work"], "trial.json")
+    sample = os.path.join(request["work"], "sample.json")
+    write(sample, {"input_data": [[float(v) for v in values] for values in first["inputs"]]})
+    if "logrows" not in settings:
+        ezkl.gen_settings(request["onnx"], trial, run_args(settings))
+        ezkl.calibrate_settings(sample, request["onnx"], trial, "resources", 2.0, [0], [1], None)
+        settings["logrows"] = read(trial)["run_args"]["logrows"]
+    if settings["logrows"] > request["max_logrows"]:
+        raise Refused(f"the circuit needs 2^{settings['logrows']} rows, above the limit of 2^{request['max_logrows']}")
+    ezkl.gen_settings(request["onnx"], request["settings_file"], run_args(settings))
+    ezkl.compile_circuit(request["onnx"], request["compiled"], request["settings_file"])
+    made = read(request["settings_file"])
+    if made["required_lookups"] or set(made["model_output_scales"]) != {0} or set(made["model_input_scales"]) != {0}:
+        raise Refused("ezkl compiled the model with scales or lookup tables, which are not exact")
+    result["logrows"] = settings["logrows"]
+
+
+def setup(request, result):
+    stage(result, "compiling the circuit", lambda: compile_circuit(request, result))
+
+    def check():
+        for sample in request["samples"]:
+            compare(request, sample)
+
+    stage(result, f"comparing {len(request['samples'])} runs with the engine", check)
+    srs = request["srs"]
+    if request["make_srs"]:
+        stage(result, "making a development SRS", lambda: ezkl.gen_srs(srs, result["logrows"]))
+    vk, pk, settings = request["vk"], request["pk"], request["settings_file"]
+    stage(result, "making the keys", lambda: ezkl.setup(request["compiled"], vk, pk, srs, None, False))
+    stage(result, "writing the circuit's data", lambda: ezkl.create_evm_vka(vk, settings, request["vka"], srs))
+
+
+def prove(request, result):
+    sample = request["sample"]
+    vk, srs, proof = request["vk"], request["srs"], os.path.join(request["work"], "proof.json")
+    path = stage(result, "computing the witness", lambda: compare(request, sample, vk, srs))
+    stage(result, "proving", lambda: ezkl.prove(path, request["compiled"], request["pk"], proof, srs))
+    stage(result, "verifying", lambda: ezkl.verify(proof, request["settings_file"], vk, srs, False))
+    made = read(proof)
+    result["proof"] = bytes(made["proof"]).hex()
+    result["instances"] = made["instances"][0]
+
+
+def verify(request, result):
+    proof = os.path.join(request["work"], "proof.json")
+    data = bytes.fromhex(request["proof"])
+    write(
+        proof,
+        {
+            "protocol": None,
+            "instances": [request["instances"]],
+            "proof": list(data),
+            "hex_proof": "0x" + data.hex(),
+            "split": None,
+            "pretty_public_inputs": None,
+            "timestamp": None,
+            "version": ezkl.__version__ if hasattr(ezkl, "__version__") else None,
+        },
+    )
+
+    def check():
+        try:
+            return bool(ezkl.verify(proof, request["settings_file"], request["vk"], request["srs"], False))
+        except RuntimeError as error:
+            result["reason"] = str(error)
+            return False
+
+    result["valid"] = stage(result, "verifying", check)
+
+
+def witnesses(request, result):
+    """Compares runs without proving them."""
+
+    def check():
+        for sample in request["samples"]:
+            compare(request, sample)
+
+    stage(result, f"comparing {len(request['samples'])} runs with the engine", check)
+
+
+TASKS = {"setup": setup, "prove": prove, "verify": verify, "witnesses": witnesses}
+
+
+def main():
+    request = read(sys.argv[1])
+    result = {}
+    try:
+        TASKS[request["task"]](request, result)
+    except BaseException as error:  # ezkl's panics are no Exceptions
+        result["error"] = str(error) or repr(error)
+    write(request["result"], result)
+    sys.stdout.flush()
+    # The interpreter may crash at exit after ezkl's asynchronous calls; everything is written.
+    os._exit(0)
+
+
+main()

@@ -1,0 +1,457 @@
+//! A folder with a circuit: the model, its export, ezkl's keys, and `circuit.json`. Setup, proofs, checks.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aiinference_engine::{format, Kernels, Program, RunError};
+use aiinference_runtime::{engine_limits, module, LoadedModel, ModelError};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    exact::Exact,
+    ezkl::{Stage, Tool, ToolError, EZKL_VERSION},
+    lower::{lower, NotProvable},
+    manifest::{Manifest, Port, Settings, Timing},
+    onnx,
+    proof::{Proof, ProofError},
+    samples::samples,
+    srs::Srs,
+};
+
+const MODEL: &str = "model.wasm";
+const ONNX: &str = "circuit.onnx";
+const MANIFEST: &str = "circuit.json";
+const SETTINGS: &str = "settings.json";
+const COMPILED: &str = "circuit.compiled";
+const VK: &str = "vk.key";
+const PK: &str = "pk.key";
+const VKA: &str = "vka.bin";
+const SRS: &str = "kzg.srs";
+
+/// Runs that a setup compares with the engine before it makes keys.
+const CHECKS: usize = 12;
+/// Rows that setups go up to by default: 2^20 take some 15 GB.
+const MAX_LOGROWS: u32 = 20;
+
+/// Why a circuit was not set up, proven or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CircuitError {
+    /// The module is no valid model.
+    #[error("setting up a circuit: {0}")]
+    Model(#[from] ModelError),
+    /// The model cannot be proven.
+    #[error(transparent)]
+    NotProvable(#[from] NotProvable),
+    /// ezkl.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A file.
+    #[error("{doing} {path}: {source}", path = .path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A folder that belongs to something else.
+    #[error("setting up a circuit: {path} holds something else already; name a new folder", path = .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder without a usable circuit.
+    #[error("opening the circuit in {path}: {reason}; make it again with `aiinference prove setup`", path = .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The SRS file is not the one expected.
+    #[error("reading the SRS {path}: {reason}", path = .path.display())]
+    Srs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The engine refuses the inputs.
+    #[error("running the model: {0}")]
+    Run(#[from] RunError),
+    /// The proof is not about this circuit.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The circuit gave what it should not.
+    #[error("proving: {0}; nothing was handed out, report it with the model")]
+    Unsound(String),
+}
+
+/// How to set up.
+#[derive(Clone, Debug, Default)]
+pub struct SetupOptions {
+    /// The public SRS; without it a development SRS is made, whose proofs no chain accepts by default.
+    pub srs: Option<PathBuf>,
+    /// SHA-256 that the SRS file must have.
+    pub srs_sha256: Option<[u8; 32]>,
+    /// Take an SRS that is not the perpetual powers of tau.
+    pub any_srs: bool,
+}
+
+/// A circuit on disk.
+#[derive(Debug)]
+pub struct CircuitFolder {
+    path: PathBuf,
+    manifest: Manifest,
+    program: Program,
+}
+
+/// What a setup says.
+#[derive(Deserialize)]
+struct Made {
+    logrows: u32,
+    stages: Vec<Stage>,
+}
+
+/// What proving says.
+#[derive(Deserialize)]
+struct Proven {
+    proof: String,
+    instances: Vec<String>,
+    stages: Vec<Stage>,
+}
+
+#[derive(Deserialize)]
+struct Verified {
+    valid: bool,
+}
+
+#[derive(Deserialize)]
+struct Done {}
+
+fn file_error<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CircuitError + 'a {
+    move |source| CircuitError::File {
+        doing,
+        path: path.into(),
+        source,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CircuitError> {
+    fs::read(path).map_err(file_error("reading", path))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CircuitError> {
+    fs::write(path, bytes).map_err(file_error("writing", path))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn timings(stages: Vec<Stage>) -> Vec<Timing> {
+    let timing = |s: Stage| Timing {
+        name: s.name,
+        seconds: s.seconds,
+        peak_kib: s.peak_kib,
+    };
+    stages.into_iter().map(timing).collect()
+}
+
+/// A stored model and its restatement.
+fn open_model(wasm: &[u8]) -> Result<(Program, Exact), CircuitError> {
+    let program = LoadedModel::load(Sha256::digest(wasm).into(), wasm)?.program;
+    let sections = module::sections(wasm)
+        .map_err(ModelError::from)?
+        .ok_or(ModelError::NotAModel)?;
+    let limits = engine_limits();
+    let graph = format::decode(sections.graph, sections.weights, &limits).map_err(ModelError::from)?;
+    let exact = lower(&graph, &limits)?;
+    Ok((program, exact))
+}
+
+fn ports(program: &Program) -> (Vec<Port>, Vec<Port>) {
+    let inputs = program.inputs().iter().map(|p| Port {
+        name: p.name.clone(),
+        shape: p.shape.clone(),
+        fraction_bits: p.fraction_bits,
+        low: p.low,
+        high: p.high,
+    });
+    let outputs = program.outputs().iter().map(|p| Port {
+        name: p.name.clone(),
+        shape: p.shape.clone(),
+        fraction_bits: p.fraction_bits,
+        low: p.low,
+        high: p.high,
+    });
+    (inputs.collect(), outputs.collect())
+}
+
+fn run(program: &Program, inputs: &[Vec<i32>]) -> Result<Vec<Vec<i32>>, RunError> {
+    let slices: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+    program.run(&slices, &Kernels::auto())
+}
+
+impl CircuitFolder {
+    /// The restatement of a stored model, without any tool: whether it can be proven, and how large its numbers grow.
+    pub fn restate(wasm: &[u8]) -> Result<Exact, CircuitError> {
+        Ok(open_model(wasm)?.1)
+    }
+
+    /// Makes the circuit of a model in a new folder, or again in one that holds a circuit. Ends with a first proof, by
+    /// which the length of all others is known.
+    pub fn setup(
+        tool: &Tool,
+        wasm: &[u8],
+        path: &Path,
+        options: &SetupOptions,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(Self, Vec<Timing>), CircuitError> {
+        progress("restating the model");
+        let (program, exact) = open_model(wasm)?;
+        prepare(path)?;
+        let onnx = onnx::encode(&exact);
+        write(&path.join(MODEL), wasm)?;
+        write(&path.join(ONNX), &onnx)?;
+        let srs = path.join(SRS);
+        if let Some(source) = &options.srs {
+            copy_srs(source, &srs, options.srs_sha256)?;
+        }
+        let settings = Settings::of(&exact, 0);
+        let mut asked = samples(program.inputs(), CHECKS);
+        let compared = asked
+            .iter()
+            .map(|inputs| Ok(json!({ "inputs": inputs, "outputs": run(&program, inputs)? })))
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let request = json!({
+            "onnx": path.join(ONNX),
+            "settings": {
+                "decomp_base": settings.decomp_base,
+                "decomp_legs": settings.decomp_legs,
+                "num_inner_cols": settings.num_inner_cols,
+            },
+            "settings_file": path.join(SETTINGS),
+            "compiled": path.join(COMPILED),
+            "samples": compared,
+            "max_logrows": MAX_LOGROWS,
+            "srs": srs,
+            "make_srs": options.srs.is_none(),
+            "vk": path.join(VK),
+            "pk": path.join(PK),
+            "vka": path.join(VKA),
+        });
+        let made: Made = tool.call("setup", request, progress)?;
+        let vka = read(&path.join(VKA))?;
+        let folder_error = |reason: &str| CircuitError::Folder {
+            path: path.into(),
+            reason: reason.into(),
+        };
+        let of_vka = Srs::of_vka(&vka).ok_or_else(|| folder_error("ezkl wrote a circuit of an unknown layout"))?;
+        if let Some(source) = options.srs.as_ref().filter(|_| of_vka.development && !options.any_srs) {
+            return Err(CircuitError::Srs {
+                path: source.clone(),
+                reason: "it is not the perpetual powers of tau, so whoever made it may forge proofs; take a file of the public ceremony, or accept this one by name".into(),
+            });
+        }
+        let (inputs, outputs) = ports(&program);
+        let manifest = Manifest {
+            scheme: 1,
+            ezkl: EZKL_VERSION.into(),
+            model_checksum: sha256(wasm),
+            onnx_sha256: sha256(&onnx),
+            settings: Settings::of(&exact, made.logrows),
+            inputs,
+            outputs,
+            proof_bytes: 0,
+            srs: of_vka,
+            vka_sha256: sha256(&vka),
+        };
+        let mut folder = CircuitFolder {
+            path: path.into(),
+            manifest,
+            program,
+        };
+        let mut stages = timings(made.stages);
+        let (proof, proving) = folder.prove(tool, &asked.swap_remove(0), progress)?;
+        stages.extend(proving);
+        folder.manifest.proof_bytes = proof.proof.len() as u64 / 2;
+        // Written last: a folder without it holds no circuit.
+        let text = serde_json::to_string_pretty(&folder.manifest).map_err(|e| folder_error(&e.to_string()))?;
+        write(&path.join(MANIFEST), text.as_bytes())?;
+        Ok((folder, stages))
+    }
+
+    /// A circuit that was set up before.
+    pub fn open(path: &Path) -> Result<Self, CircuitError> {
+        let fail = |reason: String| CircuitError::Folder {
+            path: path.into(),
+            reason,
+        };
+        let text = read(&path.join(MANIFEST))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| fail(format!("{MANIFEST}: {e}")))?;
+        if manifest.ezkl != EZKL_VERSION {
+            return Err(fail(format!("it was made by ezkl {}", manifest.ezkl)));
+        }
+        for (name, want) in [
+            (MODEL, &manifest.model_checksum),
+            (ONNX, &manifest.onnx_sha256),
+            (VKA, &manifest.vka_sha256),
+        ] {
+            if sha256(&read(&path.join(name))?) != *want {
+                return Err(fail(format!("{name} is not the file that {MANIFEST} names")));
+            }
+        }
+        let (program, exact) = open_model(&read(&path.join(MODEL))?)?;
+        let (inputs, outputs) = ports(&program);
+        if (&inputs, &outputs) != (&manifest.inputs, &manifest.outputs)
+            || sha256(&onnx::encode(&exact)) != manifest.onnx_sha256
+        {
+            return Err(fail("it is not the circuit of its model".into()));
+        }
+        Ok(CircuitFolder {
+            path: path.into(),
+            manifest,
+            program,
+        })
+    }
+
+    /// What the circuit is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The model.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The circuit's data, as a verifier takes it.
+    pub fn vka(&self) -> Result<Vec<u8>, CircuitError> {
+        read(&self.path.join(VKA))
+    }
+
+    /// Runs the model and proves the run. The proof is handed out only if it verifies and is about the very integers that
+    /// the engine took and gave.
+    pub fn prove(
+        &self,
+        tool: &Tool,
+        inputs: &[Vec<i32>],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(Proof, Vec<Timing>), CircuitError> {
+        let outputs = run(&self.program, inputs)?;
+        let mut request = self.files();
+        request["sample"] = json!({ "inputs": inputs, "outputs": outputs });
+        let proven: Proven = tool.call("prove", request, progress)?;
+        let proof = Proof {
+            model_checksum: self.manifest.model_checksum.clone(),
+            vka_sha256: self.manifest.vka_sha256.clone(),
+            inputs: inputs.to_vec(),
+            outputs,
+            proof: proven.proof,
+        };
+        if little_endian(&proof.instances()) != proven.instances {
+            return Err(CircuitError::Unsound(
+                "ezkl proved other integers than the engine's".into(),
+            ));
+        }
+        if self.manifest.proof_bytes != 0 {
+            proof.checked_bytes(&self.manifest)?;
+        }
+        Ok((proof, timings(proven.stages)))
+    }
+
+    /// Whether a proof is valid, by ezkl. An error if it is not about this circuit at all.
+    pub fn verify(&self, tool: &Tool, proof: &Proof, progress: &mut dyn FnMut(&str)) -> Result<bool, CircuitError> {
+        proof.checked_bytes(&self.manifest)?;
+        if proof.vka_sha256 != self.manifest.vka_sha256 {
+            return Ok(false);
+        }
+        let mut request = self.files();
+        request["proof"] = proof.proof.as_str().into();
+        request["instances"] = little_endian(&proof.instances()).into();
+        let verified: Verified = tool.call("verify", request, progress)?;
+        Ok(verified.valid)
+    }
+
+    /// Compares so many runs of the circuit with the engine's, without proving them: the witness must give the engine's
+    /// very outputs.
+    pub fn compare(&self, tool: &Tool, runs: usize, progress: &mut dyn FnMut(&str)) -> Result<(), CircuitError> {
+        let compared = samples(self.program.inputs(), runs)
+            .iter()
+            .map(|inputs| Ok(json!({ "inputs": inputs, "outputs": run(&self.program, inputs)? })))
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let mut request = self.files();
+        request["samples"] = compared.into();
+        let Done {} = tool.call("witnesses", request, progress)?;
+        Ok(())
+    }
+
+    fn files(&self) -> serde_json::Value {
+        json!({
+            "compiled": self.path.join(COMPILED),
+            "settings_file": self.path.join(SETTINGS),
+            "vk": self.path.join(VK),
+            "pk": self.path.join(PK),
+            "srs": self.path.join(SRS),
+        })
+    }
+}
+
+/// Field elements as ezkl writes them.
+fn little_endian(instances: &[[u8; 32]]) -> Vec<String> {
+    let reversed = |word: &[u8; 32]| {
+        let mut word = *word;
+        word.reverse();
+        hex::encode(word)
+    };
+    instances.iter().map(reversed).collect()
+}
+
+/// A folder that is new, empty, or an earlier setup's, whose circuit goes.
+fn prepare(path: &Path) -> Result<(), CircuitError> {
+    fs::create_dir_all(path).map_err(file_error("making", path))?;
+    let known = [MODEL, ONNX, MANIFEST, SETTINGS, COMPILED, VK, PK, VKA, SRS];
+    for entry in fs::read_dir(path).map_err(file_error("reading", path))? {
+        let name = entry.map_err(file_error("reading", path))?.file_name();
+        if !known.iter().any(|k| name == *k) {
+            return Err(CircuitError::Occupied { path: path.into() });
+        }
+    }
+    let manifest = path.join(MANIFEST);
+    if manifest.exists() {
+        fs::remove_file(&manifest).map_err(file_error("removing", &manifest))?;
+    }
+    Ok(())
+}
+
+fn copy_srs(source: &Path, target: &Path, want: Option<[u8; 32]>) -> Result<(), CircuitError> {
+    // The folder's own SRS may be named again.
+    let same = fs::canonicalize(source)
+        .ok()
+        .is_some_and(|s| fs::canonicalize(target).ok() == Some(s));
+    if let Some(want) = want {
+        let mut hash = Sha256::new();
+        let mut file = fs::File::open(source).map_err(file_error("reading", source))?;
+        io::copy(&mut file, &mut hash).map_err(file_error("reading", source))?;
+        let found: [u8; 32] = hash.finalize().into();
+        if found != want {
+            return Err(CircuitError::Srs {
+                path: source.into(),
+                reason: format!(
+                    "its SHA-256 is {}, not the one asked for; download it again",
+                    hex::encode(found)
+                ),
+            });
+        }
+    }
+    if !same {
+        fs::copy(source, target).map_err(file_error("reading", source))?;
+    }
+    Ok(())
+}

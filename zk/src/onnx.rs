@@ -1,0 +1,331 @@
+//! An exact model as an ONNX file (ir_version 8, opset 13), the same bytes each time.
+//!
+//! The messages are the part of ONNX's protobuf that such files use.
+
+use prost::Message;
+
+use crate::exact::{Exact, Step};
+
+/// Version of ONNX's file format.
+const IR_VERSION: i64 = 8;
+/// Version of its operators.
+const OPSET: i64 = 13;
+/// Elements of 32-bit floats.
+pub(crate) const FLOAT: i32 = 1;
+/// Elements of 64-bit integers.
+pub(crate) const INT64: i32 = 7;
+/// An attribute that is one integer.
+const ATTRIBUTE_INT: i32 = 2;
+/// An attribute that is a list of integers.
+const ATTRIBUTE_INTS: i32 = 7;
+/// The power of two of a shift.
+const UNIT: &str = "unit";
+
+/// A whole file.
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelProto {
+    /// Version of the format.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    /// The model.
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<GraphProto>,
+    /// Versions of operators.
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+}
+
+/// A version of operators.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetIdProto {
+    /// Empty for ONNX's own.
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    /// Which.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
+
+/// Nodes in the order in which they run.
+#[derive(Clone, PartialEq, Message)]
+pub struct GraphProto {
+    /// The nodes.
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<NodeProto>,
+    /// Must not be empty.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Stored tensors.
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorProto>,
+    /// What a run takes.
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    /// What a run gives.
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+}
+
+/// An operation.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeProto {
+    /// Names of operands.
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    /// Names of results.
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
+    /// Its own name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// Which operator.
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    /// Its parameters.
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<AttributeProto>,
+}
+
+/// A parameter of an operation.
+#[derive(Clone, PartialEq, Message)]
+pub struct AttributeProto {
+    /// Which.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// One integer.
+    #[prost(int64, tag = "3")]
+    pub i: i64,
+    /// Several.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    /// Which of the above.
+    #[prost(int32, tag = "20")]
+    pub r#type: i32,
+}
+
+/// A stored tensor.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorProto {
+    /// Extents.
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub dims: Vec<i64>,
+    /// Type of elements.
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    /// Its name.
+    #[prost(string, tag = "8")]
+    pub name: String,
+    /// Elements, little endian.
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
+}
+
+/// Name and type of a value.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfoProto {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its type.
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<TypeProto>,
+}
+
+/// A type.
+#[derive(Clone, PartialEq, Message)]
+pub struct TypeProto {
+    /// A tensor's.
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorType>,
+}
+
+/// The type of a tensor.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorType {
+    /// Of elements.
+    #[prost(int32, tag = "1")]
+    pub elem_type: i32,
+    /// Extents.
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<TensorShapeProto>,
+}
+
+/// Extents.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorShapeProto {
+    /// One after another.
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
+
+/// One extent.
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    /// The number.
+    #[prost(int64, tag = "1")]
+    pub dim_value: i64,
+}
+
+/// The file.
+pub fn encode(exact: &Exact) -> Vec<u8> {
+    Writer {
+        exact,
+        graph: GraphProto {
+            name: "aiinference".into(),
+            ..GraphProto::default()
+        },
+    }
+    .model()
+    .encode_to_vec()
+}
+
+struct Writer<'a> {
+    exact: &'a Exact,
+    graph: GraphProto,
+}
+
+/// Name of a value: models' own names never meet these, nor each other.
+fn name(value: usize) -> String {
+    format!("v{value}")
+}
+
+fn info(value: usize, shape: &[u32]) -> ValueInfoProto {
+    let dim = |extent: &u32| Dimension {
+        dim_value: (*extent).into(),
+    };
+    ValueInfoProto {
+        name: name(value),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TensorType {
+                elem_type: FLOAT,
+                shape: Some(TensorShapeProto {
+                    dim: shape.iter().map(dim).collect(),
+                }),
+            }),
+        }),
+    }
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        i,
+        r#type: ATTRIBUTE_INT,
+        ..AttributeProto::default()
+    }
+}
+
+fn ints(name: &str, ints: &[u32]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        ints: ints.iter().map(|i| i64::from(*i)).collect(),
+        r#type: ATTRIBUTE_INTS,
+        ..AttributeProto::default()
+    }
+}
+
+impl Writer<'_> {
+    fn model(mut self) -> ModelProto {
+        for (index, value) in self.exact.values[..self.exact.inputs.len()].iter().enumerate() {
+            self.graph.input.push(info(index, &value.shape));
+        }
+        if self.exact.steps.iter().any(|s| matches!(s, Step::Shift { .. })) {
+            let unit = (-f64::from(self.exact.base_bits)).exp2() as f32;
+            self.stored(UNIT.into(), FLOAT, vec![], unit.to_le_bytes().to_vec());
+        }
+        for (index, step) in self.exact.steps.iter().enumerate() {
+            self.step(self.exact.inputs.len() + index, step);
+        }
+        for (_, value) in &self.exact.outputs {
+            let info = info(*value, &self.exact.values[*value].shape);
+            self.graph.output.push(info);
+        }
+        ModelProto {
+            ir_version: IR_VERSION,
+            graph: Some(self.graph),
+            opset_import: vec![OperatorSetIdProto {
+                domain: String::new(),
+                version: OPSET,
+            }],
+        }
+    }
+
+    fn stored(&mut self, name: String, data_type: i32, dims: Vec<i64>, raw_data: Vec<u8>) -> String {
+        self.graph.initializer.push(TensorProto {
+            dims,
+            data_type,
+            name: name.clone(),
+            raw_data,
+        });
+        name
+    }
+
+    /// Numbers that 32-bit floats hold.
+    fn constant(&mut self, value: usize, numbers: &[i128], shape: &[u32]) -> String {
+        let raw = numbers.iter().flat_map(|n| (*n as f32).to_le_bytes()).collect();
+        let dims = shape.iter().map(|extent| i64::from(*extent)).collect();
+        self.stored(format!("c{value}"), FLOAT, dims, raw)
+    }
+
+    fn node(&mut self, op: &str, operands: Vec<String>, result: String, attribute: Vec<AttributeProto>) {
+        self.graph.node.push(NodeProto {
+            input: operands,
+            name: format!("{op}_{result}"),
+            output: vec![result],
+            op_type: op.into(),
+            attribute,
+        });
+    }
+
+    fn step(&mut self, value: usize, step: &Step) {
+        let y = name(value);
+        match step {
+            Step::MatMul { x, weights, extents } => {
+                let c = self.constant(value, weights, extents);
+                self.node("MatMul", vec![name(*x), c], y, vec![]);
+            }
+            Step::Conv {
+                x,
+                weights,
+                extents,
+                window,
+                groups,
+            } => {
+                let c = self.constant(value, weights, extents);
+                let attributes = vec![
+                    ints("dilations", &window.dilations),
+                    int("group", (*groups).into()),
+                    ints("kernel_shape", &window.kernel),
+                    ints("pads", &window.pads),
+                    ints("strides", &window.strides),
+                ];
+                self.node("Conv", vec![name(*x), c], y, attributes);
+            }
+            Step::AddConstant { x, constant, shape } => {
+                let c = self.constant(value, constant, shape);
+                self.node("Add", vec![name(*x), c], y, vec![]);
+            }
+            Step::MulConstant { x, constant, shape } => {
+                let c = self.constant(value, constant, shape);
+                self.node("Mul", vec![name(*x), c], y, vec![]);
+            }
+            Step::Add { a, b } => self.node("Add", vec![name(*a), name(*b)], y, vec![]),
+            Step::Shift { x } => {
+                let part = format!("{y}_part");
+                self.node("Mul", vec![name(*x), UNIT.into()], part.clone(), vec![]);
+                self.node("Floor", vec![part], y, vec![]);
+            }
+            Step::Relu { x } => self.node("Relu", vec![name(*x)], y, vec![]),
+            Step::Below { x, bound } => {
+                let c = self.constant(value, &[*bound], &[1]);
+                self.node("Sub", vec![c, name(*x)], y, vec![]);
+            }
+            Step::Reshape { x } => {
+                let shape = &self.exact.values[value].shape;
+                let raw = shape.iter().flat_map(|e| i64::from(*e).to_le_bytes()).collect();
+                let c = self.stored(format!("c{value}"), INT64, vec![shape.len() as i64], raw);
+                self.node("Reshape", vec![name(*x), c], y, vec![]);
+            }
+        }
+    }
+}
