@@ -126,26 +126,23 @@ impl Exact {
         self.values.iter().map(Value::magnitude).max().unwrap_or(0)
     }
 
-    /// About how many rows the circuit takes for range checks: what the choice of digits is made by.
+    /// About how many rows the circuit takes: what the choice of digits is made by. The numbers per element are measured
+    /// at ezkl 23.0.5; a floor is so dear since its quotient is checked besides.
     pub(crate) fn rows(&self) -> u64 {
-        let digits = u64::from(self.legs) + 3;
-        let taken_apart = |weight: u64, value: &Value| value.elements().saturating_mul(weight * digits);
+        let legs = u64::from(self.legs);
+        let cells = |value: &Value, fixed: u64, a_leg: u64| value.elements().saturating_mul(fixed + a_leg * legs);
         let (inputs, steps) = self.values.split_at(self.inputs.len().min(self.values.len()));
-        let mut cells = inputs
+        let ports = inputs
             .iter()
-            .fold(0, |sum: u64, v| sum.saturating_add(taken_apart(1, v)));
+            .chain(self.outputs.iter().filter_map(|(_, v)| self.values.get(*v)));
+        let mut sum = ports.fold(0, |sum: u64, v| sum.saturating_add(cells(v, 10, 4)));
         for (step, value) in self.steps.iter().zip(steps) {
-            let weight = match step {
-                // The quotient is checked besides.
-                Step::Shift { .. } => 3,
-                Step::Relu { .. } => 1,
+            sum = sum.saturating_add(match step {
+                Step::Shift { .. } => cells(value, 71, 13),
+                Step::Relu { .. } => cells(value, 11, 3),
                 _ => 0,
-            };
-            cells = cells.saturating_add(taken_apart(weight, value));
+            });
         }
-        for (_, output) in &self.outputs {
-            cells = cells.saturating_add(self.values.get(*output).map_or(0, |v| taken_apart(1, v)));
-        }
-        (cells / 2).max(1 << self.base_bits)
+        (sum / 2).max(1 << self.base_bits)
     }
 }

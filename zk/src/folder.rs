@@ -158,6 +158,7 @@ fn timings(stages: Vec<Stage>) -> Vec<Timing> {
     let timing = |s: Stage| Timing {
         name: s.name,
         seconds: s.seconds,
+        cpu_seconds: s.cpu_seconds,
         peak_kib: s.peak_kib,
     };
     stages.into_iter().map(timing).collect()

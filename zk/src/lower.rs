@@ -9,8 +9,8 @@ use aiinference_engine::Limits;
 
 use crate::exact::{Exact, Step, Value, ValueId, Window};
 
-/// Digits from 6 to 11 bits: their table stays below 2^12 rows, which no circuit goes under anyway.
-const BASE_BITS: std::ops::RangeInclusive<u32> = 6..=11;
+/// Digits from 6 to 12 bits: wider ones have tables that are larger than most circuits.
+const BASE_BITS: std::ops::RangeInclusive<u32> = 6..=12;
 /// ezkl reads inputs as 32-bit floats, which hold whole numbers to here.
 const INPUT_BOUND: i128 = 1 << 24;
 /// No number in a circuit goes beyond, far below the field's 254 bits and those of ezkl's own integers.

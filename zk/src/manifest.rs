@@ -40,6 +40,8 @@ pub struct Timing {
     pub name: String,
     /// Wall-clock time.
     pub seconds: f64,
+    /// Time of all cores together.
+    pub cpu_seconds: f64,
     /// Most memory so far, in KiB.
     pub peak_kib: u64,
 }

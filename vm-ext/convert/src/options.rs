@@ -3,7 +3,8 @@
 /// Width of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weights {
-    /// 16 bits for layers of under two million multiplications and for the last ones before an output, else 8.
+    /// 16 bits for layers of under two million multiplications and for the last ones before an output, else 8. Where
+    /// the model shall be provable 11 bits, which keep circuits small.
     #[default]
     Auto,
     /// 8 bits.

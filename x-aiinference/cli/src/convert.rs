@@ -57,7 +57,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Width {
-    /// 16 bits for small models, else 8
+    /// 16 bits for small models, else 8; 11 for provable ones
     #[default]
     Auto,
     I8,

@@ -147,9 +147,10 @@ fn open(path: &Path) -> Result<CircuitFolder> {
 fn print_timings(timings: &[Timing]) {
     for timing in timings {
         println!(
-            "  {:<36} {:>8.2} s, {:>6} MiB",
+            "  {:<36} {:>8.2} s, {:>8.2} s of CPU, {:>6} MiB",
             timing.name,
             timing.seconds,
+            timing.cpu_seconds,
             timing.peak_kib / 1024
         );
     }

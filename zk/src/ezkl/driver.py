@@ -23,7 +23,7 @@ class Refused(Exception):
 
 def stage(result, name, call):
     print(f"@@ {name}", flush=True)
-    start = time.monotonic()
+    start, cpu = time.monotonic(), time.process_time()
 
     async def within():
         # The asynchronous calls want a running loop already when they are called.
@@ -33,7 +33,12 @@ def stage(result, name, call):
     value = asyncio.run(within())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result.setdefault("stages", []).append(
-        {"name": name, "seconds": round(time.monotonic() - start, 3), "peak_kib": peak}
+        {
+            "name": name,
+            "seconds": round(time.monotonic() - start, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+            "peak_kib": peak,
+        }
     )
     return value
 
@@ -84,6 +89,17 @@ def compare(request, sample, vk=None, srs=None):
     return path
 
 
+def canonical(path):
+    """Settings in one order. ezkl lists the range checks in the order of a hash table, another one each time, and lays
+    out the circuit's columns in that order: unsorted, the same model has several keys."""
+    settings = read(path)
+    for key in ("required_range_checks", "required_lookups"):
+        settings[key].sort()
+    settings["timestamp"] = 0
+    with open(path, "w") as file:
+        json.dump(settings, file, sort_keys=True)
+
+
 def compile_circuit(request, result):
     """Settings by the request's digits alone, the smallest circuit, and the check that it computes the engine's bits."""
     settings = dict(request["settings"])
@@ -98,6 +114,7 @@ def compile_circuit(request, result):
     if settings["logrows"] > request["max_logrows"]:
         raise Refused(f"the circuit needs 2^{settings['logrows']} rows, above the limit of 2^{request['max_logrows']}")
     ezkl.gen_settings(request["onnx"], request["settings_file"], run_args(settings))
+    canonical(request["settings_file"])
     ezkl.compile_circuit(request["onnx"], request["compiled"], request["settings_file"])
     made = read(request["settings_file"])
     if made["required_lookups"] or set(made["model_output_scales"]) != {0} or set(made["model_input_scales"]) != {0}:

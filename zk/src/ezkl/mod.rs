@@ -71,6 +71,7 @@ pub struct Tool {
 pub(crate) struct Stage {
     pub name: String,
     pub seconds: f64,
+    pub cpu_seconds: f64,
     pub peak_kib: u64,
 }
 

@@ -621,6 +621,7 @@ impl Quantiser<'_> {
         let wmax = match self.options.weights {
             Weights::I8 => 127,
             Weights::I16 => QMAX,
+            Weights::Auto if self.options.provable => provable::WEIGHT_MAX,
             Weights::Auto => {
                 let small = if self.last[id] { SMALL_LAST_LAYER } else { SMALL_LAYER };
                 if (size as u64) * (taps as u64) < small {
@@ -634,8 +635,15 @@ impl Quantiser<'_> {
         let mut biases = Vec::with_capacity(bias.len());
         let mut scales = Vec::with_capacity(bias.len());
         let mut sums = 1.0f64;
+        // A provable layer shifts all its channels alike.
+        let least = if self.options.provable {
+            let scale_of = |(row, b): (&[f64], &f64)| quantise_channel(row, *b, x.k, x.magnitude(), wmax, 0.0).2;
+            scale::power_of_two(weights.chunks(taps).zip(bias).map(scale_of).fold(0.0, f64::max))
+        } else {
+            0.0
+        };
         for (row, &b) in weights.chunks(taps).zip(bias) {
-            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax, self.options.provable);
+            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax, least);
             let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
             sums = sums.max(sum * x.magnitude() + b.unsigned_abs() as f64);
             integers.extend(row);
@@ -977,16 +985,14 @@ impl Quantiser<'_> {
 
 /// Integers for one output channel: weights, bias in units of the accumulator, and the scale of a weight.
 ///
-/// The scale is the finest with which weights fit `wmax` and the accumulator its bound; a power of two where that is
-/// asked for.
-fn quantise_channel(row: &[f64], bias: f64, k: i32, xmax: f64, wmax: i32, power_of_two: bool) -> (Vec<i32>, i64, f64) {
+/// The scale is the finest with which weights fit `wmax` and the accumulator its bound, and no finer than `least`.
+fn quantise_channel(row: &[f64], bias: f64, k: i32, xmax: f64, wmax: i32, least: f64) -> (Vec<i32>, i64, f64) {
     let largest = row.iter().map(|w| w.abs()).fold(0.0, f64::max);
-    let mut scale = (largest / f64::from(wmax)).max(bias.abs() * pow2(k) / pow2(40));
+    let mut scale = (largest / f64::from(wmax))
+        .max(bias.abs() * pow2(k) / pow2(40))
+        .max(least);
     if scale == 0.0 {
         scale = pow2(-k);
-    }
-    if power_of_two {
-        scale = scale::power_of_two(scale);
     }
     loop {
         let limit = i64::from(wmax);

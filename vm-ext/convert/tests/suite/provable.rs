@@ -47,7 +47,8 @@ fn layers_requantise_by_plain_shifts() {
     let data = data(vec![array("x", 100, &[8], 1.5, 5)]);
     for weights in [Weights::I8, Weights::I16] {
         let options = Options { weights, ..provable() };
-        let converter = Converter::new(&mlp(), &data).options(options).end_at(["logits"]);
+        let model = mlp();
+        let converter = Converter::new(&model, &data).options(options).end_at(["logits"]);
         let conversion = converter.convert().unwrap();
         let rescales = rescales(&conversion.graph);
         assert_eq!(rescales.len(), 2);
@@ -71,7 +72,8 @@ fn layers_requantise_by_plain_shifts() {
 fn the_report_tells_what_being_provable_costs() {
     let data = data(vec![array("x", 100, &[8], 1.5, 5)]);
     let convert = |options| {
-        let converter = Converter::new(&mlp(), &data).options(options).end_at(["logits"]);
+        let model = mlp();
+        let converter = Converter::new(&model, &data).options(options).end_at(["logits"]);
         converter.convert().unwrap().report
     };
     let (ordinary, report) = (convert(Options::default()), convert(provable()));
