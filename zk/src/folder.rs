@@ -7,6 +7,8 @@ use std::{
 
 use aiinference_engine::{format, Kernels, Program, RunError};
 use aiinference_runtime::{engine_limits, module, LoadedModel, ModelError};
+use aiinference_types::v1;
+use aiinference_verifier::{Circuit, VerifyError};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -19,7 +21,7 @@ use crate::{
     onnx,
     proof::{Proof, ProofError},
     samples::samples,
-    srs::Srs,
+    srs::{key_of, Srs},
 };
 
 const MODEL: &str = "model.wasm";
@@ -87,6 +89,12 @@ pub enum CircuitError {
     /// The proof is not about this circuit.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// The circuit is none that a chain would take.
+    #[error(transparent)]
+    Circuit(#[from] aiinference_verifier::CircuitError),
+    /// The verifier came to no answer.
+    #[error(transparent)]
+    Verifier(#[from] VerifyError),
     /// The circuit gave what it should not.
     #[error("proving: {0}; nothing was handed out, report it with the model")]
     Unsound(String),
@@ -253,7 +261,8 @@ impl CircuitFolder {
             path: path.into(),
             reason: reason.into(),
         };
-        let of_vka = Srs::of_vka(&vka).ok_or_else(|| folder_error("ezkl wrote a circuit of an unknown layout"))?;
+        let key = key_of(&vka).ok_or_else(|| folder_error("ezkl wrote a key of an unknown layout"))?;
+        let of_vka = Srs::of_key(key)?;
         if let Some(source) = options.srs.as_ref().filter(|_| of_vka.development && !options.any_srs) {
             return Err(CircuitError::Srs {
                 path: source.clone(),
@@ -279,9 +288,11 @@ impl CircuitFolder {
             program,
         };
         let mut stages = timings(made.stages);
-        let (proof, proving) = folder.prove(tool, &asked.swap_remove(0), progress)?;
+        let (proof, proving) = folder.attempt(tool, &asked.swap_remove(0), progress)?;
         stages.extend(proving);
+        // All proofs of a circuit have one length.
         folder.manifest.proof_bytes = proof.proof.len() as u64 / 2;
+        folder.confirm(&proof)?;
         // Written last: a folder without it holds no circuit.
         let text = serde_json::to_string_pretty(&folder.manifest).map_err(|e| folder_error(&e.to_string()))?;
         write(&path.join(MANIFEST), text.as_bytes())?;
@@ -345,6 +356,26 @@ impl CircuitFolder {
         inputs: &[Vec<i32>],
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Proof, Vec<Timing>), CircuitError> {
+        let (proof, timings) = self.attempt(tool, inputs, progress)?;
+        self.confirm(&proof)?;
+        Ok((proof, timings))
+    }
+
+    /// An error where the chain's verifier would not take a proof of ours.
+    fn confirm(&self, proof: &Proof) -> Result<(), CircuitError> {
+        if self.verify(proof)? {
+            return Ok(());
+        }
+        Err(CircuitError::Unsound("the chain's verifier refuses the proof".into()))
+    }
+
+    /// A proof about the engine's integers, not verified yet.
+    fn attempt(
+        &self,
+        tool: &Tool,
+        inputs: &[Vec<i32>],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(Proof, Vec<Timing>), CircuitError> {
         let outputs = run(&self.program, inputs)?;
         let mut request = self.files();
         request["sample"] = json!({ "inputs": inputs, "outputs": outputs });
@@ -361,18 +392,81 @@ impl CircuitFolder {
                 "ezkl proved other integers than the engine's".into(),
             ));
         }
-        if self.manifest.proof_bytes != 0 {
-            proof.checked_bytes(&self.manifest)?;
-        }
         Ok((proof, timings(proven.stages)))
     }
 
-    /// Whether a proof is valid, by ezkl. An error if it is not about this circuit at all.
-    pub fn verify(&self, tool: &Tool, proof: &Proof, progress: &mut dyn FnMut(&str)) -> Result<bool, CircuitError> {
+    /// Whether a proof is valid, by the verifier that chains run. An error if it is not about this circuit at all.
+    pub fn verify(&self, proof: &Proof) -> Result<bool, CircuitError> {
+        let bytes = proof.checked_bytes(&self.manifest)?;
+        // Where the model is stored plays no part.
+        let circuit = Circuit::check(self.circuit(0)?)?;
+        Ok(aiinference_verifier::verify(&circuit, &bytes, &proof.instances())?.valid)
+    }
+
+    /// The module that a chain stores, for a model that it stores under this code id.
+    pub fn module(&self, model_code_id: u64) -> Result<Vec<u8>, CircuitError> {
+        let circuit = self.circuit(model_code_id)?;
+        Circuit::check(circuit.clone())?;
+        Ok(module::wrap_circuit(&circuit))
+    }
+
+    fn circuit(&self, model_code_id: u64) -> Result<v1::Circuit, CircuitError> {
+        let fail = |reason: &str| CircuitError::Folder {
+            path: self.path.clone(),
+            reason: reason.into(),
+        };
+        let vka = self.vka()?;
+        let key = key_of(&vka).ok_or_else(|| fail("its key has an unknown layout"))?;
+        let instance = |port: &Port, role: v1::InstanceRole| v1::Instance {
+            name: port.name.clone(),
+            role: role as i32,
+            shape: port.shape.clone(),
+            fraction_bits: port.fraction_bits,
+            low: port.low.into(),
+            high: port.high.into(),
+        };
+        let manifest = &self.manifest;
+        let inputs = manifest
+            .inputs
+            .iter()
+            .map(|port| instance(port, v1::InstanceRole::Input));
+        let outputs = manifest
+            .outputs
+            .iter()
+            .map(|port| instance(port, v1::InstanceRole::Output));
+        let settings = &manifest.settings;
+        let small = |v: u64| u32::try_from(v).map_err(|_| fail("a setting is too large"));
+        Ok(v1::Circuit {
+            scheme: v1::ProofScheme::EzklHalo2Kzg as i32,
+            verifying_key: key.to_vec(),
+            proof_bytes: small(manifest.proof_bytes)?,
+            instances: inputs.chain(outputs).collect(),
+            settings: Some(v1::CircuitSettings {
+                logrows: settings.logrows,
+                decomp_base: small(settings.decomp_base)?,
+                decomp_legs: settings.decomp_legs,
+                num_inner_cols: settings.num_inner_cols,
+                input_visibility: v1::Visibility::Public as i32,
+                output_visibility: v1::Visibility::Public as i32,
+                param_visibility: v1::Visibility::Fixed as i32,
+            }),
+            srs: hex::decode(&manifest.srs.id).map_err(|_| fail("the id of its SRS is no hex"))?,
+            models: vec![v1::CircuitModel {
+                code_id: model_code_id,
+                checksum: hex::decode(&manifest.model_checksum).map_err(|_| fail("the model's checksum is no hex"))?,
+            }],
+            reproducible: true,
+        })
+    }
+
+    /// Whether a proof is valid, by ezkl: a second opinion.
+    pub fn verify_by_ezkl(
+        &self,
+        tool: &Tool,
+        proof: &Proof,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<bool, CircuitError> {
         proof.checked_bytes(&self.manifest)?;
-        if proof.vka_sha256 != self.manifest.vka_sha256 {
-            return Ok(false);
-        }
         let mut request = self.files();
         request["proof"] = proof.proof.as_str().into();
         request["instances"] = little_endian(&proof.instances()).into();

@@ -26,4 +26,4 @@ pub use lower::{lower, NotProvable};
 pub use manifest::{Manifest, Port, Settings, Timing};
 pub use proof::{Proof, ProofError};
 pub use samples::samples;
-pub use srs::{Srs, PERPETUAL_POWERS_OF_TAU};
+pub use srs::Srs;

@@ -1,14 +1,9 @@
 //! A proof with what it is about.
 
+use aiinference_verifier::element;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Manifest, Port};
-
-/// The field's order r, big endian.
-const FIELD: [u8; 32] = [
-    0x30, 0x64, 0x4e, 0x72, 0xe1, 0x31, 0xa0, 0x29, 0xb8, 0x50, 0x45, 0xb6, 0x81, 0x81, 0x58, 0x5d, 0x28, 0x33, 0xe8,
-    0x48, 0x79, 0xb9, 0x70, 0x91, 0x43, 0xe1, 0xf5, 0x93, 0xf0, 0x00, 0x00, 0x01,
-];
 
 /// Why a proof is not even about a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +30,14 @@ pub enum ProofError {
         /// Largest.
         high: i32,
     },
+    /// The proof is of another circuit.
+    #[error("reading a proof: it is of the circuit {found}, not of {want}")]
+    Circuit {
+        /// SHA-256 of its circuit's data.
+        found: String,
+        /// Of this circuit's.
+        want: String,
+    },
     /// The proof is no hex.
     #[error("reading a proof: its bytes are not hexadecimal")]
     Hex,
@@ -58,6 +61,12 @@ pub struct Proof {
 impl Proof {
     /// The proof's bytes, where the whole fits the circuit: numbers and sizes of tensors, ranges, the proof's length.
     pub fn checked_bytes(&self, circuit: &Manifest) -> Result<Vec<u8>, ProofError> {
+        if self.vka_sha256 != circuit.vka_sha256 {
+            return Err(ProofError::Circuit {
+                found: self.vka_sha256.clone(),
+                want: circuit.vka_sha256.clone(),
+            });
+        }
         fits("inputs", &self.inputs, &circuit.inputs)?;
         fits("outputs", &self.outputs, &circuit.outputs)?;
         let bytes = hex::decode(&self.proof).map_err(|_| ProofError::Hex)?;
@@ -68,7 +77,7 @@ impl Proof {
     /// The public inputs of the circuit: canonical field elements, big endian; inputs first.
     pub fn instances(&self) -> Vec<[u8; 32]> {
         let all = self.inputs.iter().chain(&self.outputs).flatten();
-        all.map(|v| field_element(*v)).collect()
+        all.map(|v| element(*v)).collect()
     }
 }
 
@@ -97,43 +106,4 @@ fn fits(what: &str, tensors: &[Vec<i32>], ports: &[Port]) -> Result<(), ProofErr
         }
     }
     Ok(())
-}
-
-/// An integer in the field: a negative one is r minus its magnitude.
-fn field_element(v: i32) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let magnitude = v.unsigned_abs().to_be_bytes();
-    bytes[28..].copy_from_slice(&magnitude);
-    if v >= 0 {
-        return bytes;
-    }
-    let mut borrow = 0u16;
-    let mut result = FIELD;
-    for (r, b) in result.iter_mut().zip(bytes).rev() {
-        let minus = u16::from(b) + borrow;
-        borrow = u16::from(u16::from(*r) < minus);
-        *r = (u16::from(*r) + (borrow << 8) - minus) as u8;
-    }
-    result
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn negative_integers_are_the_field_order_minus_their_magnitude() {
-        assert_eq!(field_element(1)[31], 1);
-        assert_eq!(field_element(-1)[..31], FIELD[..31]);
-        assert_eq!(field_element(-1)[31], 0);
-        let least = hex::encode(field_element(i32::MIN));
-        assert_eq!(
-            least,
-            "30644e72e131a029b85045b68181585d2833e84879b9709143e1f59370000001"
-        );
-        assert_eq!(
-            hex::encode(field_element(-2)),
-            "30644e72e131a029b85045b68181585d2833e84879b9709143e1f593efffffff"
-        );
-    }
 }

@@ -5,6 +5,8 @@ mod common;
 use std::path::Path;
 
 use aiinference_engine::graph::Graph;
+use aiinference_runtime::module;
+use aiinference_verifier::Circuit;
 use aiinference_zk::{samples, CircuitError, CircuitFolder, Proof, SetupOptions, Tool};
 use common::{convolutional, credit, digits_sized, wasm};
 
@@ -46,10 +48,14 @@ fn prove(tool: &Tool, folder: &CircuitFolder, sample: usize) -> Proof {
     proof
 }
 
-/// Whether ezkl takes a proof; what does not even fit the circuit, it does not take.
+/// Whether a proof is taken, by the chain's verifier and by ezkl, which must agree; what does not even fit the circuit
+/// is not.
 fn accepted(tool: &Tool, folder: &CircuitFolder, proof: &Proof) -> bool {
-    match folder.verify(tool, proof, &mut say) {
-        Ok(valid) => valid,
+    match folder.verify(proof) {
+        Ok(valid) => {
+            assert_eq!(valid, folder.verify_by_ezkl(tool, proof, &mut say).unwrap());
+            valid
+        }
         Err(CircuitError::Proof(_)) => false,
         Err(other) => panic!("{other}"),
     }
@@ -66,6 +72,17 @@ fn proven_to_the_last_bit(graph: &Graph) {
         assert!(accepted(&tool, &folder, &proof));
     }
     assert!(folder.manifest().srs.development);
+    let stored = folder.module(7).unwrap();
+    let Ok(module::Carried::Circuit(section)) = module::carried(&stored) else {
+        panic!("the module carries no circuit")
+    };
+    let stored = Circuit::decode(section).unwrap();
+    assert_eq!(stored.models()[0].code_id, 7);
+    assert_eq!(
+        hex::encode(stored.models()[0].checksum),
+        folder.manifest().model_checksum
+    );
+    assert!(stored.reproducible());
     // Opened again it is the same circuit.
     let opened = CircuitFolder::open(desk.path()).unwrap();
     assert_eq!(opened.manifest(), folder.manifest());

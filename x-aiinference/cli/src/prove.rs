@@ -21,6 +21,7 @@ const RUNS: usize = 100;
   aiinference prove setup model.wasm --srs kzg12.srs -o circuit
   aiinference prove run circuit --input one.npz --output result.npz --proof proof.json
   aiinference prove verify circuit --proof proof.json
+  aiinference prove module circuit --model-code-id 6 -o circuit.wasm
 
 The proofs are made by ezkl, which is installed on first use from a Python package index into an environment in the
 user's cache, at a pinned version and hash. A proof speaks of the very integers that the engine computes; docs/proving.md
@@ -38,6 +39,8 @@ enum Task {
     Run(RunArgs),
     /// Check a proof
     Verify(VerifyArgs),
+    /// Write the module by which a chain stores the circuit
+    Module(ModuleArgs),
     /// Compare runs of the circuit with the engine's, extremes of every input among them, without proving
     Check(CheckArgs),
 }
@@ -95,6 +98,18 @@ struct VerifyArgs {
 }
 
 #[derive(clap::Args)]
+struct ModuleArgs {
+    /// The folder of the circuit
+    circuit: PathBuf,
+    /// The code id under which the chain stores the model
+    #[arg(long, value_name = "ID")]
+    model_code_id: u64,
+    /// Where the module goes
+    #[arg(short, long, value_name = "CIRCUIT.wasm")]
+    output: PathBuf,
+}
+
+#[derive(clap::Args)]
 struct CheckArgs {
     /// The folder of the circuit
     circuit: PathBuf,
@@ -126,6 +141,7 @@ pub fn prove(args: &Args) -> Result<()> {
         Task::Setup(args) => setup(args),
         Task::Run(args) => prove_run(args),
         Task::Verify(args) => verify(args),
+        Task::Module(args) => module(args),
         Task::Check(args) => check(args),
     }
 }
@@ -201,13 +217,11 @@ fn prove_run(args: &RunArgs) -> Result<()> {
 }
 
 fn verify(args: &VerifyArgs) -> Result<()> {
-    let mut say = said();
     let folder = open(&args.circuit)?;
     let text = fs::read(&args.proof).with_context(|| format!("reading {}", args.proof.display()))?;
     let proof: Proof = serde_json::from_slice(&text)
         .with_context(|| format!("reading {}: it is no proof of `prove run`", args.proof.display()))?;
-    let tool = tool(&mut say)?;
-    if !folder.verify(&tool, &proof, &mut say)? {
+    if !folder.verify(&proof)? {
         return Err(Invalid.into());
     }
     println!(
@@ -229,6 +243,14 @@ fn verify(args: &VerifyArgs) -> Result<()> {
             println!("  {kind} {:<16} {}{more}", port.name, shown.join(", "));
         }
     }
+    Ok(())
+}
+
+fn module(args: &ModuleArgs) -> Result<()> {
+    let folder = open(&args.circuit)?;
+    let wasm = folder.module(args.model_code_id)?;
+    data::write(&args.output, &wasm)?;
+    eprintln!("wrote {}: {} bytes", args.output.display(), wasm.len());
     Ok(())
 }
 
