@@ -2,6 +2,8 @@
 
 pub use aiinference_engine::graph::Window;
 
+use crate::hidden::Hidden;
+
 /// Number of a value: the inputs first, then one per step.
 pub type ValueId = usize;
 
@@ -20,6 +22,11 @@ impl Value {
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|extent| u64::from(*extent)).product()
+    }
+
+    /// From one end of the interval to the other.
+    pub fn span(&self) -> u128 {
+        self.high.abs_diff(self.low)
     }
 
     /// Largest magnitude.
@@ -106,6 +113,9 @@ pub enum Step {
 /// lies within `±(2^(base_bits * legs) - 1)`, the numbers that the circuit can take apart into digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exact {
+    /// What only the prover knows. Hidden inputs are checked against their intervals in the circuit, since no verifier
+    /// sees them.
+    pub hidden: Hidden,
     /// The circuit takes numbers apart into digits of so many bits.
     pub base_bits: u32,
     /// How many digits.
@@ -123,7 +133,18 @@ pub struct Exact {
 impl Exact {
     /// The largest magnitude of any value.
     pub fn magnitude(&self) -> u128 {
-        self.values.iter().map(Value::magnitude).max().unwrap_or(0)
+        let values = self.values.iter().map(Value::magnitude);
+        // A check of a hidden input looks at its distance from both ends of its interval.
+        let checks = self.hidden_inputs().iter().map(Value::span);
+        values.chain(checks).max().unwrap_or(0)
+    }
+
+    /// The inputs that are checked in the circuit.
+    pub(crate) fn hidden_inputs(&self) -> &[Value] {
+        match self.hidden {
+            Hidden::Inputs => self.values.get(..self.inputs.len()).unwrap_or(&[]),
+            Hidden::Nothing | Hidden::Weights => &[],
+        }
     }
 
     /// About how many rows the circuit takes: what the choice of digits is made by. The numbers per element are measured
@@ -135,7 +156,12 @@ impl Exact {
         let ports = inputs
             .iter()
             .chain(self.outputs.iter().filter_map(|(_, v)| self.values.get(*v)));
-        let mut sum = ports.fold(0, |sum: u64, v| sum.saturating_add(cells(v, 10, 4)));
+        let hidden = self.hidden_inputs().iter();
+        // Two comparisons an element instead of one look at its size.
+        let hidden = hidden.fold(0, |sum: u64, v| sum.saturating_add(cells(v, 22, 6)));
+        let mut sum = ports
+            .fold(0, |sum: u64, v| sum.saturating_add(cells(v, 10, 4)))
+            .saturating_add(hidden);
         for (step, value) in self.steps.iter().zip(steps) {
             sum = sum.saturating_add(match step {
                 Step::Shift { .. } => cells(value, 71, 13),

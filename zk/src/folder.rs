@@ -7,7 +7,10 @@ use std::{
 
 use aiinference_engine::{format, Kernels, Program, RunError};
 use aiinference_runtime::{engine_limits, module, LoadedModel, ModelError};
-use aiinference_types::v1;
+use aiinference_types::{
+    tensor::{same_shape, TensorError},
+    v1,
+};
 use aiinference_verifier::{Circuit, VerifyError};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     exact::Exact,
     ezkl::{Stage, Tool, ToolError, EZKL_VERSION},
+    hidden::{HashError, Hidden, Opening, Salt},
     lower::{lower, NotProvable},
     manifest::{Manifest, Port, Settings, Timing},
     onnx,
@@ -33,6 +37,10 @@ const VK: &str = "vk.key";
 const PK: &str = "pk.key";
 const VKA: &str = "vka.bin";
 const SRS: &str = "kzg.srs";
+
+/// Names of the hashes among a circuit's public values.
+const INPUTS_HASH: &str = "inputs";
+const WEIGHTS_HASH: &str = "weights";
 
 /// Runs that a setup compares with the engine before it makes keys.
 const CHECKS: usize = 12;
@@ -83,6 +91,29 @@ pub enum CircuitError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The circuit hides inputs, or does not, other than the call.
+    #[error("proving: the circuit {takes}")]
+    Hidden {
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// No salt, or no hash.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// A circuit of hidden weights, for a model that is on the chain.
+    #[error("writing the circuit's module: its weights are hidden, so it stands for no model that is stored; write it as unpublished")]
+    Unpublished,
+    /// Another number of inputs, or names that the model does not have.
+    #[error("reading inputs: {0}")]
+    Inputs(String),
+    /// A tensor that an input does not take.
+    #[error("reading input {name:?}: {source}")]
+    Tensor {
+        /// Which.
+        name: String,
+        /// Why.
+        source: TensorError,
+    },
     /// The engine refuses the inputs.
     #[error("running the model: {0}")]
     Run(#[from] RunError),
@@ -109,6 +140,8 @@ pub struct SetupOptions {
     pub srs_sha256: Option<[u8; 32]>,
     /// Take an SRS that is not the perpetual powers of tau.
     pub any_srs: bool,
+    /// What only the prover is to know.
+    pub hidden: Hidden,
 }
 
 /// A circuit on disk.
@@ -173,14 +206,14 @@ fn timings(stages: Vec<Stage>) -> Vec<Timing> {
 }
 
 /// A stored model and its restatement.
-fn open_model(wasm: &[u8]) -> Result<(Program, Exact), CircuitError> {
+fn open_model(wasm: &[u8], hidden: Hidden) -> Result<(Program, Exact), CircuitError> {
     let program = LoadedModel::load(Sha256::digest(wasm).into(), wasm)?.program;
     let sections = module::sections(wasm)
         .map_err(ModelError::from)?
         .ok_or(ModelError::NotAModel)?;
     let limits = engine_limits();
     let graph = format::decode(sections.graph, sections.weights, &limits).map_err(ModelError::from)?;
-    let exact = lower(&graph, &limits)?;
+    let exact = lower(&graph, &limits, hidden)?;
     Ok((program, exact))
 }
 
@@ -209,8 +242,8 @@ fn run(program: &Program, inputs: &[Vec<i32>]) -> Result<Vec<Vec<i32>>, RunError
 
 impl CircuitFolder {
     /// The restatement of a stored model, without any tool: whether it can be proven, and how large its numbers grow.
-    pub fn restate(wasm: &[u8]) -> Result<Exact, CircuitError> {
-        Ok(open_model(wasm)?.1)
+    pub fn restate(wasm: &[u8], hidden: Hidden) -> Result<Exact, CircuitError> {
+        Ok(open_model(wasm, hidden)?.1)
     }
 
     /// Makes the circuit of a model in a new folder, or again in one that holds a circuit. Ends with a first proof, by
@@ -223,7 +256,8 @@ impl CircuitFolder {
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Self, Vec<Timing>), CircuitError> {
         progress("restating the model");
-        let (program, exact) = open_model(wasm)?;
+        let hidden = options.hidden;
+        let (program, exact) = open_model(wasm, hidden)?;
         prepare(path)?;
         let onnx = onnx::encode(&exact);
         write(&path.join(MODEL), wasm)?;
@@ -233,17 +267,17 @@ impl CircuitFolder {
             copy_srs(source, &srs, options.srs_sha256)?;
         }
         let settings = Settings::of(&exact, 0);
-        let mut asked = samples(program.inputs(), CHECKS);
-        let compared = asked
-            .iter()
-            .map(|inputs| Ok(json!({ "inputs": inputs, "outputs": run(&program, inputs)? })))
-            .collect::<Result<Vec<_>, RunError>>()?;
+        let compared = compared(&program, hidden, CHECKS)?;
         let request = json!({
             "onnx": path.join(ONNX),
             "settings": {
                 "decomp_base": settings.decomp_base,
                 "decomp_legs": settings.decomp_legs,
                 "num_inner_cols": settings.num_inner_cols,
+                "input_visibility": if hidden == Hidden::Inputs { "hashed" } else { "public" },
+                "param_visibility": if hidden == Hidden::Weights { "hashed" } else { "fixed" },
+                // What ezkl hashes it checks in no proof, but refuses in its witness, a salt for one.
+                "ignore_range_check_inputs_outputs": hidden == Hidden::Inputs,
             },
             "settings_file": path.join(SETTINGS),
             "compiled": path.join(COMPILED),
@@ -275,6 +309,8 @@ impl CircuitFolder {
             ezkl: EZKL_VERSION.into(),
             model_checksum: sha256(wasm),
             onnx_sha256: sha256(&onnx),
+            hidden,
+            weights_hash: None,
             settings: Settings::of(&exact, made.logrows),
             inputs,
             outputs,
@@ -288,8 +324,10 @@ impl CircuitFolder {
             program,
         };
         let mut stages = timings(made.stages);
-        let (proof, proving) = folder.attempt(tool, &asked.swap_remove(0), progress)?;
+        let first = samples(folder.program.inputs(), 1).swap_remove(0);
+        let (proof, proving) = folder.attempt(tool, &first, &trial_salt(0), progress)?;
         stages.extend(proving);
+        folder.manifest.weights_hash = proof.weights_hash.clone();
         // All proofs of a circuit have one length.
         folder.manifest.proof_bytes = proof.proof.len() as u64 / 2;
         folder.confirm(&proof)?;
@@ -319,7 +357,7 @@ impl CircuitFolder {
                 return Err(fail(format!("{name} is not the file that {MANIFEST} names")));
             }
         }
-        let (program, exact) = open_model(&read(&path.join(MODEL))?)?;
+        let (program, exact) = open_model(&read(&path.join(MODEL))?, manifest.hidden)?;
         let (inputs, outputs) = ports(&program);
         if (&inputs, &outputs) != (&manifest.inputs, &manifest.outputs)
             || sha256(&onnx::encode(&exact)) != manifest.onnx_sha256
@@ -348,17 +386,105 @@ impl CircuitFolder {
         read(&self.path.join(VKA))
     }
 
+    /// SHA-256 of [`module`](Self::module): what a chain says of the code id under which it stores this circuit.
+    pub fn checksum(&self, model_code_id: Option<u64>) -> Result<[u8; 32], CircuitError> {
+        Ok(Sha256::digest(self.module(model_code_id)?).into())
+    }
+
+    /// The model's integers of tensors from a request, by the rules of claims: every input once, its name left out where
+    /// there is just one, converted as the model does, nothing out of range.
+    pub fn inputs(&self, tensors: &[v1::Tensor]) -> Result<Vec<Vec<i32>>, CircuitError> {
+        let ports = &self.manifest.inputs;
+        if tensors.len() != ports.len() {
+            let message = format!("{} tensors are given, the model takes {}", tensors.len(), ports.len());
+            return Err(CircuitError::Inputs(message));
+        }
+        let one = |port: &Port| {
+            let unnamed = ports.len() == 1;
+            let given = tensors
+                .iter()
+                .find(|t| t.name == port.name || unnamed && t.name.is_empty());
+            let given = given.ok_or_else(|| CircuitError::Inputs(format!("{:?} is missing", port.name)))?;
+            let failed = |source| CircuitError::Tensor {
+                name: port.name.clone(),
+                source,
+            };
+            given.validate().map_err(failed)?;
+            if !same_shape(&given.shape, &port.shape) {
+                let message = format!(
+                    "the shape of {:?} is {:?}, not {:?}",
+                    port.name, given.shape, port.shape
+                );
+                return Err(CircuitError::Inputs(message));
+            }
+            let refuse = v1::OutOfRange::Refuse;
+            let (integers, _) = given
+                .quantize(port.fraction_bits, port.low, port.high, refuse)
+                .map_err(failed)?;
+            Ok(integers)
+        };
+        ports.iter().map(one).collect()
+    }
+
+    /// The outputs of a proof as tensors of a claim.
+    pub fn outputs(&self, proof: &Proof) -> Vec<v1::Tensor> {
+        let tensor = |(port, values): (&Port, &Vec<i32>)| {
+            let (name, shape) = (port.name.clone(), port.shape.clone());
+            v1::Tensor::from_integers(name, shape, port.fraction_bits, port.low, port.high, values)
+        };
+        self.manifest.outputs.iter().zip(&proof.outputs).map(tensor).collect()
+    }
+
     /// Runs the model and proves the run. The proof is handed out only if it verifies and is about the very integers that
-    /// the engine took and gave.
+    /// the engine took and gave. An error if the circuit hides its inputs.
     pub fn prove(
         &self,
         tool: &Tool,
         inputs: &[Vec<i32>],
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Proof, Vec<Timing>), CircuitError> {
-        let (proof, timings) = self.attempt(tool, inputs, progress)?;
+        if self.manifest.hidden == Hidden::Inputs {
+            let takes = "hides its inputs: prove with an opening of their hash";
+            return Err(CircuitError::Hidden { takes });
+        }
+        self.proven(tool, inputs, &trial_salt(0), progress)
+    }
+
+    /// The same for a circuit that hides its inputs: the proof holds their salted hash instead of them.
+    pub fn prove_hidden(
+        &self,
+        tool: &Tool,
+        opening: &Opening,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(Proof, Vec<Timing>), CircuitError> {
+        if self.manifest.hidden != Hidden::Inputs {
+            let takes = "has its inputs in the open: prove with them, and no opening";
+            return Err(CircuitError::Hidden { takes });
+        }
+        self.proven(tool, &opening.inputs, &opening.salt, progress)
+    }
+
+    fn proven(
+        &self,
+        tool: &Tool,
+        inputs: &[Vec<i32>],
+        salt: &Salt,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(Proof, Vec<Timing>), CircuitError> {
+        let (proof, timings) = self.attempt(tool, inputs, salt, progress)?;
         self.confirm(&proof)?;
         Ok((proof, timings))
+    }
+
+    /// What a dishonest prover would do: have ezkl prove integers that the engine was not asked about. The outputs are
+    /// whatever the circuit computes. For tests of what circuits refuse.
+    #[doc(hidden)]
+    pub fn prove_unchecked(&self, tool: &Tool, opening: &Opening) -> Result<Vec<u8>, CircuitError> {
+        let mut request = self.files();
+        let inputs = data(self.manifest.hidden, &opening.inputs, &opening.salt);
+        request["sample"] = json!({ "inputs": inputs, "outputs": null });
+        let proven: Proven = tool.call("prove", request, &mut |_| {})?;
+        hex::decode(proven.proof).map_err(|_| ProofError::Hex.into())
     }
 
     /// An error where the chain's verifier would not take a proof of ours.
@@ -374,20 +500,37 @@ impl CircuitFolder {
         &self,
         tool: &Tool,
         inputs: &[Vec<i32>],
+        salt: &Salt,
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Proof, Vec<Timing>), CircuitError> {
+        let hidden = self.manifest.hidden;
         let outputs = run(&self.program, inputs)?;
         let mut request = self.files();
-        request["sample"] = json!({ "inputs": inputs, "outputs": outputs });
+        request["sample"] = json!({ "inputs": data(hidden, inputs, salt), "outputs": outputs });
         let proven: Proven = tool.call("prove", request, progress)?;
-        let proof = Proof {
+        let mut proof = Proof {
             model_checksum: self.manifest.model_checksum.clone(),
             vka_sha256: self.manifest.vka_sha256.clone(),
-            inputs: inputs.to_vec(),
+            inputs: vec![],
+            inputs_hash: None,
+            weights_hash: None,
             outputs,
             proof: proven.proof,
         };
-        if little_endian(&proof.instances()) != proven.instances {
+        match hidden {
+            Hidden::Nothing => proof.inputs = inputs.to_vec(),
+            Hidden::Inputs => {
+                let (inputs, salt) = (inputs.to_vec(), salt.clone());
+                proof.inputs_hash = Some(hex::encode(Opening { inputs, salt }.hash()?));
+            }
+            Hidden::Weights => {
+                proof.inputs = inputs.to_vec();
+                // Which hash it is, the first proof tells; all others must have the same.
+                let told = proven.instances.first().and_then(|word| big_endian(word));
+                proof.weights_hash = self.manifest.weights_hash.clone().or(told);
+            }
+        }
+        if little_endian(&proof.instances()?) != proven.instances {
             return Err(CircuitError::Unsound(
                 "ezkl proved other integers than the engine's".into(),
             ));
@@ -399,18 +542,23 @@ impl CircuitFolder {
     pub fn verify(&self, proof: &Proof) -> Result<bool, CircuitError> {
         let bytes = proof.checked_bytes(&self.manifest)?;
         // Where the model is stored plays no part.
-        let circuit = Circuit::check(self.circuit(0)?)?;
-        Ok(aiinference_verifier::verify(&circuit, &bytes, &proof.instances())?.valid)
+        let circuit = Circuit::check(self.circuit(None)?)?;
+        Ok(aiinference_verifier::verify(&circuit, &bytes, &proof.instances()?)?.valid)
     }
 
-    /// The module that a chain stores, for a model that it stores under this code id.
-    pub fn module(&self, model_code_id: u64) -> Result<Vec<u8>, CircuitError> {
+    /// The module that a chain stores, for a model that it stores under this code id. None for a model that is not
+    /// published: nobody can rebuild the circuit then, and its owner is trusted.
+    pub fn module(&self, model_code_id: Option<u64>) -> Result<Vec<u8>, CircuitError> {
         let circuit = self.circuit(model_code_id)?;
         Circuit::check(circuit.clone())?;
         Ok(module::wrap_circuit(&circuit))
     }
 
-    fn circuit(&self, model_code_id: u64) -> Result<v1::Circuit, CircuitError> {
+    /// What that module holds.
+    pub fn circuit(&self, model_code_id: Option<u64>) -> Result<v1::Circuit, CircuitError> {
+        if model_code_id.is_some() && self.manifest.hidden == Hidden::Weights {
+            return Err(CircuitError::Unpublished);
+        }
         let fail = |reason: &str| CircuitError::Folder {
             path: self.path.clone(),
             reason: reason.into(),
@@ -426,10 +574,35 @@ impl CircuitFolder {
             high: port.high.into(),
         };
         let manifest = &self.manifest;
-        let inputs = manifest
+        let hash = |name: &str, role: v1::InstanceRole| v1::Instance {
+            name: name.into(),
+            role: role as i32,
+            ..v1::Instance::default()
+        };
+        let in_the_open = manifest
             .inputs
             .iter()
             .map(|port| instance(port, v1::InstanceRole::Input));
+        let (input_visibility, param_visibility) = match manifest.hidden {
+            Hidden::Nothing => (v1::Visibility::Public, v1::Visibility::Fixed),
+            Hidden::Inputs => (v1::Visibility::Hashed, v1::Visibility::Fixed),
+            Hidden::Weights => (v1::Visibility::Public, v1::Visibility::Hashed),
+        };
+        // Hashes come first.
+        let inputs: Vec<v1::Instance> = match manifest.hidden {
+            Hidden::Nothing => in_the_open.collect(),
+            Hidden::Inputs => vec![hash(INPUTS_HASH, v1::InstanceRole::InputHash)],
+            Hidden::Weights => std::iter::once(hash(WEIGHTS_HASH, v1::InstanceRole::WeightsHash))
+                .chain(in_the_open)
+                .collect(),
+        };
+        let models = match model_code_id {
+            Some(code_id) => vec![v1::CircuitModel {
+                code_id,
+                checksum: hex::decode(&manifest.model_checksum).map_err(|_| fail("the model's checksum is no hex"))?,
+            }],
+            None => vec![],
+        };
         let outputs = manifest
             .outputs
             .iter()
@@ -440,22 +613,19 @@ impl CircuitFolder {
             scheme: v1::ProofScheme::EzklHalo2Kzg as i32,
             verifying_key: key.to_vec(),
             proof_bytes: small(manifest.proof_bytes)?,
-            instances: inputs.chain(outputs).collect(),
+            instances: inputs.into_iter().chain(outputs).collect(),
             settings: Some(v1::CircuitSettings {
                 logrows: settings.logrows,
                 decomp_base: small(settings.decomp_base)?,
                 decomp_legs: settings.decomp_legs,
                 num_inner_cols: settings.num_inner_cols,
-                input_visibility: v1::Visibility::Public as i32,
+                input_visibility: input_visibility as i32,
                 output_visibility: v1::Visibility::Public as i32,
-                param_visibility: v1::Visibility::Fixed as i32,
+                param_visibility: param_visibility as i32,
             }),
             srs: hex::decode(&manifest.srs.id).map_err(|_| fail("the id of its SRS is no hex"))?,
-            models: vec![v1::CircuitModel {
-                code_id: model_code_id,
-                checksum: hex::decode(&manifest.model_checksum).map_err(|_| fail("the model's checksum is no hex"))?,
-            }],
-            reproducible: true,
+            reproducible: !models.is_empty(),
+            models,
         })
     }
 
@@ -469,7 +639,7 @@ impl CircuitFolder {
         proof.checked_bytes(&self.manifest)?;
         let mut request = self.files();
         request["proof"] = proof.proof.as_str().into();
-        request["instances"] = little_endian(&proof.instances()).into();
+        request["instances"] = little_endian(&proof.instances()?).into();
         let verified: Verified = tool.call("verify", request, progress)?;
         Ok(verified.valid)
     }
@@ -477,12 +647,8 @@ impl CircuitFolder {
     /// Compares so many runs of the circuit with the engine's, without proving them: the witness must give the engine's
     /// very outputs.
     pub fn compare(&self, tool: &Tool, runs: usize, progress: &mut dyn FnMut(&str)) -> Result<(), CircuitError> {
-        let compared = samples(self.program.inputs(), runs)
-            .iter()
-            .map(|inputs| Ok(json!({ "inputs": inputs, "outputs": run(&self.program, inputs)? })))
-            .collect::<Result<Vec<_>, RunError>>()?;
         let mut request = self.files();
-        request["samples"] = compared.into();
+        request["samples"] = compared(&self.program, self.manifest.hidden, runs)?.into();
         let Done {} = tool.call("witnesses", request, progress)?;
         Ok(())
     }
@@ -496,6 +662,38 @@ impl CircuitFolder {
             "srs": self.path.join(SRS),
         })
     }
+}
+
+/// Inputs as ezkl takes them: each by itself, or all hidden ones and their salt in one tensor.
+fn data(hidden: Hidden, inputs: &[Vec<i32>], salt: &Salt) -> serde_json::Value {
+    if hidden != Hidden::Inputs {
+        return json!(inputs);
+    }
+    let integers = inputs.iter().flatten().map(|v| json!(v));
+    let row: Vec<_> = integers.chain([json!(salt.element())]).collect();
+    json!([row])
+}
+
+/// Salts of runs that nobody keeps secret.
+fn trial_salt(run: usize) -> Salt {
+    Salt::from_bytes([run as u8; Salt::BYTES])
+}
+
+/// Runs with what the engine gives.
+fn compared(program: &Program, hidden: Hidden, runs: usize) -> Result<Vec<serde_json::Value>, RunError> {
+    let samples = samples(program.inputs(), runs);
+    let compared = samples.iter().enumerate().map(|(index, inputs)| {
+        let taken = data(hidden, inputs, &trial_salt(index));
+        Ok(json!({ "inputs": taken, "outputs": run(program, inputs)? }))
+    });
+    compared.collect()
+}
+
+/// A field element as everyone but ezkl writes it.
+fn big_endian(word: &str) -> Option<String> {
+    let mut bytes = hex::decode(word).ok()?;
+    bytes.reverse();
+    Some(hex::encode(bytes))
 }
 
 /// Field elements as ezkl writes them.

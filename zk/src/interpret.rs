@@ -183,6 +183,19 @@ fn compute(node: &NodeProto, values: &BTreeMap<String, Tensor>) -> Attempt<Tenso
             let data = x.data.iter().map(|v| (*v).max(0)).collect();
             Ok(Tensor { data, ..x.clone() })
         }
+        "Slice" => {
+            let (x, axis) = (operand(0)?, operand(3)?);
+            let bound = |t: &Tensor| t.data.first().map_or(0, |v| *v as usize);
+            let (from, to) = (bound(operand(1)?), bound(operand(2)?));
+            match (x.shape.as_slice(), axis.data.as_slice()) {
+                (&[1, columns], [1]) if from <= to && to <= columns => Ok(Tensor {
+                    shape: vec![1, to - from],
+                    data: x.data[from..to].to_vec(),
+                    fraction: x.fraction,
+                }),
+                _ => Err("it takes no part of a row".into()),
+            }
+        }
         "Reshape" => {
             let (x, shape) = (operand(0)?, operand(1)?);
             let shape: Vec<usize> = shape.data.iter().map(|d| *d as usize).collect();

@@ -7,7 +7,10 @@ use aiinference_engine::graph::{Array, Graph, Op, Rescale};
 use aiinference_engine::infer::{infer, Inferred};
 use aiinference_engine::Limits;
 
-use crate::exact::{Exact, Step, Value, ValueId, Window};
+use crate::{
+    exact::{Exact, Step, Value, ValueId, Window},
+    hidden::Hidden,
+};
 
 /// Digits from 6 to 12 bits: wider ones have tables that are larger than most circuits.
 const BASE_BITS: std::ops::RangeInclusive<u32> = 6..=12;
@@ -53,7 +56,7 @@ pub enum NotProvable {
 }
 
 /// Restates a graph, choosing the digits that make the smallest circuit.
-pub fn lower(graph: &Graph, limits: &Limits) -> Result<Exact, NotProvable> {
+pub fn lower(graph: &Graph, limits: &Limits, hidden: Hidden) -> Result<Exact, NotProvable> {
     let inferred = infer(graph, limits)?;
     for input in &graph.inputs {
         if i128::from(input.low).abs().max(i128::from(input.high).abs()) > INPUT_BOUND {
@@ -70,7 +73,7 @@ pub fn lower(graph: &Graph, limits: &Limits) -> Result<Exact, NotProvable> {
     }
     let mut best: Option<Exact> = None;
     for base_bits in BASE_BITS {
-        let exact = Lowering::run(graph, &inferred, base_bits)?;
+        let exact = Lowering::run(graph, &inferred, base_bits, hidden)?;
         if best.as_ref().is_none_or(|best| exact.rows() < best.rows()) {
             best = Some(exact);
         }
@@ -198,7 +201,7 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn run(graph: &'a Graph, inferred: &'a Inferred, base_bits: u32) -> Result<Exact, NotProvable> {
+    fn run(graph: &'a Graph, inferred: &'a Inferred, base_bits: u32, hidden: Hidden) -> Result<Exact, NotProvable> {
         let inputs = graph.inputs.iter().map(|input| Value {
             shape: input.shape.clone(),
             low: input.low.into(),
@@ -208,6 +211,7 @@ impl<'a> Lowering<'a> {
             graph,
             inferred,
             exact: Exact {
+                hidden,
                 base_bits,
                 legs: 1,
                 inputs: graph.inputs.iter().map(|input| input.name.clone()).collect(),

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{exact::Exact, srs::Srs};
+use crate::{exact::Exact, hidden::Hidden, srs::Srs};
 
-/// The choices that, with the model and the SRS, decide every byte of a circuit's data. All else is fixed: scales are 0,
-/// inputs and outputs public, weights part of the circuit.
+/// The choices that, with the model, what is hidden and the SRS, decide every byte of a circuit's data. All else is fixed:
+/// scales are 0, outputs public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The circuit has 2^logrows rows.
@@ -57,6 +57,12 @@ pub struct Manifest {
     pub model_checksum: String,
     /// SHA-256 of the exported ONNX file.
     pub onnx_sha256: String,
+    /// What only the prover knows.
+    #[serde(default)]
+    pub hidden: Hidden,
+    /// Hidden weights: their hash, a field element, big endian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_hash: Option<String>,
     /// Choices.
     pub settings: Settings,
     /// What a run takes.

@@ -1,10 +1,19 @@
 //! An exact model as an ONNX file (ir_version 8, opset 13), the same bytes each time.
 //!
+//! Hidden inputs come as one tensor, since ezkl hashes each tensor by itself: all elements in order, then the salt. They are
+//! checked first, as ezkl checks nothing of what it hashes. With the interval `low..=high` of each element x, the
+//! sum of all `relu(low - x) + relu(x - high)`, times the least number too large for the circuit's digits, goes through
+//! another `Relu`: a sum other than 0 has no digits, so there is no proof. What comes out, 0, is added to
+//! every element, so that nothing can be computed without the check.
+//!
 //! The messages are the part of ONNX's protobuf that such files use.
 
 use prost::Message;
 
-use crate::exact::{Exact, Step};
+use crate::{
+    exact::{Exact, Step, Value},
+    hidden::Hidden,
+};
 
 /// Version of ONNX's file format.
 const IR_VERSION: i64 = 8;
@@ -18,6 +27,8 @@ pub(crate) const INT64: i32 = 7;
 const ATTRIBUTE_INT: i32 = 2;
 /// An attribute that is a list of integers.
 const ATTRIBUTE_INTS: i32 = 7;
+/// The tensor of hidden inputs.
+const HIDDEN: &str = "hidden";
 /// The power of two of a shift.
 const UNIT: &str = "unit";
 
@@ -189,12 +200,12 @@ fn name(value: usize) -> String {
     format!("v{value}")
 }
 
-fn info(value: usize, shape: &[u32]) -> ValueInfoProto {
+fn info(name: String, shape: &[u32]) -> ValueInfoProto {
     let dim = |extent: &u32| Dimension {
         dim_value: (*extent).into(),
     };
     ValueInfoProto {
-        name: name(value),
+        name,
         r#type: Some(TypeProto {
             tensor_type: Some(TensorType {
                 elem_type: FLOAT,
@@ -226,8 +237,13 @@ fn ints(name: &str, ints: &[u32]) -> AttributeProto {
 
 impl Writer<'_> {
     fn model(mut self) -> ModelProto {
-        for (index, value) in self.exact.values[..self.exact.inputs.len()].iter().enumerate() {
-            self.graph.input.push(info(index, &value.shape));
+        match self.exact.hidden {
+            Hidden::Inputs => self.checked_inputs(),
+            Hidden::Nothing | Hidden::Weights => {
+                for (index, value) in self.exact.values[..self.exact.inputs.len()].iter().enumerate() {
+                    self.graph.input.push(info(name(index), &value.shape));
+                }
+            }
         }
         if self.exact.steps.iter().any(|s| matches!(s, Step::Shift { .. })) {
             let unit = (-f64::from(self.exact.base_bits)).exp2() as f32;
@@ -237,7 +253,7 @@ impl Writer<'_> {
             self.step(self.exact.inputs.len() + index, step);
         }
         for (_, value) in &self.exact.outputs {
-            let info = info(*value, &self.exact.values[*value].shape);
+            let info = info(name(*value), &self.exact.values[*value].shape);
             self.graph.output.push(info);
         }
         ModelProto {
@@ -262,9 +278,13 @@ impl Writer<'_> {
 
     /// Numbers that 32-bit floats hold.
     fn constant(&mut self, value: usize, numbers: &[i128], shape: &[u32]) -> String {
+        self.floats(&format!("c{value}"), numbers, shape)
+    }
+
+    fn floats(&mut self, name: &str, numbers: &[i128], shape: &[u32]) -> String {
         let raw = numbers.iter().flat_map(|n| (*n as f32).to_le_bytes()).collect();
         let dims = shape.iter().map(|extent| i64::from(*extent)).collect();
-        self.stored(format!("c{value}"), FLOAT, dims, raw)
+        self.stored(name.into(), FLOAT, dims, raw)
     }
 
     fn node(&mut self, op: &str, operands: Vec<String>, result: String, attribute: Vec<AttributeProto>) {
@@ -275,6 +295,57 @@ impl Writer<'_> {
             op_type: op.into(),
             attribute,
         });
+    }
+
+    /// One input for all, from which the model's are taken once they are checked.
+    fn checked_inputs(&mut self) {
+        let inputs = self.exact.hidden_inputs();
+        let total: u64 = inputs.iter().map(|value| value.elements()).sum();
+        let total = total as u32;
+        self.graph.input.push(info(HIDDEN.into(), &[1, total + 1]));
+        let bounds = |end: fn(&Value) -> i128| -> Vec<i128> {
+            let of = |value: &Value| std::iter::repeat_n(end(value), value.elements() as usize);
+            inputs.iter().flat_map(of).collect()
+        };
+        let row = [1, total];
+        let lows = self.floats("lows", &bounds(|value| value.low), &row);
+        let highs = self.floats("highs", &bounds(|value| -value.high), &row);
+        let too_large = 1i128 << (self.exact.base_bits * self.exact.legs);
+        let far = self.floats("far", &vec![too_large; total as usize], &[total, 1]);
+        self.slice(HIDDEN, 0, total, "given");
+        let two = |a: &str, b: &str| vec![a.to_string(), b.to_string()];
+        self.node("Sub", two(&lows, "given"), "below".into(), vec![]);
+        self.node("Relu", vec!["below".into()], "under".into(), vec![]);
+        self.node("Add", two("given", &highs), "above".into(), vec![]);
+        self.node("Relu", vec!["above".into()], "over".into(), vec![]);
+        self.node("Add", two("under", "over"), "outside".into(), vec![]);
+        self.node("MatMul", two("outside", &far), "distance".into(), vec![]);
+        self.node("Relu", vec!["distance".into()], "none".into(), vec![]);
+        self.node("Add", two("given", "none"), "checked".into(), vec![]);
+        let mut from = 0;
+        for (index, value) in inputs.iter().enumerate() {
+            let to = from + value.elements() as u32;
+            let part = format!("part{index}");
+            self.slice("checked", from, to, &part);
+            self.reshape(part, name(index), &value.shape, format!("shape{index}"));
+            from = to;
+        }
+    }
+
+    /// Columns `from..to` of a row.
+    fn slice(&mut self, of: &str, from: u32, to: u32, result: &str) {
+        let mut operands = vec![of.to_string()];
+        for (what, value) in [("from", from), ("to", to), ("axis", 1)] {
+            let raw = i64::from(value).to_le_bytes().to_vec();
+            operands.push(self.stored(format!("{result}_{what}"), INT64, vec![1], raw));
+        }
+        self.node("Slice", operands, result.into(), vec![]);
+    }
+
+    fn reshape(&mut self, x: String, y: String, shape: &[u32], constant: String) {
+        let raw = shape.iter().flat_map(|e| i64::from(*e).to_le_bytes()).collect();
+        let c = self.stored(constant, INT64, vec![shape.len() as i64], raw);
+        self.node("Reshape", vec![x, c], y, vec![]);
     }
 
     fn step(&mut self, value: usize, step: &Step) {
@@ -322,9 +393,7 @@ impl Writer<'_> {
             }
             Step::Reshape { x } => {
                 let shape = &self.exact.values[value].shape;
-                let raw = shape.iter().flat_map(|e| i64::from(*e).to_le_bytes()).collect();
-                let c = self.stored(format!("c{value}"), INT64, vec![shape.len() as i64], raw);
-                self.node("Reshape", vec![name(*x), c], y, vec![]);
+                self.reshape(name(*x), y, shape, format!("c{value}"));
             }
         }
     }

@@ -1,9 +1,12 @@
 //! A proof with what it is about.
 
-use aiinference_verifier::element;
+use aiinference_verifier::{element, Word};
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Manifest, Port};
+use crate::{
+    hidden::Hidden,
+    manifest::{Manifest, Port},
+};
 
 /// Why a proof is not even about a circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +44,18 @@ pub enum ProofError {
     /// The proof is no hex.
     #[error("reading a proof: its bytes are not hexadecimal")]
     Hex,
+    /// The inputs of a circuit that hides them are in the open, or the other way about.
+    #[error("reading a proof: the circuit {takes}")]
+    Hidden {
+        /// What it wants.
+        takes: &'static str,
+    },
+    /// No 32 bytes, or other weights than the circuit's.
+    #[error("reading a proof: the hash of its {of} is not that of the circuit, or not 64 hexadecimal digits")]
+    Hash {
+        /// Inputs or weights.
+        of: &'static str,
+    },
 }
 
 /// One run, proven: integers as the engine takes and gives them, and the proof's bytes.
@@ -50,8 +65,15 @@ pub struct Proof {
     pub model_checksum: String,
     /// SHA-256 of the circuit's data.
     pub vka_sha256: String,
-    /// Per input.
+    /// Per input; none where they are hidden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Vec<i32>>,
+    /// Hidden inputs: their salted hash, a field element, big endian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_hash: Option<String>,
+    /// Hidden weights: their hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_hash: Option<String>,
     /// Per output.
     pub outputs: Vec<Vec<i32>>,
     /// As hex.
@@ -67,17 +89,45 @@ impl Proof {
                 want: circuit.vka_sha256.clone(),
             });
         }
-        fits("inputs", &self.inputs, &circuit.inputs)?;
+        match (circuit.hidden, &self.inputs_hash) {
+            (Hidden::Inputs, Some(_)) if self.inputs.is_empty() => {}
+            (Hidden::Inputs, _) => {
+                let takes = "hides its inputs: a proof holds their hash, and not them";
+                return Err(ProofError::Hidden { takes });
+            }
+            (Hidden::Nothing | Hidden::Weights, None) => fits("inputs", &self.inputs, &circuit.inputs)?,
+            (Hidden::Nothing | Hidden::Weights, Some(_)) => {
+                let takes = "has its inputs in the open: a proof holds them, and no hash";
+                return Err(ProofError::Hidden { takes });
+            }
+        }
+        if self.weights_hash != circuit.weights_hash {
+            return Err(ProofError::Hash { of: "weights" });
+        }
         fits("outputs", &self.outputs, &circuit.outputs)?;
-        let bytes = hex::decode(&self.proof).map_err(|_| ProofError::Hex)?;
+        let bytes = self.bytes()?;
         count("bytes", bytes.len(), circuit.proof_bytes as usize)?;
         Ok(bytes)
     }
 
-    /// The public inputs of the circuit: canonical field elements, big endian; inputs first.
-    pub fn instances(&self) -> Vec<[u8; 32]> {
-        let all = self.inputs.iter().chain(&self.outputs).flatten();
-        all.map(|v| element(*v)).collect()
+    /// The proof's bytes.
+    pub fn bytes(&self) -> Result<Vec<u8>, ProofError> {
+        hex::decode(&self.proof).map_err(|_| ProofError::Hex)
+    }
+
+    /// The public values of the circuit in its order: field elements, big endian; hashes, inputs, outputs.
+    pub fn instances(&self) -> Result<Vec<Word>, ProofError> {
+        let mut words = Vec::new();
+        for (of, hash) in [("inputs", &self.inputs_hash), ("weights", &self.weights_hash)] {
+            if let Some(hash) = hash {
+                let mut word = [0; 32];
+                hex::decode_to_slice(hash, &mut word).map_err(|_| ProofError::Hash { of })?;
+                words.push(word);
+            }
+        }
+        let integers = self.inputs.iter().chain(&self.outputs).flatten();
+        words.extend(integers.map(|v| element(*v)));
+        Ok(words)
     }
 }
 

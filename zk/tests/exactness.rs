@@ -7,9 +7,11 @@ use aiinference_engine::{
     Kernels, Program,
 };
 use aiinference_runtime::engine_limits;
-use aiinference_zk::{interpret, lower, onnx, samples, CircuitFolder, Exact, NotProvable, Step};
-use common::{convolutional, credit, digits_sized, input, output, shift, wasm, Numbers};
+use aiinference_zk::onnx::ModelProto;
+use aiinference_zk::{interpret, lower, onnx, samples, CircuitFolder, Exact, Hidden, NotProvable, Step};
+use common::{convolutional, credit, digits_sized, input, output, shift, two_documents, wasm, Numbers};
 use proptest::prelude::*;
+use prost::Message;
 
 fn exact(graph: &Graph) -> Exact {
     lower(graph, &engine_limits()).unwrap()
@@ -51,7 +53,7 @@ fn the_export_is_the_same_bytes_each_time() {
         let first = onnx::encode(&exact(&graph));
         assert_eq!(first, onnx::encode(&exact(&graph)));
         let stored = wasm(&graph);
-        let restated = CircuitFolder::restate(&stored).unwrap();
+        let restated = CircuitFolder::restate(&stored, Hidden::Nothing).unwrap();
         assert_eq!(first, onnx::encode(&restated), "from the stored module");
     }
 }
@@ -124,7 +126,7 @@ fn what_cannot_be_proven_is_refused_with_its_place() {
     let x = graph.push(Op::Clamp { x, low: 0, high: 50 });
     let y = graph.push(Op::ArgMax { x });
     graph.outputs.push(output(y));
-    match lower(&graph, &engine_limits()).unwrap_err() {
+    match lower(&graph, &engine_limits(), Hidden::Nothing).unwrap_err() {
         NotProvable::Node { node, op, .. } => assert_eq!((node, op), (1, "ArgMax")),
         other => panic!("{other}"),
     }
@@ -132,7 +134,7 @@ fn what_cannot_be_proven_is_refused_with_its_place() {
     let x = graph.input(input(&[4], 0, (1 << 24) + 1));
     let y = graph.push(Op::Clamp { x, low: 0, high: 50 });
     graph.outputs.push(output(y));
-    let error = lower(&graph, &engine_limits()).unwrap_err();
+    let error = lower(&graph, &engine_limits(), Hidden::Nothing).unwrap_err();
     assert!(matches!(error, NotProvable::Input { .. }), "{error}");
     // An ONNX reader would fold such a bias into the Conv with 24 bits, and prove another model.
     let mut graph = Graph::new();
@@ -152,11 +154,59 @@ fn what_cannot_be_proven_is_refused_with_its_place() {
         rescale: shift(20, -32767, 32767),
     });
     graph.outputs.push(output(y));
-    let error = lower(&graph, &engine_limits()).unwrap_err().to_string();
+    let error = lower(&graph, &engine_limits(), Hidden::Nothing)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("node 0 (Conv2d)") && error.contains("24 bits"),
         "{error}"
     );
+}
+
+#[test]
+fn hidden_inputs_in_range_give_the_same_bits_whatever_the_salt() {
+    for graph in [credit().graph, two_documents(), convolutional()] {
+        let hidden = lower(&graph, &engine_limits(), Hidden::Inputs).unwrap();
+        let onnx = onnx::encode(&hidden);
+        let program = Program::new(graph, &engine_limits()).unwrap();
+        for (run, inputs) in samples(program.inputs(), 200).iter().enumerate() {
+            let slices: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+            let engine = program.run(&slices, &Kernels::auto()).unwrap();
+            let salt = [run as i32 * 1_000_003];
+            let row = [&slices.concat()[..], &salt].concat();
+            let found = interpret(&onnx, &[&row]).unwrap();
+            let engine: Vec<Vec<i128>> = engine
+                .iter()
+                .map(|y| y.iter().map(|v| i128::from(*v)).collect())
+                .collect();
+            assert_eq!(found, engine);
+        }
+    }
+}
+
+#[test]
+fn a_hidden_input_out_of_range_meets_a_number_without_digits() {
+    let graph = two_documents();
+    let exact = lower(&graph, &engine_limits(), Hidden::Inputs).unwrap();
+    let bound = 1i128 << (exact.base_bits * exact.legs);
+    // The check's distance becomes the output.
+    let mut file = ModelProto::decode(&onnx::encode(&exact)[..]).unwrap();
+    let inner = file.graph.as_mut().unwrap();
+    inner.output.truncate(1);
+    inner.output[0].name = "distance".into();
+    let file = file.encode_to_vec();
+    let distance = |row: &[i32]| interpret(&file, &[row]).unwrap()[0][0];
+    let honest = [0, 40_000, -3, 7, 99];
+    assert_eq!(distance(&honest), 0);
+    for (element, value) in [(0, -1), (1, 40_001), (2, -4), (3, 8), (3, i32::MAX), (0, i32::MIN)] {
+        let mut row = honest;
+        row[element] = value;
+        assert!(distance(&row) >= bound, "element {element} = {value}");
+    }
+    // What one element is too low does not make up for what another one is too high.
+    assert!(distance(&[-1, 40_001, -3, 7, 99]) >= 2 * bound);
+    // All of this stays far below the order of the field, even from numbers that just have digits.
+    assert!(exact.base_bits * exact.legs * 2 + 32 < 250);
 }
 
 /// A layer of a random model: kind, and what it may use as it likes.

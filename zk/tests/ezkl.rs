@@ -6,9 +6,12 @@ use std::path::Path;
 
 use aiinference_engine::graph::Graph;
 use aiinference_runtime::module;
+use aiinference_types::v1;
 use aiinference_verifier::Circuit;
-use aiinference_zk::{samples, CircuitError, CircuitFolder, Proof, SetupOptions, Tool};
-use common::{convolutional, credit, digits_sized, wasm};
+use aiinference_zk::{
+    samples, Cancel, CircuitError, CircuitFolder, Hidden, Opening, Proof, Salt, SetupOptions, Tool, ToolError,
+};
+use common::{convolutional, credit, digits_sized, tiny, two_documents, wasm};
 
 fn say(step: &str) {
     eprintln!("{step}");
@@ -21,7 +24,14 @@ fn counts() -> (usize, usize) {
 }
 
 fn circuit(tool: &Tool, graph: &Graph, path: &Path) -> CircuitFolder {
-    let options = SetupOptions::default();
+    hiding(tool, graph, path, Hidden::Nothing)
+}
+
+fn hiding(tool: &Tool, graph: &Graph, path: &Path, hidden: Hidden) -> CircuitFolder {
+    let options = SetupOptions {
+        hidden,
+        ..SetupOptions::default()
+    };
     let (folder, timings) = CircuitFolder::setup(tool, &wasm(graph), path, &options, &mut say).unwrap();
     for t in timings {
         eprintln!(
@@ -72,7 +82,7 @@ fn proven_to_the_last_bit(graph: &Graph) {
         assert!(accepted(&tool, &folder, &proof));
     }
     assert!(folder.manifest().srs.development);
-    let stored = folder.module(7).unwrap();
+    let stored = folder.module(Some(7)).unwrap();
     let Ok(module::Carried::Circuit(section)) = module::carried(&stored) else {
         panic!("the module carries no circuit")
     };
@@ -207,4 +217,230 @@ fn a_circuit_made_again_with_its_srs_is_the_same_circuit() {
     options.srs_sha256 = Some([0; 32]);
     let refused = CircuitFolder::setup(&tool, &model, second.path(), &options, &mut say).unwrap_err();
     assert!(refused.to_string().contains("SHA-256"), "{refused}");
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn an_identity_is_proven_by_who_holds_it() {
+    let tool = Tool::prepare(&mut say).unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    let folder = hiding(&tool, &two_documents(), desk.path(), Hidden::Inputs);
+    let (witnesses, _) = counts();
+    folder.compare(&tool, witnesses, &mut say).unwrap();
+    // The holder commits; the chain sees the hash, then the proof of it.
+    let opening = Opening::new(vec![vec![30_000, 39_999], vec![-3, 7]]).unwrap();
+    let (proof, _) = folder.prove_hidden(&tool, &opening, &mut say).unwrap();
+    assert_eq!(proof.outputs, [vec![1], vec![-1, 4]]);
+    assert_eq!(proof.inputs_hash, Some(hex::encode(opening.hash().unwrap())));
+    assert!(!serde_json::to_string(&proof).unwrap().contains("30000"));
+    assert!(accepted(&tool, &folder, &proof));
+    // A document that has expired, of the same person.
+    let expired = Opening::new(vec![vec![30_000, 38_569], vec![-3, 7]]).unwrap();
+    let (other, _) = folder.prove_hidden(&tool, &expired, &mut say).unwrap();
+    assert_eq!(other.outputs[0], [0]);
+    // Neither its output nor its hash goes with the first proof, nor a hash with another salt.
+    let salted = Opening {
+        salt: Salt::from_bytes([1; 31]),
+        ..opening.clone()
+    };
+    let forged = [
+        Proof {
+            outputs: proof.outputs.clone(),
+            ..other.clone()
+        },
+        Proof {
+            inputs_hash: proof.inputs_hash.clone(),
+            ..other.clone()
+        },
+        Proof {
+            inputs_hash: other.inputs_hash.clone(),
+            ..proof.clone()
+        },
+        Proof {
+            inputs_hash: Some(hex::encode(salted.hash().unwrap())),
+            ..proof.clone()
+        },
+        Proof {
+            inputs_hash: None,
+            inputs: opening.inputs.clone(),
+            ..proof.clone()
+        },
+    ];
+    for (index, forged) in forged.iter().enumerate() {
+        assert!(!accepted(&tool, &folder, forged), "forgery {index}");
+    }
+    let refused = folder.prove(&tool, &opening.inputs, &mut say).unwrap_err();
+    assert!(matches!(refused, CircuitError::Hidden { .. }), "{refused}");
+    // What a chain stores says the same.
+    let stored = folder.module(Some(7)).unwrap();
+    let Ok(module::Carried::Circuit(section)) = module::carried(&stored) else {
+        panic!("the module carries no circuit")
+    };
+    let stored = Circuit::decode(section).unwrap();
+    assert!(stored.reproducible());
+    let opened = CircuitFolder::open(desk.path()).unwrap();
+    assert_eq!(opened.manifest(), folder.manifest());
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn hidden_inputs_out_of_range_have_no_proof() {
+    let tool = Tool::prepare(&mut say).unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    let folder = hiding(&tool, &two_documents(), desk.path(), Hidden::Inputs);
+    let opening = |days: [i32; 2], other: [i32; 2]| Opening {
+        inputs: vec![days.to_vec(), other.to_vec()],
+        salt: Salt::from_bytes([9; 31]),
+    };
+    // Both ends are in range, for this prover too: it does not fail by itself.
+    for ends in [opening([0, 40_000], [-3, 7]), opening([40_000, 0], [7, -3])] {
+        folder.prove_unchecked(&tool, &ends).unwrap();
+    }
+    for outside in [
+        opening([-1, 40_000], [-3, 7]),
+        opening([0, 40_001], [-3, 7]),
+        opening([0, 40_000], [-4, 7]),
+        opening([0, 40_000], [-3, 8]),
+        // One too low and one too high do not cancel out.
+        opening([-1, 40_001], [-3, 7]),
+        opening([0, i32::MAX], [-3, 7]),
+        opening([i32::MIN, 0], [-3, 7]),
+    ] {
+        let refused = folder.prove_unchecked(&tool, &outside).unwrap_err();
+        assert!(
+            matches!(&refused, CircuitError::Tool(ToolError::Failed { reason, .. }) if reason.contains("witness")),
+            "{refused}"
+        );
+        // Who asks for it by the front door is told by the engine.
+        let refused = folder.prove_hidden(&tool, &outside, &mut say).unwrap_err();
+        assert!(matches!(refused, CircuitError::Run(_)), "{refused}");
+    }
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn two_callers_get_evidence_of_the_same_hidden_weights() {
+    let tool = Tool::prepare(&mut say).unwrap();
+    let (desk, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = hiding(&tool, &tiny(1), desk.path(), Hidden::Weights);
+    let (witnesses, _) = counts();
+    folder.compare(&tool, witnesses, &mut say).unwrap();
+    let (ann, ben) = (prove(&tool, &folder, 5), prove(&tool, &folder, 6));
+    assert_ne!(ann.inputs, ben.inputs);
+    assert!(accepted(&tool, &folder, &ann) && accepted(&tool, &folder, &ben));
+    // Both proofs show one hash, which is the circuit's.
+    assert!(ann.weights_hash.is_some());
+    assert_eq!(ann.weights_hash, ben.weights_hash);
+    assert_eq!(ann.weights_hash, folder.manifest().weights_hash);
+    // The owner cannot answer the second caller by other weights: they have another hash.
+    let options = SetupOptions {
+        srs: Some(desk.path().join("kzg.srs")),
+        any_srs: true,
+        hidden: Hidden::Weights,
+        ..SetupOptions::default()
+    };
+    let (other, _) = CircuitFolder::setup(&tool, &wasm(&tiny(2)), elsewhere.path(), &options, &mut say).unwrap();
+    assert_ne!(other.manifest().weights_hash, folder.manifest().weights_hash);
+    let forged = Proof {
+        model_checksum: ben.model_checksum.clone(),
+        vka_sha256: ben.vka_sha256.clone(),
+        weights_hash: ben.weights_hash.clone(),
+        ..prove(&tool, &other, 6)
+    };
+    assert!(!accepted(&tool, &folder, &forged));
+    // Its outputs neither.
+    let mut moved = ann.clone();
+    moved.outputs[0][0] += 1;
+    assert!(!accepted(&tool, &folder, &moved));
+    // On chain it stands for no model that anyone could look up.
+    assert!(matches!(folder.module(Some(7)), Err(CircuitError::Unpublished)));
+    let stored = folder.circuit(None).unwrap();
+    assert!(!stored.reproducible && stored.models.is_empty());
+    eprintln!(
+        "  keys of two models of one shape are the same: {}",
+        other.manifest().vka_sha256 == folder.manifest().vka_sha256
+    );
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn weights_that_nobody_publishes_make_a_circuit_that_says_so() {
+    let tool = Tool::prepare(&mut say).unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    let folder = circuit(&tool, &tiny(3), desk.path());
+    let carried = |wasm: &[u8]| match module::carried(wasm) {
+        Ok(module::Carried::Circuit(section)) => Circuit::decode(section).unwrap(),
+        _ => panic!("the module carries no circuit"),
+    };
+    let unpublished = carried(&folder.module(None).unwrap());
+    assert!(!unpublished.reproducible() && unpublished.models().is_empty());
+    let published = carried(&folder.module(Some(7)).unwrap());
+    assert!(published.reproducible());
+    assert_ne!(folder.checksum(None).unwrap(), folder.checksum(Some(7)).unwrap());
+    // The key, and so the proofs, are the same.
+    assert_eq!(unpublished.key(), published.key());
+    assert!(accepted(&tool, &folder, &prove(&tool, &folder, 4)));
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn a_cancelled_proof_ends_at_once_and_leaves_the_circuit_usable() {
+    let desk = tempfile::tempdir().unwrap();
+    let tool = Tool::prepare(&mut say).unwrap();
+    let folder = circuit(&tool, &tiny(4), desk.path());
+    let cancel = Cancel::default();
+    let stopped = tool.cancelled_by(&cancel);
+    let inputs = samples(folder.program().inputs(), 1).swap_remove(0);
+    // Pulled as soon as the child says that it works.
+    let refused = folder.prove(&stopped, &inputs, &mut |_| cancel.cancel()).unwrap_err();
+    assert!(
+        matches!(refused, CircuitError::Tool(ToolError::Cancelled { .. })),
+        "{refused}"
+    );
+    let refused = folder.prove(&stopped, &inputs, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, CircuitError::Tool(ToolError::Cancelled { .. })));
+    assert!(accepted(&tool, &folder, &prove(&tool, &folder, 0)));
+}
+
+#[test]
+#[ignore = "needs ezkl: make test-zk"]
+fn tensors_of_requests_become_the_models_integers() {
+    let tool = Tool::prepare(&mut say).unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    let folder = circuit(&tool, &two_documents(), desk.path());
+    let tensor = |name: &str, shape: &[u32], values: &[i32]| {
+        v1::Tensor::from_integers(name.into(), shape.to_vec(), 0, -1, 50_000, values)
+    };
+    let days = tensor("days", &[2], &[5, 40_000]);
+    let other = tensor("other", &[2], &[-1, 7]);
+    let inputs = folder.inputs(&[other.clone(), days.clone()]).unwrap();
+    assert_eq!(inputs, [vec![5, 40_000], vec![-1, 7]]);
+    for wrong in [
+        vec![days.clone()],
+        vec![days.clone(), days.clone()],
+        vec![days.clone(), tensor("other", &[3], &[1, 2, 3])],
+        vec![days.clone(), tensor("other", &[2], &[1, 8])],
+        vec![days.clone(), other.clone(), other.clone()],
+        vec![
+            days.clone(),
+            v1::Tensor {
+                data: vec![],
+                ..other.clone()
+            },
+        ],
+    ] {
+        let refused = folder.inputs(&wrong).unwrap_err();
+        assert!(
+            matches!(refused, CircuitError::Inputs(_) | CircuitError::Tensor { .. }),
+            "{refused}"
+        );
+    }
+    let (proof, _) = folder.prove(&tool, &inputs, &mut say).unwrap();
+    let outputs = folder.outputs(&proof);
+    assert_eq!(outputs[0].integers().unwrap(), [1]);
+    assert_eq!(
+        (outputs[1].name.as_str(), outputs[1].integers().unwrap()),
+        ("score", vec![0, 4])
+    );
+    assert_eq!(proof.bytes().unwrap().len() as u64, folder.manifest().proof_bytes);
 }

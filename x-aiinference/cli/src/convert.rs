@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use aiinference_convert::{ConvertError, Converter, Options, OutOfRange, Progress as At, Report, Stage, Weights};
 use aiinference_engine::format;
 use aiinference_runtime::module;
-use aiinference_zk::CircuitFolder;
+use aiinference_zk::{CircuitFolder, Hidden};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -133,7 +133,8 @@ pub fn convert(args: &Args) -> Result<()> {
     let wasm = module::wrap(&encoded.graph, &encoded.weights);
     if args.provable {
         // The certificate: refused here rather than when somebody sets up a circuit.
-        let exact = CircuitFolder::restate(&wasm).with_context(|| format!("converting {}", args.model.display()))?;
+        let exact = CircuitFolder::restate(&wasm, Hidden::Nothing)
+            .with_context(|| format!("converting {}", args.model.display()))?;
         println!(
             "  provable: no number goes beyond 2^{}, which {} digits of {} bits hold, for all inputs in range",
             u128::BITS - exact.magnitude().leading_zeros(),

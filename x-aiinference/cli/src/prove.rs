@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use aiinference_zk::{CircuitFolder, Proof, SetupOptions, Timing, Tool};
+use aiinference_client::write_secret;
+use aiinference_engine::Program;
+use aiinference_zk::{CircuitFolder, Hidden, Opening, Proof, SetupOptions, Timing, Tool};
 use anyhow::{bail, Context, Result};
 use clap::Subcommand;
 
@@ -23,6 +25,11 @@ const RUNS: usize = 100;
   aiinference prove verify circuit --proof proof.json
   aiinference prove module circuit --model-code-id 6 -o circuit.wasm
 
+Inputs that nobody else may see:
+  aiinference prove setup model.wasm --srs kzg12.srs --hash-inputs -o circuit
+  aiinference prove commit model.wasm --input one.npz --opening opening.json
+  aiinference prove run circuit --opening opening.json --output result.npz --proof proof.json
+
 The proofs are made by ezkl, which is installed on first use from a Python package index into an environment in the
 user's cache, at a pinned version and hash. A proof speaks of the very integers that the engine computes; docs/proving.md
 tells more.")]
@@ -35,6 +42,8 @@ pub struct Args {
 enum Task {
     /// Make the circuit of a model and its keys
     Setup(SetupArgs),
+    /// Hash inputs with a fresh salt, for a circuit that hides them
+    Commit(CommitArgs),
     /// Run a model and prove the run
     Run(RunArgs),
     /// Check a proof
@@ -59,24 +68,51 @@ struct SetupArgs {
     /// Take FILE even if it is not the perpetual powers of tau
     #[arg(long, requires = "srs")]
     any_srs: bool,
+    /// Hide the inputs: proofs show their salted hash instead, and are made by who holds them
+    #[arg(long)]
+    hash_inputs: bool,
+    /// Hide the weights: proofs show their hash instead. Takes some 30 times the time and memory
+    #[arg(long, conflicts_with = "hash_inputs")]
+    hash_weights: bool,
     /// The folder of the circuit; made, or made again
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
+}
+
+/// Which values.
+#[derive(clap::Args)]
+struct InputArgs {
+    /// Values for the inputs, as `aiinference run` takes them
+    #[arg(long, value_name = "IN.npz")]
+    input: Option<PathBuf>,
+    /// A column of IN that is no input: the true labels, as for `convert`
+    #[arg(long, value_name = "NAME", requires = "input")]
+    labels: Option<String>,
+    /// Which sample, from 0, where IN holds several
+    #[arg(long, value_name = "N", requires = "input")]
+    sample: Option<usize>,
+}
+
+#[derive(clap::Args)]
+struct CommitArgs {
+    /// A model's module
+    model: PathBuf,
+    #[command(flatten)]
+    values: InputArgs,
+    /// Where the inputs and the salt go, mode 0600: keep it, it is what proves runs on these inputs
+    #[arg(long, value_name = "OPENING.json")]
+    opening: PathBuf,
 }
 
 #[derive(clap::Args)]
 struct RunArgs {
     /// The folder of the circuit
     circuit: PathBuf,
-    /// Values for the inputs, as `aiinference run` takes them
-    #[arg(long, value_name = "IN.npz")]
-    input: PathBuf,
-    /// A column of IN that is no input: the true labels, as for `convert`
-    #[arg(long, value_name = "NAME")]
-    labels: Option<String>,
-    /// Which sample, from 0, where IN holds several
-    #[arg(long, value_name = "N")]
-    sample: Option<usize>,
+    #[command(flatten)]
+    values: InputArgs,
+    /// For a circuit that hides its inputs: inputs and salt, as `prove commit` writes them. With --input it is written
+    #[arg(long, value_name = "OPENING.json")]
+    opening: Option<PathBuf>,
     /// Where the outputs go, as `aiinference run` writes them
     #[arg(long, value_name = "OUT.npz")]
     output: PathBuf,
@@ -102,8 +138,11 @@ struct ModuleArgs {
     /// The folder of the circuit
     circuit: PathBuf,
     /// The code id under which the chain stores the model
-    #[arg(long, value_name = "ID")]
-    model_code_id: u64,
+    #[arg(long, value_name = "ID", required_unless_present = "unpublished")]
+    model_code_id: Option<u64>,
+    /// The model is on no chain: nobody can rebuild the circuit, users trust its owner and must say so in their requests
+    #[arg(long, conflicts_with = "model_code_id")]
+    unpublished: bool,
     /// Where the module goes
     #[arg(short, long, value_name = "CIRCUIT.wasm")]
     output: PathBuf,
@@ -139,6 +178,7 @@ impl std::error::Error for Invalid {}
 pub fn prove(args: &Args) -> Result<()> {
     match &args.task {
         Task::Setup(args) => setup(args),
+        Task::Commit(args) => commit(args),
         Task::Run(args) => prove_run(args),
         Task::Verify(args) => verify(args),
         Task::Module(args) => module(args),
@@ -182,6 +222,11 @@ fn setup(args: &SetupArgs) -> Result<()> {
         srs: args.srs.clone(),
         srs_sha256: args.srs_sha256,
         any_srs: args.any_srs,
+        hidden: match (args.hash_inputs, args.hash_weights) {
+            (true, _) => Hidden::Inputs,
+            (false, true) => Hidden::Weights,
+            (false, false) => Hidden::Nothing,
+        },
     };
     let (folder, timings) = CircuitFolder::setup(&tool, &wasm, &args.output, &options, &mut say)?;
     let circuit = folder.manifest();
@@ -193,6 +238,9 @@ fn setup(args: &SetupArgs) -> Result<()> {
         circuit.settings.decomp_legs,
         circuit.proof_bytes
     );
+    if let Some(hash) = &circuit.weights_hash {
+        println!("weights {hash}");
+    }
     print_timings(&timings);
     if circuit.srs.development {
         eprintln!("note: the SRS is for development: whoever made it can forge proofs, and chains refuse the circuit unless a request accepts that SRS by name; take the public one by --srs");
@@ -201,13 +249,56 @@ fn setup(args: &SetupArgs) -> Result<()> {
     Ok(())
 }
 
+fn one_sample(program: &Program, values: &InputArgs) -> Result<Vec<Vec<i32>>> {
+    let Some(path) = &values.input else {
+        bail!("reading the inputs: name a file by --input");
+    };
+    run::one_sample(program.inputs(), path, values.labels.as_deref(), values.sample)
+}
+
+/// Makes an opening and writes it before its hash is told to anyone.
+fn new_opening(inputs: Vec<Vec<i32>>, path: &Path) -> Result<Opening> {
+    let opening = Opening::new(inputs)?;
+    write_secret(path, serde_json::to_string(&opening)?.as_bytes())?;
+    eprintln!("wrote {}: whoever has it can show the inputs", path.display());
+    Ok(opening)
+}
+
+fn commit(args: &CommitArgs) -> Result<()> {
+    let program = model::load(&args.model)?.program;
+    let opening = new_opening(one_sample(&program, &args.values)?, &args.opening)?;
+    println!("{}", hex::encode(opening.hash()?));
+    Ok(())
+}
+
 fn prove_run(args: &RunArgs) -> Result<()> {
     let mut say = said();
     let folder = open(&args.circuit)?;
     let program = folder.program();
-    let inputs = run::one_sample(program.inputs(), &args.input, args.labels.as_deref(), args.sample)?;
-    let tool = tool(&mut say)?;
-    let (proof, timings) = folder.prove(&tool, &inputs, &mut say)?;
+    let hides = folder.manifest().hidden == Hidden::Inputs;
+    let (proof, timings) = match (&args.opening, &args.values.input) {
+        (Some(_), _) if !hides => bail!("proving: the circuit has its inputs in the open; leave out --opening"),
+        (None, _) if hides => bail!(
+            "proving: the circuit hides its inputs; name the opening of their hash by --opening, as `prove commit` writes it"
+        ),
+        (Some(path), None) => {
+            let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            let opening: Opening = serde_json::from_slice(&text)
+                .with_context(|| format!("reading {}: it is no opening of `prove commit`", path.display()))?;
+            folder.prove_hidden(&tool(&mut say)?, &opening, &mut say)?
+        }
+        (Some(path), Some(_)) => {
+            let opening = new_opening(one_sample(program, &args.values)?, path)?;
+            folder.prove_hidden(&tool(&mut say)?, &opening, &mut say)?
+        }
+        (None, _) => {
+            let inputs = one_sample(program, &args.values)?;
+            folder.prove(&tool(&mut say)?, &inputs, &mut say)?
+        }
+    };
+    if let Some(hash) = &proof.inputs_hash {
+        println!("inputs {hash}");
+    }
     let text = serde_json::to_string_pretty(&proof)?;
     data::write(&args.proof, text.as_bytes())?;
     run::write_outputs(&args.output, program, proof.outputs, args.raw)?;
@@ -224,10 +315,17 @@ fn verify(args: &VerifyArgs) -> Result<()> {
     if !folder.verify(&proof)? {
         return Err(Invalid.into());
     }
-    println!(
-        "valid: the model {} gives these outputs for these inputs",
-        proof.model_checksum
-    );
+    match (&proof.inputs_hash, &proof.weights_hash) {
+        (Some(hash), _) => println!(
+            "valid: the model {} gives these outputs for inputs of the hash {hash}",
+            proof.model_checksum
+        ),
+        (None, Some(hash)) => println!("valid: weights of the hash {hash} give these outputs for these inputs"),
+        (None, None) => println!(
+            "valid: the model {} gives these outputs for these inputs",
+            proof.model_checksum
+        ),
+    }
     for (kind, ports, tensors) in [
         ("input", &folder.manifest().inputs, &proof.inputs),
         ("output", &folder.manifest().outputs, &proof.outputs),
@@ -248,7 +346,7 @@ fn verify(args: &VerifyArgs) -> Result<()> {
 
 fn module(args: &ModuleArgs) -> Result<()> {
     let folder = open(&args.circuit)?;
-    let wasm = folder.module(args.model_code_id)?;
+    let wasm = folder.module(args.model_code_id.filter(|_| !args.unpublished))?;
     data::write(&args.output, &wasm)?;
     eprintln!("wrote {}: {} bytes", args.output.display(), wasm.len());
     Ok(())

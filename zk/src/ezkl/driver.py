@@ -5,10 +5,12 @@ written to the file that the request names. Whatever ezkl itself prints is not r
 """
 
 import asyncio
+import ctypes
 import inspect
 import json
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -70,18 +72,23 @@ def read(path):
         return json.load(file)
 
 
+def elements(inputs):
+    """Integers, or field elements as ezkl writes them."""
+    return {"input_data": [[v if isinstance(v, str) else float(v) for v in values] for values in inputs]}
+
+
 def witness(request, inputs, vk=None, srs=None):
     """The outputs that the circuit computes."""
     work = request["work"]
     source, target = os.path.join(work, "input.json"), os.path.join(work, "witness.json")
-    write(source, {"input_data": [[float(v) for v in values] for values in inputs]})
+    write(source, elements(inputs))
     ezkl.gen_witness(source, request["compiled"], target, vk, srs)
     return target, [[signed(v) for v in output] for output in read(target)["outputs"]]
 
 
 def compare(request, sample, vk=None, srs=None):
     path, outputs = witness(request, sample["inputs"], vk, srs)
-    if outputs != sample["outputs"]:
+    if sample["outputs"] is not None and outputs != sample["outputs"]:
         raise Refused(
             "the circuit computes other outputs than the engine, so nothing may be proven with it: "
             f"{str(outputs)[:200]} instead of {str(sample['outputs'])[:200]}"
@@ -106,7 +113,7 @@ def compile_circuit(request, result):
     first = request["samples"][0]
     trial = os.path.join(request["work"], "trial.json")
     sample = os.path.join(request["work"], "sample.json")
-    write(sample, {"input_data": [[float(v) for v in values] for values in first["inputs"]]})
+    write(sample, elements(first["inputs"]))
     if "logrows" not in settings:
         ezkl.gen_settings(request["onnx"], trial, run_args(settings))
         ezkl.calibrate_settings(sample, request["onnx"], trial, "resources", 2.0, [0], [1], None)
@@ -186,10 +193,19 @@ def witnesses(request, result):
     stage(result, f"comparing {len(request['samples'])} runs with the engine", check)
 
 
+def die_with_parent():
+    """Proofs take long: none is made for a prover that is gone. Linux alone can do that; elsewhere it goes on."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (AttributeError, OSError):
+        pass
+
+
 TASKS = {"setup": setup, "prove": prove, "verify": verify, "witnesses": witnesses}
 
 
 def main():
+    die_with_parent()
     request = read(sys.argv[1])
     result = {}
     try:

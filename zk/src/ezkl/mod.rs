@@ -7,6 +7,12 @@ use std::{
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc, Arc,
+    },
+    thread,
+    time::Duration,
 };
 
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
@@ -49,6 +55,12 @@ pub enum ToolError {
         /// The end of what was said.
         reason: String,
     },
+    /// Somebody called [`Cancel::cancel`].
+    #[error("{task} with ezkl: cancelled")]
+    Cancelled {
+        /// Which task.
+        task: String,
+    },
     /// The task failed.
     #[error("{task} with ezkl: {reason}")]
     Failed {
@@ -64,7 +76,26 @@ pub enum ToolError {
 pub struct Tool {
     python: PathBuf,
     driver: PathBuf,
+    cancel: Cancel,
 }
+
+/// Ends the tasks of a tool from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Kills the process of a running task; it and every later one end with [`ToolError::Cancelled`].
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often a running task looks whether it is cancelled.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One step of a task, as it was measured.
 #[derive(Clone, Debug, Deserialize)]
@@ -123,6 +154,7 @@ impl Tool {
         let tool = Tool {
             python: folder.join("bin/python"),
             driver: folder.join("driver.py"),
+            cancel: Cancel::default(),
         };
         let complete = folder.join("complete");
         if complete.exists() {
@@ -154,6 +186,14 @@ impl Tool {
         Ok(tool)
     }
 
+    /// The same tool, whose tasks end when the other side says so.
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Self {
+        Tool {
+            cancel: cancel.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Does a task. `request` lacks the keys `task`, `work` and `result`, which are added here.
     pub(crate) fn call<T: DeserializeOwned>(
         &self,
@@ -165,6 +205,10 @@ impl Tool {
             task: task.into(),
             reason,
         };
+        let cancelled = || ToolError::Cancelled { task: task.into() };
+        if self.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
         let work = tempfile::Builder::new()
             .prefix("aiinference-zk-")
             .tempdir()
@@ -190,12 +234,32 @@ impl Tool {
                 program: self.python.display().to_string(),
                 source,
             })?;
-        if let Some(stdout) = child.stdout.take() {
-            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                if let Some(stage) = line.strip_prefix(b"@@ ") {
-                    progress(&String::from_utf8_lossy(stage));
+        let (said, stages) = mpsc::channel();
+        let reader = child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                    // It ends with its output even if nobody listens any more.
+                    if let Some(stage) = line.strip_prefix(b"@@ ") {
+                        said.send(String::from_utf8_lossy(stage).into_owned()).ok();
+                    }
                 }
+            })
+        });
+        loop {
+            match stages.recv_timeout(LOOK) {
+                Ok(stage) => progress(&stage),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.cancel.is_cancelled() => {
+                    // It may have ended by itself.
+                    child.kill().ok();
+                    child.wait().ok();
+                    return Err(cancelled());
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
+        }
+        if let Some(reader) = reader {
+            reader.join().ok();
         }
         let status = child.wait().map_err(|e| failed(e.to_string()))?;
         let Ok(bytes) = fs::read(&result) else {

@@ -176,3 +176,67 @@ pub fn convolutional() -> Graph {
     graph.outputs.push(output(y));
     graph
 }
+
+/// Whether the holder of a document is of age and the document has not expired: `birth` and `expiry` in days since 1900, and
+/// what else is on the document, which plays a part in `score` only.
+pub fn two_documents() -> Graph {
+    let mut graph = Graph::new();
+    let port = |name: &str, shape: &[u32], low, high| Input {
+        name: name.into(),
+        ..input(shape, low, high)
+    };
+    let days = graph.input(port("days", &[1, 2], 0, 40_000));
+    let other = graph.input(port("other", &[2], -3, 7));
+    // Born by day 39,000, valid to day 38,570 at least: 1 each.
+    let facts = graph.push(Op::Rescale {
+        x: days,
+        axis: 1,
+        bias: vec![-39_001, -38_569],
+        rescale: Rescale {
+            multipliers: vec![-1, 1],
+            shifts: vec![0],
+            low: 0,
+            high: 1,
+        },
+    });
+    let both = graph.push(Op::MatMul {
+        x: facts,
+        weights: Array::I8(vec![1, 1]),
+        bias: vec![-1],
+        rescale: shift(0, 0, 1),
+    });
+    let score = graph.push(Op::Rescale {
+        x: other,
+        axis: 0,
+        bias: vec![1],
+        rescale: shift(1, -100, 100),
+    });
+    graph.outputs.push(Output {
+        name: "accepted".into(),
+        ..output(both)
+    });
+    graph.outputs.push(Output {
+        name: "score".into(),
+        ..output(score)
+    });
+    graph
+}
+
+/// A perceptron so small that its weights can be hashed in seconds.
+pub fn tiny(seed: u64) -> Graph {
+    let mut numbers = Numbers(seed);
+    let mut graph = Graph::new();
+    let mut x = graph.input(input(&[1, 4], -100, 100));
+    for (k, n, s, low) in [(4, 3, 6, 0), (3, 1, 5, -32767)] {
+        let weights = numbers.i8s(k * n);
+        let bias = numbers.list(n, -400, 400);
+        x = graph.push(Op::MatMul {
+            x,
+            weights,
+            bias,
+            rescale: shift(s, low, 32767),
+        });
+    }
+    graph.outputs.push(output(x));
+    graph
+}
