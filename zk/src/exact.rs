@@ -139,6 +139,11 @@ impl Exact {
         values.chain(checks).max().unwrap_or(0)
     }
 
+    /// How many steps are of some kind.
+    pub(crate) fn count(&self, of: fn(&Step) -> bool) -> usize {
+        self.steps.iter().filter(|step| of(step)).count()
+    }
+
     /// The inputs that are checked in the circuit.
     pub(crate) fn hidden_inputs(&self) -> &[Value] {
         match self.hidden {

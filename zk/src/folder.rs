@@ -1,7 +1,8 @@
 //! A folder with a circuit: the model, its export, ezkl's keys, and `circuit.json`. Setup, proofs, checks.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    exact::Exact,
+    exact::{Exact, Step},
     ezkl::{Stage, Tool, ToolError, EZKL_VERSION},
     hidden::{HashError, Hidden, Opening, Salt},
     lower::{lower, NotProvable},
@@ -44,6 +45,8 @@ const WEIGHTS_HASH: &str = "weights";
 
 /// Runs that a setup compares with the engine before it makes keys.
 const CHECKS: usize = 12;
+/// ezkl, Halo2 with KZG.
+const SCHEME: u32 = v1::ProofScheme::EzklHalo2Kzg as u32;
 /// Rows that setups go up to by default: 2^20 take some 15 GB.
 const MAX_LOGROWS: u32 = 20;
 
@@ -279,6 +282,8 @@ impl CircuitFolder {
                 // What ezkl hashes it checks in no proof, but refuses in its witness, a salt for one.
                 "ignore_range_check_inputs_outputs": hidden == Hidden::Inputs,
             },
+            "floors": exact.count(|step| matches!(step, Step::Shift { .. })),
+            "relus": exact.count(|step| matches!(step, Step::Relu { .. })) + onnx::relus_of_checks(&exact),
             "settings_file": path.join(SETTINGS),
             "compiled": path.join(COMPILED),
             "samples": compared,
@@ -305,7 +310,7 @@ impl CircuitFolder {
         }
         let (inputs, outputs) = ports(&program);
         let manifest = Manifest {
-            scheme: 1,
+            scheme: SCHEME,
             ezkl: EZKL_VERSION.into(),
             model_checksum: sha256(wasm),
             onnx_sha256: sha256(&onnx),
@@ -325,7 +330,7 @@ impl CircuitFolder {
         };
         let mut stages = timings(made.stages);
         let first = samples(folder.program.inputs(), 1).swap_remove(0);
-        let (proof, proving) = folder.attempt(tool, &first, &trial_salt(0), progress)?;
+        let (proof, proving) = folder.attempt(tool, &first, &trial_salt(0), folder.files(), progress)?;
         stages.extend(proving);
         folder.manifest.weights_hash = proof.weights_hash.clone();
         // All proofs of a circuit have one length.
@@ -333,7 +338,15 @@ impl CircuitFolder {
         folder.confirm(&proof)?;
         // Written last: a folder without it holds no circuit.
         let text = serde_json::to_string_pretty(&folder.manifest).map_err(|e| folder_error(&e.to_string()))?;
-        write(&path.join(MANIFEST), text.as_bytes())?;
+        let mut whole = tempfile::NamedTempFile::new_in(path).map_err(file_error("writing to", path))?;
+        let target = path.join(MANIFEST);
+        let written = whole
+            .write_all(text.as_bytes())
+            .and_then(|()| whole.as_file().sync_all());
+        written.map_err(file_error("writing", &target))?;
+        whole
+            .persist(&target)
+            .map_err(|e| file_error("writing", &target)(e.error))?;
         Ok((folder, stages))
     }
 
@@ -348,18 +361,25 @@ impl CircuitFolder {
         if manifest.ezkl != EZKL_VERSION {
             return Err(fail(format!("it was made by ezkl {}", manifest.ezkl)));
         }
-        for (name, want) in [
-            (MODEL, &manifest.model_checksum),
-            (ONNX, &manifest.onnx_sha256),
-            (VKA, &manifest.vka_sha256),
-        ] {
-            if sha256(&read(&path.join(name))?) != *want {
+        let named = |name: &str, want: &str| {
+            let bytes = read(&path.join(name))?;
+            if sha256(&bytes) != want {
                 return Err(fail(format!("{name} is not the file that {MANIFEST} names")));
             }
-        }
-        let (program, exact) = open_model(&read(&path.join(MODEL))?, manifest.hidden)?;
+            Ok(bytes)
+        };
+        let wasm = named(MODEL, &manifest.model_checksum)?;
+        named(ONNX, &manifest.onnx_sha256)?;
+        let vka = named(VKA, &manifest.vka_sha256)?;
+        let (program, exact) = open_model(&wasm, manifest.hidden)?;
         let (inputs, outputs) = ports(&program);
-        if (&inputs, &outputs) != (&manifest.inputs, &manifest.outputs)
+        let srs = key_of(&vka).map(Srs::of_key).transpose()?;
+        if srs.as_ref() != Some(&manifest.srs) {
+            return Err(fail(format!("{VKA} was made with another SRS than {MANIFEST} states")));
+        }
+        if manifest.scheme != SCHEME
+            || manifest.settings != Settings::of(&exact, manifest.settings.logrows)
+            || (&inputs, &outputs) != (&manifest.inputs, &manifest.outputs)
             || sha256(&onnx::encode(&exact)) != manifest.onnx_sha256
         {
             return Err(fail("it is not the circuit of its model".into()));
@@ -471,20 +491,34 @@ impl CircuitFolder {
         salt: &Salt,
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Proof, Vec<Timing>), CircuitError> {
-        let (proof, timings) = self.attempt(tool, inputs, salt, progress)?;
+        let (proof, timings) = self.attempt(tool, inputs, salt, self.files(), progress)?;
         self.confirm(&proof)?;
         Ok((proof, timings))
     }
 
-    /// What a dishonest prover would do: have ezkl prove integers that the engine was not asked about. The outputs are
-    /// whatever the circuit computes. For tests of what circuits refuse.
+    /// What a dishonest prover would hand in: a run of this circuit, with its real witness, proven by the key of another
+    /// circuit of the same layout. It verifies there if nothing in that circuit tells the two apart. For tests.
     #[doc(hidden)]
-    pub fn prove_unchecked(&self, tool: &Tool, opening: &Opening) -> Result<Vec<u8>, CircuitError> {
+    pub fn forge(&self, of: &Self, tool: &Tool, opening: &Opening) -> Result<Proof, CircuitError> {
+        let mut request = of.files();
+        request["compiled"] = self.files()["compiled"].clone();
+        request["unverified"] = true.into();
+        let (proof, _) = self.attempt(tool, &opening.inputs, &opening.salt, request, &mut |_| {})?;
+        Ok(Proof {
+            model_checksum: of.manifest.model_checksum.clone(),
+            vka_sha256: of.manifest.vka_sha256.clone(),
+            ..proof
+        })
+    }
+
+    /// Has ezkl prove integers that the engine was not asked about. For tests.
+    #[doc(hidden)]
+    pub fn prove_unchecked(&self, tool: &Tool, opening: &Opening) -> Result<(), CircuitError> {
         let mut request = self.files();
         let inputs = data(self.manifest.hidden, &opening.inputs, &opening.salt);
         request["sample"] = json!({ "inputs": inputs, "outputs": null });
-        let proven: Proven = tool.call("prove", request, &mut |_| {})?;
-        hex::decode(proven.proof).map_err(|_| ProofError::Hex.into())
+        let Done {} = tool.call("prove", request, &mut |_| {})?;
+        Ok(())
     }
 
     /// An error where the chain's verifier would not take a proof of ours.
@@ -501,11 +535,11 @@ impl CircuitFolder {
         tool: &Tool,
         inputs: &[Vec<i32>],
         salt: &Salt,
+        mut request: serde_json::Value,
         progress: &mut dyn FnMut(&str),
     ) -> Result<(Proof, Vec<Timing>), CircuitError> {
         let hidden = self.manifest.hidden;
         let outputs = run(&self.program, inputs)?;
-        let mut request = self.files();
         request["sample"] = json!({ "inputs": data(hidden, inputs, salt), "outputs": outputs });
         let proven: Proven = tool.call("prove", request, progress)?;
         let mut proof = Proof {
@@ -728,10 +762,14 @@ fn copy_srs(source: &Path, target: &Path, want: Option<[u8; 32]>) -> Result<(), 
     let same = fs::canonicalize(source)
         .ok()
         .is_some_and(|s| fs::canonicalize(target).ok() == Some(s));
+    if !same {
+        fs::copy(source, target).map_err(file_error("copying", source))?;
+    }
     if let Some(want) = want {
         let mut hash = Sha256::new();
-        let mut file = fs::File::open(source).map_err(file_error("reading", source))?;
-        io::copy(&mut file, &mut hash).map_err(file_error("reading", source))?;
+        // What was copied is what is used.
+        let mut file = fs::File::open(target).map_err(file_error("reading", target))?;
+        io::copy(&mut file, &mut hash).map_err(file_error("reading", target))?;
         let found: [u8; 32] = hash.finalize().into();
         if found != want {
             return Err(CircuitError::Srs {
@@ -742,9 +780,6 @@ fn copy_srs(source: &Path, target: &Path, want: Option<[u8; 32]>) -> Result<(), 
                 ),
             });
         }
-    }
-    if !same {
-        fs::copy(source, target).map_err(file_error("reading", source))?;
     }
     Ok(())
 }

@@ -19,7 +19,11 @@ const INPUT_BOUND: i128 = 1 << 24;
 /// No number in a circuit goes beyond, far below the field's 254 bits and those of ezkl's own integers.
 const BOUND: i128 = 1 << 90;
 /// Weights beyond make circuits that no machine sets up.
-const MAX_PRODUCTS: u64 = 1 << 24;
+const MAX_PRODUCTS: u64 = 1 << 21;
+/// ezkl's witness of a quotient goes through 64-bit floats, which hold whole numbers to here.
+const QUOTIENT_BOUND: u128 = 1 << 53;
+/// A floor borrows from the digit before its last: there must be one.
+const FLOOR_LEGS: u32 = 2;
 
 /// Why a model has no exact circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,14 @@ pub enum NotProvable {
         /// What about it cannot be proven.
         reason: String,
     },
+    /// An output that is an input, or another output.
+    #[error("restating the model for a proof: output {name:?} is {what}; leave it out, its value is known")]
+    Output {
+        /// Which.
+        name: String,
+        /// What it is besides.
+        what: &'static str,
+    },
     /// The model is too heavy.
     #[error("restating the model for a proof: it multiplies {products} times in one run, {MAX_PRODUCTS} are the most; about 100,000 are practical on a small machine")]
     TooHeavy {
@@ -66,6 +78,20 @@ pub fn lower(graph: &Graph, limits: &Limits, hidden: Hidden) -> Result<Exact, No
                 high: input.high,
             });
         }
+    }
+    for (index, output) in graph.outputs.iter().enumerate() {
+        let twice = graph
+            .outputs
+            .iter()
+            .take(index)
+            .any(|other| other.value == output.value);
+        let what = match (output.value as usize) < graph.inputs.len() {
+            true => "an input",
+            false if twice => "another output",
+            false => continue,
+        };
+        let name = output.name.clone();
+        return Err(NotProvable::Output { name, what });
     }
     let products = products(graph, &inferred);
     if products > MAX_PRODUCTS {
@@ -233,6 +259,9 @@ impl<'a> Lowering<'a> {
         this.exact.outputs = outputs
             .map(|o| (o.name.clone(), this.names[o.value as usize]))
             .collect();
+        if this.exact.count(|step| matches!(step, Step::Shift { .. })) > 0 {
+            this.exact.legs = FLOOR_LEGS;
+        }
         let magnitude = this.exact.magnitude();
         while magnitude >> (base_bits * this.exact.legs) != 0 {
             this.exact.legs += 1;
@@ -319,7 +348,7 @@ impl<'a> Lowering<'a> {
                 let [a, b] = sides;
                 let sum = self.push(Step::Add { a, b }, &shape, sum);
                 let sum = self.add(sum, &[times(half, rest)?], &[1], None)?;
-                let result = self.shift(sum, floors);
+                let result = self.shift(sum, floors)?;
                 Ok(self.clamp(result, (*low).into(), (*high).into()))
             }
             Op::Clamp { x, low, high } => Ok(self.clamp(self.operand(*x), (*low).into(), (*high).into())),
@@ -376,7 +405,7 @@ impl<'a> Lowering<'a> {
             y = self.multiply_within(y, &rounding.factors, &[columns], union(&sums))?;
         }
         y = self.add(y, &rounding.constants, &[columns], Some(sums))?;
-        y = self.shift(y, rounding.floors);
+        y = self.shift(y, rounding.floors)?;
         Ok(self.clamp(y, rescale.low.into(), rescale.high.into()))
     }
 
@@ -392,6 +421,13 @@ impl<'a> Lowering<'a> {
         rescale: &Rescale,
         shape: &[u32],
     ) -> Result<ValueId, String> {
+        if channels == 1 {
+            // ONNX readers take the power of two of its shift for a factor of the channel, and round it away.
+            return Err("it has one output channel; give it two or more".into());
+        }
+        if window.dilations.iter().any(|d| *d != 1) {
+            return Err("ezkl knows no dilations".into());
+        }
         let weights = widened(weights);
         let taps = weights.len() / channels.max(1) as usize;
         let n = channels as usize;
@@ -428,7 +464,7 @@ impl<'a> Lowering<'a> {
         };
         let y = self.push(step, shape, union(&sums));
         let y = self.add(y, &rounding.constants, &[1, channels, 1, 1], Some(sums))?;
-        let y = self.shift(y, rounding.floors);
+        let y = self.shift(y, rounding.floors)?;
         Ok(self.clamp(y, rescale.low.into(), rescale.high.into()))
     }
 
@@ -455,7 +491,7 @@ impl<'a> Lowering<'a> {
             y = self.multiply_within(y, &rounding.factors, &along, union(&products))?;
         }
         y = self.add(y, &rounding.constants, &along, Some(products))?;
-        y = self.shift(y, rounding.floors);
+        y = self.shift(y, rounding.floors)?;
         Ok(self.clamp(y, rescale.low.into(), rescale.high.into()))
     }
 
@@ -523,14 +559,17 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn shift(&mut self, mut x: ValueId, floors: u32) -> ValueId {
+    fn shift(&mut self, mut x: ValueId, floors: u32) -> Result<ValueId, String> {
         let bits = self.exact.base_bits;
         for _ in 0..floors {
             let (low, high) = self.interval(x);
             let shape = self.value(x).shape.clone();
             x = self.push(Step::Shift { x }, &shape, (low >> bits, high >> bits));
+            if self.value(x).magnitude() >= QUOTIENT_BOUND {
+                return Err("its numbers are not below 2^53 after a shift, and ezkl finds no proof of such".into());
+            }
         }
-        x
+        Ok(x)
     }
 
     /// `clamp(x, low, high)`; an end that cannot bind is left out.

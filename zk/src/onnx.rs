@@ -177,6 +177,15 @@ pub struct Dimension {
     pub dim_value: i64,
 }
 
+/// How many `Relu`s check hidden inputs.
+pub(crate) fn relus_of_checks(exact: &Exact) -> usize {
+    if exact.hidden == Hidden::Inputs {
+        3
+    } else {
+        0
+    }
+}
+
 /// The file.
 pub fn encode(exact: &Exact) -> Vec<u8> {
     Writer {

@@ -33,12 +33,16 @@ pub enum ProofError {
         /// Largest.
         high: i32,
     },
+    /// The proof is of another model.
+    #[error("reading a proof: it is not of the model {want}")]
+    Model {
+        /// SHA-256 of this circuit's model.
+        want: String,
+    },
     /// The proof is of another circuit.
-    #[error("reading a proof: it is of the circuit {found}, not of {want}")]
+    #[error("reading a proof: it is not of the circuit {want}")]
     Circuit {
-        /// SHA-256 of its circuit's data.
-        found: String,
-        /// Of this circuit's.
+        /// SHA-256 of this circuit's data.
         want: String,
     },
     /// The proof is no hex.
@@ -83,9 +87,13 @@ pub struct Proof {
 impl Proof {
     /// The proof's bytes, where the whole fits the circuit: numbers and sizes of tensors, ranges, the proof's length.
     pub fn checked_bytes(&self, circuit: &Manifest) -> Result<Vec<u8>, ProofError> {
+        if self.model_checksum != circuit.model_checksum {
+            return Err(ProofError::Model {
+                want: circuit.model_checksum.clone(),
+            });
+        }
         if self.vka_sha256 != circuit.vka_sha256 {
             return Err(ProofError::Circuit {
-                found: self.vka_sha256.clone(),
                 want: circuit.vka_sha256.clone(),
             });
         }

@@ -209,6 +209,62 @@ fn a_hidden_input_out_of_range_meets_a_number_without_digits() {
     assert!(exact.base_bits * exact.legs * 2 + 32 < 250);
 }
 
+#[test]
+fn what_ezkl_would_not_prove_is_refused_before_it_is_asked() {
+    let refused = |graph: &Graph| lower(graph, &engine_limits(), Hidden::Nothing).unwrap_err().to_string();
+    let conv = |channels: u32, dilations: [u32; 2]| {
+        let mut graph = pixels();
+        let Op::Conv2d {
+            weights,
+            channels: of,
+            bias,
+            window,
+            ..
+        } = &mut graph.nodes[0]
+        else {
+            panic!("it is a Conv")
+        };
+        (*weights, *of, *bias) = (Numbers(1).i8s(2 * channels as usize), channels, vec![]);
+        window.dilations = dilations;
+        graph
+    };
+    assert!(refused(&conv(1, [1, 1])).contains("one output channel"));
+    assert!(refused(&conv(2, [2, 1])).contains("dilations"));
+    lower(&conv(2, [1, 1]), &engine_limits(), Hidden::Nothing).unwrap();
+    let mut doubled = rows();
+    doubled.outputs.push(output(1));
+    assert!(refused(&doubled).contains("another output"));
+    let mut passed = rows();
+    passed.outputs = vec![output(0)];
+    assert!(refused(&passed).contains("an input"));
+    // A quotient of 2^53: (x * 2^15 * 2^31 + ..) >> 0 would be none; over a shift of 1 it is.
+    let large = |high: i32| {
+        let mut graph = Graph::new();
+        let x = graph.input(input(&[2], 0, high));
+        let y = graph.push(Op::Rescale {
+            x,
+            axis: 0,
+            bias: vec![0],
+            rescale: Rescale {
+                multipliers: vec![1 << 30],
+                shifts: vec![1],
+                low: -32767,
+                high: 32767,
+            },
+        });
+        graph.outputs.push(output(y));
+        graph
+    };
+    lower(&large((1 << 24) - 1), &engine_limits(), Hidden::Nothing).unwrap();
+    assert!(refused(&large(1 << 24)).contains("2^53"));
+}
+
+#[test]
+fn a_floor_has_two_digits_to_borrow_from() {
+    let shifted = lower(&smallest(), &engine_limits(), Hidden::Nothing).unwrap();
+    assert!(shifted.legs >= 2);
+}
+
 /// A layer of a random model: kind, and what it may use as it likes.
 type Layer = (u8, u64, u8, i32, i32);
 
@@ -246,7 +302,7 @@ fn random(layers: &[Layer]) -> Graph {
             (0 | 1, true) => graph.push(Op::MatMul {
                 x,
                 weights: numbers.i8s(18 * 18),
-                bias: numbers.list(18, -1 << 40, 1 << 40),
+                bias: numbers.list(18, -1 << 36, 1 << 36),
                 rescale: Rescale {
                     multipliers: numbers.list(18, -30000, 30000).iter().map(|m| *m as i32).collect(),
                     shifts: numbers.list(18, 0, 20).iter().map(|s| *s as u8).collect(),

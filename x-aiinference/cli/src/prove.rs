@@ -131,6 +131,9 @@ struct VerifyArgs {
     /// The proof, as `prove run` writes it
     #[arg(long, value_name = "PROOF.json")]
     proof: PathBuf,
+    /// Take a circuit whose SRS is not the perpetual powers of tau: whoever made that SRS can forge proofs
+    #[arg(long)]
+    any_srs: bool,
 }
 
 #[derive(clap::Args)]
@@ -309,6 +312,10 @@ fn prove_run(args: &RunArgs) -> Result<()> {
 
 fn verify(args: &VerifyArgs) -> Result<()> {
     let folder = open(&args.circuit)?;
+    let circuit = folder.manifest();
+    if circuit.srs.development && !args.any_srs {
+        bail!("verifying the proof: the circuit's SRS is not the perpetual powers of tau, so whoever made it can forge proofs; --any-srs takes it all the same");
+    }
     let text = fs::read(&args.proof).with_context(|| format!("reading {}", args.proof.display()))?;
     let proof: Proof = serde_json::from_slice(&text)
         .with_context(|| format!("reading {}: it is no proof of `prove run`", args.proof.display()))?;
@@ -318,17 +325,17 @@ fn verify(args: &VerifyArgs) -> Result<()> {
     match (&proof.inputs_hash, &proof.weights_hash) {
         (Some(hash), _) => println!(
             "valid: the model {} gives these outputs for inputs of the hash {hash}",
-            proof.model_checksum
+            circuit.model_checksum
         ),
         (None, Some(hash)) => println!("valid: weights of the hash {hash} give these outputs for these inputs"),
         (None, None) => println!(
             "valid: the model {} gives these outputs for these inputs",
-            proof.model_checksum
+            circuit.model_checksum
         ),
     }
     for (kind, ports, tensors) in [
-        ("input", &folder.manifest().inputs, &proof.inputs),
-        ("output", &folder.manifest().outputs, &proof.outputs),
+        ("input", &circuit.inputs, &proof.inputs),
+        ("output", &circuit.outputs, &proof.outputs),
     ] {
         for (port, tensor) in ports.iter().zip(tensors) {
             let unit = (-f64::from(port.fraction_bits)).exp2();
@@ -341,6 +348,10 @@ fn verify(args: &VerifyArgs) -> Result<()> {
             println!("  {kind} {:<16} {}{more}", port.name, shown.join(", "));
         }
     }
+    println!(
+        "under the key {}, which is this folder's and was not rebuilt: that it is the model's takes setting the model up again, or trust in who did",
+        circuit.vka_sha256
+    );
     Ok(())
 }
 

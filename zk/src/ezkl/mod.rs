@@ -5,8 +5,9 @@ use std::{
     env,
     fs::{self, File},
     io::{self, BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc, Arc,
@@ -164,13 +165,19 @@ impl Tool {
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(file_error("removing", &folder))?;
         }
-        install(Command::new("python3").args(["-m", "venv"]).arg(&folder), "python3")?;
+        // -I: nothing beside the model is taken for a part of Python.
+        install(
+            Command::new("python3").args(["-I", "-m", "venv"]).arg(&folder),
+            "python3",
+        )?;
         let requirements = folder.join("requirements.txt");
         fs::write(&requirements, REQUIREMENTS).map_err(file_error("writing", &requirements))?;
         let pip = [
+            "-I",
             "-m",
             "pip",
             "install",
+            "--no-input",
             "--disable-pip-version-check",
             "--no-deps",
             "--only-binary=:all:",
@@ -211,6 +218,8 @@ impl Tool {
         }
         let work = tempfile::Builder::new()
             .prefix("aiinference-zk-")
+            // It holds inputs and salts.
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(file_error("making", &env::temp_dir()))?;
         let (file, result) = (work.path().join("request.json"), work.path().join("result.json"));
@@ -222,7 +231,7 @@ impl Tool {
         fs::write(&file, request.to_string()).map_err(file_error("writing", &file))?;
         let log = work.path().join("stderr");
         let stderr = File::create(&log).map_err(file_error("making", &log))?;
-        let mut child = Command::new(&self.python)
+        let child = Command::new(&self.python)
             .args(["-I", "-B"])
             .arg(&self.driver)
             .arg(&file)
@@ -234,6 +243,8 @@ impl Tool {
                 program: self.python.display().to_string(),
                 source,
             })?;
+        let mut child = Killed(child);
+        let child = &mut child.0;
         let (said, stages) = mpsc::channel();
         let reader = child.stdout.take().map(|stdout| {
             thread::spawn(move || {
@@ -249,9 +260,6 @@ impl Tool {
             match stages.recv_timeout(LOOK) {
                 Ok(stage) => progress(&stage),
                 Err(mpsc::RecvTimeoutError::Timeout) if self.cancel.is_cancelled() => {
-                    // It may have ended by itself.
-                    child.kill().ok();
-                    child.wait().ok();
                     return Err(cancelled());
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -268,9 +276,26 @@ impl Tool {
         };
         let outcome: Outcome = serde_json::from_slice(&bytes).map_err(|e| failed(e.to_string()))?;
         if let Some(reason) = outcome.error {
-            return Err(failed(reason));
+            // ezkl says what it could not do on stderr, and in its error only that it could not.
+            let said = tail(&fs::read(&log).unwrap_or_default());
+            return Err(failed(if said.is_empty() {
+                reason
+            } else {
+                format!("{reason} ({said})")
+            }));
         }
         serde_json::from_slice(&bytes).map_err(|e| failed(e.to_string()))
+    }
+}
+
+/// A process that does not outlive its task, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

@@ -240,3 +240,55 @@ pub fn tiny(seed: u64) -> Graph {
     graph.outputs.push(output(x));
     graph
 }
+
+/// A product of several rows, which ezkl by default checks at random points only.
+pub fn rows() -> Graph {
+    let mut numbers = Numbers(11);
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[3, 4], -100, 100));
+    let y = graph.push(Op::MatMul {
+        x,
+        weights: numbers.i8s(4 * 2),
+        bias: numbers.list(2, -400, 400),
+        rescale: shift(6, -32767, 32767),
+    });
+    graph.outputs.push(output(y));
+    graph
+}
+
+/// A convolution of single pixels, which ONNX readers take for a product of matrices.
+pub fn pixels() -> Graph {
+    let mut numbers = Numbers(13);
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[1, 2, 2, 2], -100, 100));
+    let y = graph.push(Op::Conv2d {
+        x,
+        weights: numbers.i8s(3 * 2),
+        channels: 3,
+        bias: numbers.list(3, -400, 400),
+        window: Window {
+            kernel: [1, 1],
+            strides: [1, 1],
+            dilations: [1, 1],
+            pads: [0; 4],
+        },
+        groups: 1,
+        rescale: shift(6, -32767, 32767),
+    });
+    graph.outputs.push(output(y));
+    graph
+}
+
+/// Four numbers and one rounding: the smallest circuit that needs two digits for it.
+pub fn smallest() -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input(input(&[4], -100, 100));
+    let y = graph.push(Op::Rescale {
+        x,
+        axis: 0,
+        bias: vec![3, -4, 5, 0],
+        rescale: shift(8, -100, 100),
+    });
+    graph.outputs.push(output(y));
+    graph
+}
