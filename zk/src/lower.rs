@@ -97,15 +97,17 @@ pub fn lower(graph: &Graph, limits: &Limits, hidden: Hidden) -> Result<Exact, No
     if products > MAX_PRODUCTS {
         return Err(NotProvable::TooHeavy { products });
     }
-    let mut best: Option<Exact> = None;
+    // What one width cannot hold, another one may.
+    let mut best: Result<Exact, NotProvable> = Err(NotProvable::TooHeavy { products });
     for base_bits in BASE_BITS {
-        let exact = Lowering::run(graph, &inferred, base_bits, hidden)?;
-        if best.as_ref().is_none_or(|best| exact.rows() < best.rows()) {
-            best = Some(exact);
-        }
+        let exact = Lowering::run(graph, &inferred, base_bits, hidden);
+        best = match (best, exact) {
+            (Ok(best), Ok(exact)) if best.rows() <= exact.rows() => Ok(best),
+            (Ok(best), Err(_)) => Ok(best),
+            (_, exact) => exact,
+        };
     }
-    // There is at least one width, and each gave a model or ended this function.
-    best.ok_or(NotProvable::TooHeavy { products })
+    best
 }
 
 fn products(graph: &Graph, inferred: &Inferred) -> u64 {

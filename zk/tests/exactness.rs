@@ -3,18 +3,20 @@
 mod common;
 
 use aiinference_engine::{
-    graph::{Graph, Op, Rescale, Window},
+    graph::{Graph, Op, Output, Rescale, Window},
     Kernels, Program,
 };
 use aiinference_runtime::engine_limits;
 use aiinference_zk::onnx::ModelProto;
 use aiinference_zk::{interpret, lower, onnx, samples, CircuitFolder, Exact, Hidden, NotProvable, Step};
-use common::{convolutional, credit, digits_sized, input, output, shift, two_documents, wasm, Numbers};
+use common::{
+    convolutional, credit, digits_sized, input, output, pixels, rows, shift, smallest, two_documents, wasm, Numbers,
+};
 use proptest::prelude::*;
 use prost::Message;
 
 fn exact(graph: &Graph) -> Exact {
-    lower(graph, &engine_limits()).unwrap()
+    lower(graph, &engine_limits(), Hidden::Nothing).unwrap()
 }
 
 /// Runs the engine and the exported file on so many inputs.
@@ -45,6 +47,13 @@ fn a_perceptron_for_digits_is_exported_to_the_last_bit() {
 #[test]
 fn a_convolutional_network_is_exported_to_the_last_bit() {
     same_on(&convolutional(), 1500);
+}
+
+#[test]
+fn rows_pixels_and_single_roundings_are_exported_to_the_last_bit() {
+    for graph in [rows(), pixels(), smallest()] {
+        same_on(&graph, 500);
+    }
 }
 
 #[test]
@@ -141,9 +150,9 @@ fn what_cannot_be_proven_is_refused_with_its_place() {
     let x = graph.input(input(&[1, 1, 3, 3], -100, 100));
     let y = graph.push(Op::Conv2d {
         x,
-        weights: Numbers(1).i8s(9),
-        channels: 1,
-        bias: vec![(1 << 30) + 1],
+        weights: Numbers(1).i8s(18),
+        channels: 2,
+        bias: vec![0, (1 << 30) + 1],
         window: Window {
             kernel: [3, 3],
             strides: [1, 1],
@@ -232,12 +241,15 @@ fn what_ezkl_would_not_prove_is_refused_before_it_is_asked() {
     assert!(refused(&conv(2, [2, 1])).contains("dilations"));
     lower(&conv(2, [1, 1]), &engine_limits(), Hidden::Nothing).unwrap();
     let mut doubled = rows();
-    doubled.outputs.push(output(1));
+    doubled.outputs.push(Output {
+        name: "z".into(),
+        ..output(1)
+    });
     assert!(refused(&doubled).contains("another output"));
     let mut passed = rows();
     passed.outputs = vec![output(0)];
     assert!(refused(&passed).contains("an input"));
-    // A quotient of 2^53: (x * 2^15 * 2^31 + ..) >> 0 would be none; over a shift of 1 it is.
+    // x * 2^30 >> 1, with x up to 2^24.
     let large = |high: i32| {
         let mut graph = Graph::new();
         let x = graph.input(input(&[2], 0, high));
@@ -302,9 +314,9 @@ fn random(layers: &[Layer]) -> Graph {
             (0 | 1, true) => graph.push(Op::MatMul {
                 x,
                 weights: numbers.i8s(18 * 18),
-                bias: numbers.list(18, -1 << 36, 1 << 36),
+                bias: numbers.list(18, -1 << 24, 1 << 24),
                 rescale: Rescale {
-                    multipliers: numbers.list(18, -30000, 30000).iter().map(|m| *m as i32).collect(),
+                    multipliers: numbers.list(18, -3000, 3000).iter().map(|m| *m as i32).collect(),
                     shifts: numbers.list(18, 0, 20).iter().map(|s| *s as u8).collect(),
                     low,
                     high,

@@ -194,7 +194,7 @@ pub fn two_documents() -> Graph {
         bias: vec![-39_001, -38_569],
         rescale: Rescale {
             multipliers: vec![-1, 1],
-            shifts: vec![0],
+            shifts: vec![0, 0],
             low: 0,
             high: 1,
         },
