@@ -274,9 +274,9 @@ fn an_identity_is_proven_by_who_holds_it() {
     // The holder commits; the chain sees the hash, then the proof of it.
     let opening = Opening::new(vec![vec![30_000, 39_999], vec![-3, 7]]).unwrap();
     let (proof, _) = folder.prove_hidden(&tool, &opening, &mut say).unwrap();
-    assert_eq!(proof.outputs, [vec![1], vec![-1, 4]]);
+    assert_eq!(proof.outputs, [vec![1], vec![0, 3]]);
     assert_eq!(proof.inputs_hash, Some(hex::encode(opening.hash().unwrap())));
-    assert!(!serde_json::to_string(&proof).unwrap().contains("30000"));
+    assert!(proof.inputs.is_empty());
     assert!(accepted(&tool, &folder, &proof));
     // A document that has expired, of the same person.
     let expired = Opening::new(vec![vec![30_000, 38_569], vec![-3, 7]]).unwrap();
@@ -498,7 +498,7 @@ fn tensors_of_requests_become_the_models_integers() {
     assert_eq!(outputs[0].integers().unwrap(), [1]);
     assert_eq!(
         (outputs[1].name.as_str(), outputs[1].integers().unwrap()),
-        ("score", vec![0, 4])
+        ("score", vec![0, 3])
     );
     assert_eq!(proof.bytes().unwrap().len() as u64, folder.manifest().proof_bytes);
 }

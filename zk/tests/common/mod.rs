@@ -209,7 +209,7 @@ pub fn two_documents() -> Graph {
         x: other,
         axis: 0,
         bias: vec![1],
-        rescale: shift(1, -100, 100),
+        rescale: shift(1, 0, 3),
     });
     graph.outputs.push(Output {
         name: "accepted".into(),
