@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -338,7 +339,9 @@ impl CircuitFolder {
         folder.confirm(&proof)?;
         // Written last: a folder without it holds no circuit.
         let text = serde_json::to_string_pretty(&folder.manifest).map_err(|e| folder_error(&e.to_string()))?;
-        let mut whole = tempfile::NamedTempFile::new_in(path).map_err(file_error("writing to", path))?;
+        let mut whole = tempfile::Builder::new();
+        whole.permissions(fs::Permissions::from_mode(0o644));
+        let mut whole = whole.tempfile_in(path).map_err(file_error("writing to", path))?;
         let target = path.join(MANIFEST);
         let written = whole
             .write_all(text.as_bytes())

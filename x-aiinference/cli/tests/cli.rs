@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use aiinference_convert::Dataset;
+use aiinference_zk::Opening;
 use tempfile::TempDir;
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/credit-score/model");
@@ -119,6 +121,34 @@ fn raw_integers_are_the_reals_times_a_power_of_two_on_all_kernels() {
         "abacus",
     ]);
     assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn a_commitment_to_inputs_is_told_and_its_opening_is_kept_from_others() {
+    let desk = Desk::with_model();
+    let input = format!("{MODELS}/test.npz");
+    let commit = |opening: &str, sample: &str| {
+        let fixed = ["prove", "commit", "model.wasm", "--input", &input];
+        desk.run(&[&fixed[..], &["--sample", sample, "--opening", opening]].concat())
+    };
+    let done = commit("first.json", "0");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let opening: Opening = serde_json::from_slice(&fs::read(desk.path("first.json")).unwrap()).unwrap();
+    let hash = hex::encode(opening.hash().unwrap());
+    assert_eq!(text(&done.stdout).trim(), hash);
+    assert_eq!(opening.inputs[0].len(), 18);
+    let mode = fs::metadata(desk.path("first.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // The same inputs under another salt; an opening is never written over.
+    let again = commit("second.json", "0");
+    assert_ne!(text(&again.stdout).trim(), hash);
+    let refused = commit("first.json", "1");
+    assert_eq!(refused.status.code(), Some(1));
+    let kept: Opening = serde_json::from_slice(&fs::read(desk.path("first.json")).unwrap()).unwrap();
+    assert!(kept == opening);
+    // No column for the labels, no sample of that number: nothing is written.
+    assert_eq!(commit("third.json", "300").status.code(), Some(1));
+    assert!(!desk.path("third.json").exists());
 }
 
 #[test]
