@@ -16,6 +16,8 @@
 //!   [hash](Opening::hash); both run ezkl in a process of its own, tell each step, and verify before they return;
 //! - of the [`Proof`]: [`Proof::bytes`] and [`CircuitFolder::outputs`], to submit;
 //! - [`CircuitFolder::verify`]: a proof somebody else made.
+//!
+//! Whoever relies on a stored circuit calls [`rebuild`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -28,6 +30,7 @@ mod lower;
 mod manifest;
 pub mod onnx;
 mod proof;
+mod rebuild;
 mod samples;
 mod srs;
 
@@ -39,5 +42,6 @@ pub use interpret::{interpret, InterpretError};
 pub use lower::{lower, NotProvable};
 pub use manifest::{Manifest, Port, Settings, Timing};
 pub use proof::{Proof, ProofError};
+pub use rebuild::{rebuild, Difference};
 pub use samples::samples;
 pub use srs::Srs;

@@ -33,7 +33,8 @@ Exit codes:
   4  the chain refused the transaction
   5  the transaction was sent, but was in no block before --timeout; it may still come
   6  trace: what was replayed or compared differs
-  7  prove verify: the proof is not valid";
+  7  prove verify: the proof is not valid
+  8  verify-circuit: the circuit is not that of its model";
 
 #[derive(Subcommand)]
 enum Command {
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Args),
     /// Prove runs of a model, for chains that verify instead of running it
     Prove(prove::Args),
+    /// Make a stored circuit again from its model, and compare
+    VerifyCircuit(chain::VerifyCircuitArgs),
     /// Store a contract or a model on a chain, a large model in shards
     Upload(Box<chain::UploadArgs>),
     /// Make a contract of a stored code
@@ -70,6 +73,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<prove::Invalid>() {
         return 7;
     }
+    if error.is::<chain::NotReproducible>() {
+        return 8;
+    }
     match error.downcast_ref() {
         Some(ClientError::Refused { .. }) => 4,
         Some(ClientError::NotIncluded { .. }) => 5,
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Run(args) => run::run(&args),
         Command::Prove(args) => prove::prove(&args),
+        Command::VerifyCircuit(args) => chain::verify_circuit(&args),
         Command::Upload(args) => chain::upload(&args),
         Command::Instantiate(args) => chain::instantiate(&args),
         Command::Execute(args) => chain::execute(&args),

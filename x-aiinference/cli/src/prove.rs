@@ -160,7 +160,7 @@ struct CheckArgs {
     runs: usize,
 }
 
-fn sha256(text: &str) -> Result<[u8; 32], String> {
+pub fn sha256(text: &str) -> Result<[u8; 32], String> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).map_err(|_| "it must be 64 hexadecimal digits")?;
     Ok(bytes)
@@ -190,7 +190,7 @@ pub fn prove(args: &Args) -> Result<()> {
 }
 
 /// Says each step on stderr, with the time since the start.
-fn said() -> impl FnMut(&str) {
+pub fn said() -> impl FnMut(&str) {
     let start = Instant::now();
     move |step| eprintln!("[{:>6.1} s] {step}", start.elapsed().as_secs_f64())
 }

@@ -1,5 +1,6 @@
 //! Commands that talk to a chain.
 
+mod circuit;
 mod contract;
 mod keys;
 mod query;
@@ -11,6 +12,7 @@ use std::{fs, io::Read, path::PathBuf};
 use aiinference_client::{Json, Node};
 use anyhow::{bail, Context, Result};
 
+pub use circuit::{verify_circuit, NotReproducible, VerifyCircuitArgs};
 pub use contract::{execute, instantiate, ExecuteArgs, InstantiateArgs};
 pub use keys::{keys, KeysArgs};
 pub use query::{query, QueryArgs};
