@@ -36,8 +36,13 @@ pub(crate) fn verify(
     let instances = verifier::instances(circuit, &claim).map_err(|e| Refusal::new(e.code(), 0, e.to_string()))?;
     charge(meter, 0, price::verify(verifier::evm_gas_limit(circuit)))?;
     let verdict = verifier::verify(circuit, &request.proof, &instances).map_err(|e| refuse_verify(&e))?;
+    let outputs = match verdict.valid {
+        true => verifier::outputs(circuit, &claim).map_err(|e| Refusal::new(e.code(), 0, e.to_string()))?,
+        false => Vec::new(),
+    };
     Ok(v1::VerifyResponse {
         valid: verdict.valid,
+        outputs,
         circuit_checksum: loaded.checksum.to_vec(),
         models: circuit.models().iter().map(model).collect(),
         reproducible: circuit.reproducible(),

@@ -19,4 +19,4 @@ mod values;
 
 pub use circuit::{key_srs, Circuit, CircuitError, Model, Value, Word, GENERATORS};
 pub use evm::{evm_gas_limit, verify, Verdict, VerifyError, CODE_SHA256};
-pub use values::{element, instances, Claim, ClaimError};
+pub use values::{element, instances, outputs, Claim, ClaimError};

@@ -133,6 +133,23 @@ pub fn instances(circuit: &Circuit, claim: &Claim) -> Result<Vec<Word>, ClaimErr
     Ok(words)
 }
 
+/// The outputs of a claim as the circuit has them: its names, shapes and format, all of them in its order. One value can be
+/// given in many ways, which all prove the same; who reads it must not depend on the prover's choice.
+pub fn outputs(circuit: &Circuit, claim: &Claim) -> Result<Vec<Tensor>, ClaimError> {
+    let mut slots: Vec<Option<Tensor>> = circuit.values().iter().map(|_| None).collect();
+    for output in claim.outputs {
+        let index = find(circuit, &[InstanceRole::Output], &output.name)?;
+        let (Some(value), Some(slot)) = (circuit.values().get(index), slots.get_mut(index)) else {
+            continue; // `find` gives no other index
+        };
+        let integers = tensor_integers(value, output)?;
+        let (name, shape) = (value.name.clone(), value.shape.clone());
+        let bits = value.fraction_bits;
+        *slot = Some(Tensor::from_integers(name, shape, bits, value.low, value.high, &integers));
+    }
+    Ok(slots.into_iter().flatten().collect())
+}
+
 /// The field element that stands for an integer: negative ones count down from the order.
 pub fn element(integer: i32) -> Word {
     let magnitude = U256::from(integer.unsigned_abs());
@@ -189,6 +206,10 @@ fn fill(
 }
 
 fn tensor_words(value: &Value, given: &Tensor) -> Result<Vec<Word>, ClaimError> {
+    Ok(tensor_integers(value, given)?.into_iter().map(element).collect())
+}
+
+fn tensor_integers(value: &Value, given: &Tensor) -> Result<Vec<i32>, ClaimError> {
     // The length of the data is checked before the shape, so that nothing larger than the request is made of it.
     given.validate().map_err(|error| tensor_error(value, error))?;
     if !tensor::same_shape(&given.shape, &value.shape) {
@@ -201,7 +222,7 @@ fn tensor_words(value: &Value, given: &Tensor) -> Result<Vec<Word>, ClaimError> 
     let (integers, _) = given
         .quantize(value.fraction_bits, value.low, value.high, OutOfRange::Refuse)
         .map_err(|error| tensor_error(value, error))?;
-    Ok(integers.into_iter().map(element).collect())
+    Ok(integers)
 }
 
 fn tensor_error(value: &Value, error: TensorError) -> ClaimError {

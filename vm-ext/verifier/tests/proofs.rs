@@ -6,11 +6,11 @@ use std::slice::from_ref;
 
 use aiinference_types::{
     circuit::{srs_id, FIELD_ORDER, PERPETUAL_POWERS_OF_TAU},
-    v1::{InstanceRole, Tensor, Visibility},
+    v1::{DataType, InstanceRole, Tensor, Visibility},
     ErrorCode,
 };
 use aiinference_verifier::{
-    evm_gas_limit, instances, verify, Circuit, CircuitError, Claim, VerifyError, Word, CODE_SHA256,
+    evm_gas_limit, instances, outputs, verify, Circuit, CircuitError, Claim, VerifyError, Word, CODE_SHA256,
 };
 use common::*;
 use proptest::prelude::*;
@@ -520,6 +520,32 @@ fn a_claim_is_read_by_names_shapes_and_ranges() {
     let mut halves = tensor("y", &[2 * y[0] - 1, 2 * y[1], 2 * y[2]]);
     halves.fraction_bits = 1;
     assert_eq!(read(&[a], &[halves]), Err(ErrorCode::MalformedTensor));
+}
+
+#[test]
+fn outputs_are_read_the_same_however_they_are_given() {
+    let fixture = fixture("public");
+    let circuit = fixture.circuit();
+    let y = fixture.proofs[0].outputs.clone();
+    let read = |output: Tensor| {
+        let claim = Claim {
+            outputs: &[output],
+            ..Claim::default()
+        };
+        outputs(&circuit, &claim)
+    };
+    let bound = fixture.bound;
+    let canonical = Tensor::from_integers("y".into(), vec![1, y.len() as u32], 0, -bound, bound, &y);
+    let mut quarters = tensor("", &y.iter().map(|y| 4 * y).collect::<Vec<_>>());
+    quarters.fraction_bits = 2;
+    let mut decimals = tensor("y", &y);
+    decimals.data_type = DataType::Decimal.into();
+    let atomics = y.iter().map(|&y| i128::from(y) * 10i128.pow(18));
+    decimals.data = atomics.flat_map(i128::to_le_bytes).collect();
+    for given in [tensor("y", &y), tensor("", &y), quarters, decimals, canonical.clone()] {
+        assert_eq!(read(given).unwrap(), [canonical.clone()]);
+    }
+    assert!(read(tensor("y", &y[1..])).is_err());
 }
 
 #[test]

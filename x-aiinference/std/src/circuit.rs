@@ -3,7 +3,7 @@
 use aiinference_types::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::{wire, Checksum, Error, Host, Model, ModelReference, Tensor};
+use crate::{wire, Checksum, Error, Host, Model, ModelReference, Output, Tensor};
 
 /// Which circuit, by which proofs speak about a model. Store it in the contract's state and take it in its messages; in JSON as a
 /// [`Model`] is.
@@ -142,6 +142,9 @@ pub struct Verdict {
     pub srs: Checksum,
     /// The price charged, in CosmWasm gas.
     pub gas: u64,
+    /// The outputs claimed, as a run of the model would have given them: by the circuit's names and in its format, however the
+    /// claim gave them. Read these where somebody else wrote the claim. None where the proof is not valid.
+    pub outputs: Vec<Output>,
 }
 
 impl Verdict {
@@ -160,6 +163,11 @@ impl Verdict {
             reproducible: answer.reproducible,
             srs: checksum(&answer.srs)?,
             gas: answer.gas,
+            outputs: answer
+                .outputs
+                .into_iter()
+                .map(Output::from_message)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

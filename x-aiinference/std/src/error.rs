@@ -31,6 +31,9 @@ pub enum Error {
         /// Which element.
         index: usize,
     },
+    /// Bytes that were to be a tensor.
+    #[error("reading a tensor that was sent: {0}; encode it as aiinference.v1.Tensor")]
+    MalformedTensor(String),
     /// The result has no output of this name.
     #[error("reading a result: there is no output '{0}'; the model's info lists its outputs")]
     NoSuchOutput(String),

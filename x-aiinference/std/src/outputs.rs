@@ -1,6 +1,7 @@
 //! What comes out of a model.
 
 use aiinference_types::v1::{self, DataType};
+use prost::Message;
 
 use crate::{
     decimal::{self, FromAtomics},
@@ -85,7 +86,13 @@ pub struct Output {
 }
 
 impl Output {
-    fn from_message(tensor: v1::Tensor) -> Result<Self, Error> {
+    /// Of an encoded `aiinference.v1.Tensor`, as contracts hand results on.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let unreadable = |_| Error::InvalidAnswer("an output is no aiinference.v1.Tensor");
+        Self::from_message(v1::Tensor::decode(bytes).map_err(unreadable)?)
+    }
+
+    pub(crate) fn from_message(tensor: v1::Tensor) -> Result<Self, Error> {
         let malformed = |_| Error::InvalidAnswer("an output is malformed");
         tensor.validate().map_err(malformed)?;
         let data_type = tensor.checked_type().map_err(malformed)?;

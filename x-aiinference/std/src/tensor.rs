@@ -1,6 +1,8 @@
 //! What goes into a model.
 
 use aiinference_types::v1::{self, input::Source, DataType};
+use aiinference_types::tensor::TensorError;
+use prost::Message;
 
 use crate::{decimal::ToAtomics, Error};
 
@@ -82,6 +84,19 @@ impl Tensor {
     pub fn shaped(mut self, shape: &[u32]) -> Self {
         self.0.shape = shape.to_vec();
         self
+    }
+
+    /// As an encoded `aiinference.v1.Tensor`: how tensors travel in messages between contracts.
+    pub fn encode(&self) -> Vec<u8> {
+        self.0.encode_to_vec()
+    }
+
+    /// Of such bytes, which may come from anybody: type, shape and data are checked to agree.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let tensor = v1::Tensor::decode(bytes).map_err(|_| Error::MalformedTensor("its bytes are none".to_owned()))?;
+        let problem = |error: TensorError| Error::MalformedTensor(error.to_string());
+        tensor.validate().map_err(problem)?;
+        Ok(Tensor(tensor))
     }
 
     /// Worth `integer * 2^-bits`, -32 to 62. Not for decimals and truth values.
@@ -175,6 +190,19 @@ mod tests {
                 values.len() * width,
                 "{values:?}"
             );
+        }
+    }
+
+    #[test]
+    fn tensors_survive_their_encoding_and_what_is_none_is_refused() {
+        let tensor = Tensor::from_i64s(&[1, -300]).shaped(&[2, 1]).fraction_bits(3).named("x");
+        assert_eq!(Tensor::decode(&tensor.encode()), Ok(tensor.clone()));
+        let mut short = tensor.clone();
+        short.0.data.pop();
+        let mut unknown = tensor;
+        unknown.0.data_type = 99;
+        for bytes in [b"\xff".to_vec(), vec![], short.encode(), unknown.encode()] {
+            assert!(matches!(Tensor::decode(&bytes), Err(Error::MalformedTensor(_))), "{bytes:?}");
         }
     }
 

@@ -402,6 +402,9 @@ pub struct VerifyResponse {
     pub gas: u64,
     #[prost(uint32, tag = "7")]
     pub gas_schedule: u32,
+    /// The outputs claimed, in the circuit's own names, shapes and format, however they were given; none where not valid.
+    #[prost(message, repeated, tag = "8")]
+    pub outputs: ::prost::alloc::vec::Vec<Tensor>,
 }
 /// The format of one input or output: reals are held as integers in \[low, high\], worth integer * 2^-fraction_bits.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
