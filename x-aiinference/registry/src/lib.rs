@@ -36,14 +36,27 @@
 //! | `take` | `id`, `requester`, `circuit`, `prover`, `until`; `forfeited` by, where a former taker lost its bond |
 //! | `reopen` | `id`, `requester`, `circuit`, `forfeited`: by whom the bond was lost to the requester |
 //! | `end` | `id`, `requester`, `circuit`, `outcome` (`proven`, `deadline_passed` or `circuit_disapproved`), `callback` (whether one runs; it succeeded where no `undelivered` follows); `prover` where it was proven; `forfeited` where a taker lost its bond |
-//! | `cancel` | `id`, `requester`, `circuit` |
+//! | `cancel` | `id`, `requester`, `circuit`; `forfeited` where a taker lost its bond |
 //! | `undelivered` | `id`, `requester`, `reason` |
 //! | `deliver`, `discard` | `id`, `requester` |
 //! | `unpaid` | `receiver`, `amount`: what the chain did not send, and may be claimed now |
 //! | `claim` | `account`, `receiver`, `amount` |
 //! | `migrate` | `from`, `to` |
 
+mod check;
+mod circuits;
+pub mod contract;
+mod end;
+mod error;
 pub mod msg;
+mod names;
+mod pay;
+mod query;
+mod request;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+mod state;
 mod version;
 
+pub use error::ContractError;
 pub use version::VersionError;

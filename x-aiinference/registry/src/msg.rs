@@ -103,7 +103,7 @@ pub enum ExecuteMsg {
         /// Which.
         id: u64,
     },
-    /// The requester: takes a request back that nobody has taken. There is no callback.
+    /// The requester: takes a request back that nobody has taken, or whose taker's time is up. There is no callback.
     Cancel {
         /// Which.
         id: u64,

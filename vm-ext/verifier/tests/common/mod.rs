@@ -1,7 +1,7 @@
 //! The fixtures that `testdata/make.py` made with ezkl. Tests of other crates of this folder include this file, too.
 #![allow(dead_code)] // each test file uses its part
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use aiinference_types::v1::{self, InstanceRole, Visibility};
 use aiinference_verifier::{element, instances, key_srs, verify, Circuit, Claim, Verdict, VerifyError, Word};
@@ -49,7 +49,10 @@ impl Proof {
 }
 
 pub fn fixture(name: &str) -> Fixture {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../verifier/testdata/{name}.json"));
+    // This file is compiled into tests of crates in several folders.
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = folders.map(|folder| folder.join(format!("vm-ext/verifier/testdata/{name}.json")));
+    let path = paths.find(|path| path.is_file()).unwrap();
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 

@@ -1,0 +1,155 @@
+//! What can be asked of this contract.
+
+use cosmwasm_std::{Addr, Coin, Deps, Order, StdResult};
+use cw_storage_plus::Bound;
+
+use crate::{
+    msg::{Circuit, Input, Model, ModelName, Name, Request, RequestResponse, Status, Version},
+    names,
+    state::{self, ModelRecord, BY_REQUESTER, CIRCUITS, CLAIMABLE, MODELS, NAMES, PENDING, REQUESTS, RESULTS, TAKEN},
+};
+
+const DEFAULT_LIMIT: u32 = 30;
+const MAX_LIMIT: u32 = 100;
+
+/// Where a list begins, and how long it gets.
+pub struct Page<T> {
+    pub start_after: Option<T>,
+    pub limit: Option<u32>,
+}
+
+impl<T> Page<T> {
+    fn length(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize
+    }
+}
+
+pub fn model(deps: Deps, model: ModelName) -> StdResult<Option<Model>> {
+    let Some(version) = names::resolve(deps.storage, &model)? else {
+        return Ok(None);
+    };
+    let record = MODELS.may_load(deps.storage, (&model.name, version.packed()))?;
+    let owner = names::owner(deps.storage, &model.name)?;
+    Ok(record
+        .zip(owner)
+        .map(|(record, owner)| show(&model.name, version, &owner, record)))
+}
+
+fn show(name: &str, version: Version, owner: &Addr, record: ModelRecord) -> Model {
+    Model {
+        name: name.to_owned(),
+        version,
+        owner: owner.clone(),
+        code: record.code,
+        op_set: record.op_set,
+        description: record.description,
+        status: record.status,
+    }
+}
+
+pub fn names(deps: Deps, page: Page<String>) -> StdResult<Vec<Name>> {
+    let after = page.start_after.as_deref().map(Bound::exclusive);
+    let range = NAMES.range(deps.storage, after, None, Order::Ascending);
+    let names = range.take(page.length()).map(|entry| {
+        let (name, record) = entry?;
+        Ok(Name {
+            latest: names::latest(deps.storage, &name)?,
+            name,
+            owner: record.owner,
+            offered: record.offered,
+        })
+    });
+    names.collect()
+}
+
+pub fn versions(deps: Deps, name: &str, page: Page<Version>) -> StdResult<Vec<Model>> {
+    let Some(owner) = names::owner(deps.storage, name)? else {
+        return Ok(Vec::new());
+    };
+    let after = page.start_after.map(|version| Bound::exclusive(version.packed()));
+    let range = MODELS.prefix(name).range(deps.storage, after, None, Order::Ascending);
+    let versions = range.take(page.length()).map(|entry| {
+        let (version, record) = entry?;
+        Ok(show(name, Version::from_packed(version), &owner, record))
+    });
+    versions.collect()
+}
+
+pub fn circuit(deps: Deps, model: &ModelName, circuit: u64) -> StdResult<Option<Circuit>> {
+    match model.version {
+        Some(version) => CIRCUITS.may_load(deps.storage, (&model.name, version.packed(), circuit)),
+        None => Ok(None),
+    }
+}
+
+pub fn circuits(deps: Deps, model: &ModelName, page: Page<u64>) -> StdResult<Vec<Circuit>> {
+    let Some(version) = model.version else {
+        return Ok(Vec::new());
+    };
+    let after = page.start_after.map(Bound::exclusive);
+    let prefix = CIRCUITS.prefix((&model.name, version.packed()));
+    let range = prefix.range(deps.storage, after, None, Order::Ascending);
+    range.take(page.length()).map(|entry| Ok(entry?.1)).collect()
+}
+
+pub fn request(deps: Deps, id: u64) -> StdResult<Option<RequestResponse>> {
+    let Some(request) = REQUESTS.may_load(deps.storage, id)? else {
+        return Ok(None);
+    };
+    let (input, callback_msg) = state::load_given(deps.storage, id)?.into_parts();
+    let (input, result) = match request.status {
+        Status::Open {} | Status::Taken { .. } => (input, None),
+        Status::Kept {} | Status::Undelivered { .. } => (Input::default(), Some(RESULTS.load(deps.storage, id)?)),
+    };
+    Ok(Some(RequestResponse {
+        request,
+        input,
+        callback_msg,
+        result,
+    }))
+}
+
+/// Requests of these numbers.
+fn load(deps: Deps, ids: impl Iterator<Item = StdResult<u64>>) -> StdResult<Vec<Request>> {
+    ids.map(|id| REQUESTS.load(deps.storage, id?)).collect()
+}
+
+pub fn pending(deps: Deps, circuit: u64, page: Page<u64>) -> StdResult<Vec<Request>> {
+    let after = page.start_after.map(Bound::exclusive);
+    let ids = PENDING
+        .prefix(circuit)
+        .keys(deps.storage, after, None, Order::Ascending);
+    load(deps, ids.take(page.length()))
+}
+
+pub fn taken_by(deps: Deps, prover: &Addr, page: Page<u64>) -> StdResult<Vec<Request>> {
+    let after = page.start_after.map(Bound::exclusive);
+    let ids = TAKEN.prefix(prover).keys(deps.storage, after, None, Order::Ascending);
+    load(deps, ids.take(page.length()))
+}
+
+pub fn requests_of(deps: Deps, requester: &Addr, page: Page<u64>) -> StdResult<Vec<Request>> {
+    let after = page.start_after.map(Bound::exclusive);
+    let ids = BY_REQUESTER
+        .prefix(requester)
+        .keys(deps.storage, after, None, Order::Ascending);
+    load(deps, ids.take(page.length()))
+}
+
+pub fn requests(deps: Deps, page: Page<u64>) -> StdResult<Vec<Request>> {
+    let after = page.start_after.map(Bound::exclusive);
+    let range = REQUESTS.range(deps.storage, after, None, Order::Ascending);
+    range.take(page.length()).map(|entry| Ok(entry?.1)).collect()
+}
+
+pub fn claimable(deps: Deps, account: &Addr, page: Page<String>) -> StdResult<Vec<Coin>> {
+    let after = page.start_after.as_deref().map(Bound::exclusive);
+    let range = CLAIMABLE
+        .prefix(account)
+        .range(deps.storage, after, None, Order::Ascending);
+    let coins = range.take(page.length()).map(|entry| {
+        let (denom, amount) = entry?;
+        Ok(Coin { denom, amount })
+    });
+    coins.collect()
+}
