@@ -100,7 +100,11 @@ pub fn save(storage: &mut dyn Storage, request: &Request) -> StdResult<()> {
 /// Stores a request for the first time, or again after a callback that failed.
 pub fn insert(storage: &mut dyn Storage, request: &Request, given: &Given) -> StdResult<()> {
     save(storage, request)?;
-    storage.set(&GIVEN.key(request.id), &given.encode_to_vec());
+    let given = given.encode_to_vec();
+    // A value of a contract's storage is never empty; one that is not there reads as nothing given.
+    if !given.is_empty() {
+        storage.set(&GIVEN.key(request.id), &given);
+    }
     BY_REQUESTER.save(storage, (&request.requester, request.id), &Empty {})?;
     let count = count(storage, &request.requester)?.saturating_add(1);
     COUNTS.save(storage, &request.requester, &count)

@@ -208,10 +208,10 @@ fn who_fulfils_with_too_little_gas_cannot_keep_the_callback_from_its_gas() {
     let (mut failed, mut done) = (0, 0);
     // It works for a while, within its own limit.
     let busy = Reaction {
-        work: 20_000,
+        work: 2_000_000,
         ..Reaction::default()
     };
-    for thousands in (250..1_000).step_by(15) {
+    for thousands in (130..480).step_by(7) {
         let id = world.request_with_callback(0, &busy);
         world.take(id);
         limits.transaction = thousands * 1_000 * SDK_GAS;

@@ -56,7 +56,7 @@ fn a_name_resolves_to_its_highest_active_version() {
     assert!(found.op_set.is_some());
 
     let owner = world.owner.clone();
-    let mut set = |world: &mut World, version: &str, status: ModelStatus| {
+    let set = |world: &mut World, version: &str, status: ModelStatus| {
         let model = model_name(NAME, version);
         world.must(&owner, &ExecuteMsg::SetStatus { model, status }, &[]);
     };
@@ -89,7 +89,7 @@ fn a_name_resolves_to_its_highest_active_version() {
 fn code_is_what_the_chain_says_it_is() {
     let mut world = World::bare();
     let owner = world.owner.clone();
-    let mut refused = |world: &mut World, code: Code| {
+    let refused = |world: &mut World, code: Code| {
         let msg = RegisterModel {
             code: Some(code),
             ..registration(world, "1.0.0")

@@ -21,6 +21,8 @@ struct Run {
     ended: BTreeMap<u64, bool>,
     cancelled: BTreeSet<u64>,
     discarded: BTreeSet<u64>,
+    /// Those whose callback failed, and was not tried again with success.
+    undelivered: BTreeSet<u64>,
     /// How often each action came to pass.
     counts: BTreeMap<String, u32>,
     refusals: u32,
@@ -37,6 +39,7 @@ fn coins_are_conserved_requests_end_and_results_are_told_once() {
             ended: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             discarded: BTreeSet::new(),
+            undelivered: BTreeSet::new(),
             counts: BTreeMap::new(),
             refusals: 0,
         };
@@ -84,35 +87,66 @@ impl Run {
         people[self.random.below(5) as usize].clone()
     }
 
-    /// One of the last requests, or one that there is not.
-    fn some_id(&mut self) -> u64 {
-        match self.random.chance(20) {
-            true => self.random.next_u64(),
-            false => (self.last_id + 1).saturating_sub(self.random.below(30)),
+    /// A request that runs, mostly.
+    fn running(&mut self) -> u64 {
+        let running = (1..=self.last_id).filter(|id| !self.ended.contains_key(id) && !self.cancelled.contains(id));
+        let running: Vec<u64> = running.collect();
+        match self.random.below(10) {
+            0 => self.random.below(self.last_id + 2),
+            _ => self.one_of(&running),
         }
     }
 
+    /// A request that has ended and was not told, mostly.
+    fn over(&mut self) -> u64 {
+        let here: Vec<u64> = self
+            .ended
+            .keys()
+            .copied()
+            .filter(|id| !self.discarded.contains(id))
+            .collect();
+        let last = here.get(here.len().saturating_sub(60)..).unwrap_or_default();
+        let undelivered: Vec<u64> = self.undelivered.iter().copied().collect();
+        match self.random.below(10) {
+            0 => self.random.next_u64(),
+            1..6 => self.one_of(&undelivered),
+            _ => self.one_of(last),
+        }
+    }
+
+    fn one_of(&mut self, list: &[u64]) -> u64 {
+        let index = self.random.below(list.len() as u64) as usize;
+        list.get(index).copied().unwrap_or_default()
+    }
+
     fn step(&mut self) {
-        let seconds = match self.random.below(10) {
+        let seconds = match self.random.below(150) {
             0 => WINDOW,
-            1..4 => self.random.below(20),
+            1..50 => self.random.below(3),
             _ => 0,
         };
         self.world.pass(seconds);
         let result = match self.random.below(100) {
-            0..22 => self.request(),
-            22..46 => self.take(),
-            46..68 => self.fulfil(),
-            68..75 => {
-                let (id, sender) = (self.some_id(), self.anybody());
+            0..16 => self.request(),
+            16..36 => self.take(),
+            36..54 => self.fulfil(),
+            54..66 => {
+                let (id, sender) = (self.running(), self.anybody());
                 self.say(&sender, &ExecuteMsg::Expire { id }, &[])
             }
-            75..79 => self.as_requester(|id| ExecuteMsg::Cancel { id }),
-            79..84 => {
-                let gas_limit = [1, 30_000, 1_000_000][self.random.below(3) as usize];
-                self.as_requester(|id| ExecuteMsg::Deliver { id, gas_limit })
+            66..69 => {
+                let id = self.running();
+                self.as_requester(id, &ExecuteMsg::Cancel { id })
             }
-            84..88 => self.as_requester(|id| ExecuteMsg::Discard { id }),
+            69..78 => {
+                let gas_limit = [1, 30_000, 90_000][self.random.below(3) as usize];
+                let id = self.over();
+                self.as_requester(id, &ExecuteMsg::Deliver { id, gas_limit })
+            }
+            78..88 => {
+                let id = self.over();
+                self.as_requester(id, &ExecuteMsg::Discard { id })
+            }
             88..91 => {
                 let (sender, receiver) = (self.anybody(), self.anybody());
                 let msg = ExecuteMsg::Claim {
@@ -122,7 +156,7 @@ impl Run {
                 self.say(&sender, &msg, &[])
             }
             91..93 => {
-                let approved = self.random.chance(800);
+                let approved = self.random.chance(900);
                 let admin = self.world.admin.clone();
                 let msg = ExecuteMsg::ApproveCircuit {
                     model: the_model(),
@@ -153,7 +187,7 @@ impl Run {
         let proof = self.random.below(3) as usize;
         let mut msg = self.world.heavy(proof);
         msg.take_window = 1 + self.random.below(WINDOW);
-        msg.lifetime = self.random.below(300);
+        msg.lifetime = 20 + self.random.below(400);
         msg.bond = self.random.chance(300).then(|| amount(self.random.below(150).into()));
         let Mode::Proven(proven) = &mut msg.mode;
         proven.accept_unapproved = self.random.chance(400);
@@ -175,7 +209,7 @@ impl Run {
 
     fn callback(&mut self) -> Callback {
         let mut reaction = Reaction::default();
-        match self.random.below(6) {
+        match self.random.below(8) {
             0 => reaction.fail = Some("not today".to_owned()),
             1 => reaction.work = u64::MAX,
             // It holds more at times, and less at others.
@@ -188,19 +222,19 @@ impl Run {
                 true => Binary::from(b"{"),
                 false => to_json_binary(&reaction).unwrap(),
             },
-            gas_limit: [100, 60_000, 300_000][self.random.below(3) as usize],
+            gas_limit: [100, 60_000, 90_000][self.random.below(3) as usize],
         }
     }
 
     fn take(&mut self) -> StdResult<AppResponse> {
-        let (id, sender) = (self.some_id(), self.anybody());
+        let (id, sender) = (self.running(), self.anybody());
         let bond = self.world.see(id).map_or(MIN_BOND, |seen| uint(&seen.request.bond));
         let bond = if self.random.chance(50) { bond + 1 } else { bond };
         self.say(&sender, &ExecuteMsg::Take { id }, &coins(bond))
     }
 
     fn fulfil(&mut self) -> StdResult<AppResponse> {
-        let id = self.some_id();
+        let id = self.running();
         let wrong = self.random.chance(150);
         let taker = self.world.see(id).and_then(|seen| match seen.request.status {
             Status::Taken { by, .. } => Some(by),
@@ -225,17 +259,16 @@ impl Run {
         result
     }
 
-    fn as_requester(&mut self, msg: impl Fn(u64) -> ExecuteMsg) -> StdResult<AppResponse> {
-        let id = self.some_id();
+    fn as_requester(&mut self, id: u64, msg: &ExecuteMsg) -> StdResult<AppResponse> {
         let requester = self.world.see(id).map(|seen| seen.request.requester);
         let sender = requester.filter(|_| !self.random.chance(100));
         let sender = sender.unwrap_or_else(|| self.anybody());
-        self.say(&sender, &msg(id), &[])
+        self.say(&sender, msg, &[])
     }
 
     fn garbage(&mut self) -> StdResult<AppResponse> {
         let sender = self.anybody();
-        let id = self.some_id();
+        let id = self.running();
         match self.random.below(4) {
             0 => {
                 let mut msg = self.world.heavy(0);
@@ -281,7 +314,12 @@ impl Run {
                 "cancel" => {
                     assert!(self.cancelled.insert(id) && !self.ended.contains_key(&id));
                 }
-                "discard" => assert!(self.discarded.insert(id)),
+                "discard" => {
+                    assert!(self.discarded.insert(id));
+                    self.undelivered.remove(&id);
+                }
+                "undelivered" => assert!(self.undelivered.insert(id)),
+                "deliver" => assert!(self.undelivered.remove(&id), "{id} was told twice"),
                 _ => {}
             }
             *self.counts.entry(action).or_default() += 1;

@@ -448,7 +448,7 @@ pub fn requested(response: AppResponse) -> u64 {
 }
 
 pub fn uint(coin: &Coin) -> u128 {
-    u128::try_from(coin.amount).unwrap()
+    coin.amount.to_string().parse().unwrap()
 }
 
 pub fn amount(amount: u128) -> Uint256 {
