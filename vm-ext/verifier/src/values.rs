@@ -138,14 +138,16 @@ pub fn instances(circuit: &Circuit, claim: &Claim) -> Result<Vec<Word>, ClaimErr
 pub fn outputs(circuit: &Circuit, claim: &Claim) -> Result<Vec<Tensor>, ClaimError> {
     let mut slots: Vec<Option<Tensor>> = circuit.values().iter().map(|_| None).collect();
     for output in claim.outputs {
-        let index = find(circuit, &[InstanceRole::Output], &output.name)?;
+        let index = find(circuit, kind(InstanceRole::Output), &output.name)?;
         let (Some(value), Some(slot)) = (circuit.values().get(index), slots.get_mut(index)) else {
             continue; // `find` gives no other index
         };
         let integers = tensor_integers(value, output)?;
         let (name, shape) = (value.name.clone(), value.shape.clone());
         let bits = value.fraction_bits;
-        *slot = Some(Tensor::from_integers(name, shape, bits, value.low, value.high, &integers));
+        *slot = Some(Tensor::from_integers(
+            name, shape, bits, value.low, value.high, &integers,
+        ));
     }
     Ok(slots.into_iter().flatten().collect())
 }

@@ -1,7 +1,7 @@
 //! What goes into a model.
 
-use aiinference_types::v1::{self, input::Source, DataType};
 use aiinference_types::tensor::TensorError;
+use aiinference_types::v1::{self, input::Source, DataType};
 use prost::Message;
 
 use crate::{decimal::ToAtomics, Error};
@@ -195,14 +195,20 @@ mod tests {
 
     #[test]
     fn tensors_survive_their_encoding_and_what_is_none_is_refused() {
-        let tensor = Tensor::from_i64s(&[1, -300]).shaped(&[2, 1]).fraction_bits(3).named("x");
+        let tensor = Tensor::from_i64s(&[1, -300])
+            .shaped(&[2, 1])
+            .fraction_bits(3)
+            .named("x");
         assert_eq!(Tensor::decode(&tensor.encode()), Ok(tensor.clone()));
         let mut short = tensor.clone();
         short.0.data.pop();
         let mut unknown = tensor;
         unknown.0.data_type = 99;
         for bytes in [b"\xff".to_vec(), vec![], short.encode(), unknown.encode()] {
-            assert!(matches!(Tensor::decode(&bytes), Err(Error::MalformedTensor(_))), "{bytes:?}");
+            assert!(
+                matches!(Tensor::decode(&bytes), Err(Error::MalformedTensor(_))),
+                "{bytes:?}"
+            );
         }
     }
 

@@ -75,6 +75,7 @@ fn a_claim_is_sent_as_it_was_written_and_its_verdict_is_read() {
         srs: vec![5; 32],
         gas: 77,
         gas_schedule: 0,
+        outputs: vec![v1::Tensor::from_integers("y".to_string(), vec![1, 1], 0, 0, 9, &[7])],
     };
     let scripted = |answer: &v1::VerifyResponse| {
         Scripted::new(Ok(v1::Response {
@@ -98,6 +99,8 @@ fn a_claim_is_sent_as_it_was_written_and_its_verdict_is_read() {
         ([3; 32].into(), [5; 32].into())
     );
     assert_eq!((verdict.models, verdict.gas), (vec![(8, [4; 32].into())], 77));
+    let [y] = &verdict.outputs[..] else { panic!() };
+    assert_eq!((y.name(), y.shape(), y.to_i64()), ("y", &[1, 1][..], Ok(7)));
 
     let asked = host.asked.borrow().clone().unwrap().1;
     let request = v1::Request::decode(asked.strip_prefix(&MAGIC).unwrap()).unwrap();
