@@ -51,10 +51,13 @@ fn coins_are_conserved_requests_end_and_results_are_told_once() {
         }
         run.finish();
         println!("seed {seed}: {:?}, {} refused", run.counts, run.refusals);
-        for action in [
+        let all = [
             "request",
             "take",
             "end",
+            "proven",
+            "deadline_passed",
+            "circuit_disapproved",
             "reopen",
             "cancel",
             "deliver",
@@ -62,8 +65,9 @@ fn coins_are_conserved_requests_end_and_results_are_told_once() {
             "undelivered",
             "unpaid",
             "claim",
-        ] {
-            assert!(run.counts.get(action).is_some_and(|&count| count >= 20), "{action}");
+        ];
+        for what in all {
+            assert!(run.counts.get(what).is_some_and(|&count| count >= 20), "{what}");
         }
         assert!(run.refusals > 1_000);
     }
@@ -138,12 +142,12 @@ impl Run {
                 let id = self.running();
                 self.as_requester(id, &ExecuteMsg::Cancel { id })
             }
-            69..78 => {
-                let gas_limit = [1, 30_000, 90_000][self.random.below(3) as usize];
+            69..82 => {
+                let gas_limit = [1, 90_000, 90_000][self.random.below(3) as usize];
                 let id = self.over();
                 self.as_requester(id, &ExecuteMsg::Deliver { id, gas_limit })
             }
-            78..88 => {
+            82..88 => {
                 let id = self.over();
                 self.as_requester(id, &ExecuteMsg::Discard { id })
             }
@@ -194,8 +198,11 @@ impl Run {
         if self.random.chance(100) {
             msg.prover = Some(self.world.rival.to_string());
         }
-        let sender = self.anybody();
         // Only the contract can be called, and only it always wants to be.
+        let sender = match self.random.chance(400) {
+            true => self.world.contract.clone(),
+            false => self.anybody(),
+        };
         if sender == self.world.contract || self.random.chance(100) {
             msg.callback = Some(self.callback());
         }
@@ -322,7 +329,10 @@ impl Run {
                 "deliver" => assert!(self.undelivered.remove(&id), "{id} was told twice"),
                 _ => {}
             }
-            *self.counts.entry(action).or_default() += 1;
+            let outcome = attribute(event, "outcome");
+            for what in [Some(action), outcome].into_iter().flatten() {
+                *self.counts.entry(what).or_default() += 1;
+            }
         }
     }
 
