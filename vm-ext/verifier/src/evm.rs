@@ -30,9 +30,9 @@ const VERIFIER: Address = Address::repeat_byte(0x11);
 const CALLER: Address = Address::repeat_byte(0x22);
 
 /// The machine's gas for the code itself: half as much again as proofs of all measured circuits take.
-const GAS: u64 = 30_000;
+const GAS: u64 = 10_000;
 const GAS_PROOF_BYTE: u64 = 250;
-const GAS_INSTANCE: u64 = 1_600;
+const GAS_INSTANCE: u64 = 1_900;
 const GAS_KEY_WORD: u64 = 300;
 
 /// Less than this is left where the gas ran out within a precompile, which the code takes for a failure of its own and reverts:
