@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full localnet-up localnet-down localnet-status localnet-logs localnet-reset models verifier-code fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models verifier-code fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test-zk: ## run the tests of the prover with ezkl itself (installs it; needs Pyt
 
 zk-full: ## the same with 1,000 runs compared and 10 proofs made for each model
 	@ZK_WITNESSES=1000 ZK_PROOFS=10 scripts/test-zk.sh
+
+zk-figures: ## measure setup, proofs and their checks for four models (some minutes, 2 GB; prints docs/proving.md's table)
+	@cargo test --workspace --release --test figures -- --ignored --nocapture
 
 localnet-logs: ## follow the logs of all nodes, or of NODE
 	@$(localnet) logs --home "$(LOCALNET_HOME)" --follow $(NODE)
