@@ -286,11 +286,7 @@ impl ChainConfig {
                 .map_err(|_| failed(format!("the environment has no {name}")))?,
             (None, None) => return Err(failed("none is configured".into())),
         };
-        let key = match secret.trim().contains(char::is_whitespace) {
-            true => Key::from_mnemonic(&secret, &self.derivation_path),
-            false => Key::from_hex(&secret),
-        };
-        key.map_err(|error| failed(error.to_string()))
+        Key::from_secret(&secret, &self.derivation_path).map_err(|error| failed(error.to_string()))
     }
 }
 

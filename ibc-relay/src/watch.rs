@@ -5,16 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt;
-use tendermint_rpc::{
-    client::{CompatMode, WebSocketClient, WebSocketConfig},
-    event::EventData,
-    query::EventType,
-    SubscriptionClient, WebSocketClientUrl,
-};
+use aiinference_client::{Blocks, BlocksError, SILENCE};
 use tokio::{
     sync::{broadcast, watch},
-    time::{sleep, timeout, Instant},
+    time::{sleep, Instant},
 };
 
 use crate::{chain::Chain, error::Result, light::Headers, metrics, packet::PacketEvent};
@@ -22,16 +16,9 @@ use crate::{chain::Chain, error::Result, light::Headers, metrics, packet::Packet
 /// How often the node is asked for its height when the WebSocket is silent.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How long the WebSocket may be silent before it is taken for dead.
-const SILENCE: Duration = Duration::from_secs(30);
-
 /// The first and the longest pause before connecting anew.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The largest message taken from a WebSocket. It holds the whole block and its results, of which only the height is
-/// read: the library knows no smaller event. After a larger one, polling bridges the time until it is connected again.
-const MAX_MESSAGE: usize = 16 << 20;
 
 /// Blocks that are read one by one after a gap; above it chain state is scanned instead.
 const MAX_GAP: u64 = 50;
@@ -226,8 +213,8 @@ async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
     let mut pause = PAUSE;
     loop {
         let begun = Instant::now();
-        let reason = match session(&chain, &hints).await {
-            Ok(reason) | Err(reason) => reason,
+        let Err(reason) = session(&chain, &hints).await else {
+            return;
         };
         if hints.is_closed() {
             return;
@@ -238,7 +225,7 @@ async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
         }
         tracing::info!(
             chain = chain.id(),
-            reason,
+            reason = reason.0,
             "the WebSocket is down; polling until it is back"
         );
         sleep(pause).await;
@@ -247,94 +234,15 @@ async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
     }
 }
 
-async fn session(chain: &Chain, hints: &watch::Sender<u64>) -> Result<&'static str, &'static str> {
-    let url: WebSocketClientUrl = websocket(chain.url())
-        .parse()
-        .map_err(|_| "the node's URL has no WebSocket")?;
-    let config = WebSocketConfig {
-        max_message_size: Some(MAX_MESSAGE),
-        max_frame_size: Some(MAX_MESSAGE),
-        ..Default::default()
-    };
-    let connecting = WebSocketClient::builder(url)
-        .compat_mode(CompatMode::V0_38)
-        .config(config)
-        .build();
-    let connected = timeout(Duration::from_secs(5), connecting).await;
-    let (client, driver) = connected
-        .map_err(|_| "no answer in time")?
-        .map_err(|_| "it cannot be reached")?;
-    let driver = Ends(tokio::spawn(async move {
-        if let Err(error) = driver.run().await {
-            tracing::debug!(%error, "the WebSocket ended");
-        }
-    }));
-    let subscribing = client.subscribe(EventType::NewBlock.into());
-    let subscribed = timeout(Duration::from_secs(5), subscribing).await;
-    let mut events = subscribed
-        .map_err(|_| "no answer in time")?
-        .map_err(|_| "the node refuses a subscription")?;
+async fn session(chain: &Chain, hints: &watch::Sender<u64>) -> Result<(), BlocksError> {
+    let mut blocks = Blocks::connect(chain.url()).await?;
     metrics::connected(chain.id(), true);
     tracing::debug!(chain = chain.id(), "the WebSocket is up");
     loop {
-        match timeout(SILENCE, events.next()).await {
-            Err(_) => return Err("it was silent for 30 s"),
-            Ok(None) => return Ok("the node closed it"),
-            Ok(Some(Err(_))) => return Err("it sends what is no event"),
-            Ok(Some(Ok(event))) => {
-                if let Some(height) = block_height(&event.data) {
-                    // Nobody listening means that the program ends.
-                    if hints.send(height).is_err() {
-                        drop(driver);
-                        return Ok("done");
-                    }
-                }
-            }
+        let height = blocks.next().await?;
+        // Nobody listening means that the program ends.
+        if hints.send(height).is_err() {
+            return Ok(());
         }
-    }
-}
-
-/// A task that ends with its owner.
-struct Ends(tokio::task::JoinHandle<()>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// The height of the block that an event tells of.
-fn block_height(data: &EventData) -> Option<u64> {
-    match data {
-        EventData::NewBlock { block, .. } | EventData::LegacyNewBlock { block, .. } => {
-            block.as_ref().map(|block| block.header.height.value())
-        }
-        _ => None,
-    }
-}
-
-/// The WebSocket of a node.
-fn websocket(url: &str) -> String {
-    let base = url.trim_end_matches('/');
-    let base = match base.split_once("://") {
-        Some(("https", rest)) => format!("wss://{rest}"),
-        Some((_, rest)) => format!("ws://{rest}"),
-        None => base.to_string(),
-    };
-    format!("{base}/websocket")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_websocket_is_beside_the_rpc() {
-        assert_eq!(websocket("http://127.0.0.1:26657"), "ws://127.0.0.1:26657/websocket");
-        assert_eq!(
-            websocket("https://node.example/rpc/"),
-            "wss://node.example/rpc/websocket"
-        );
-        assert_eq!(websocket("tcp://127.0.0.1:1"), "ws://127.0.0.1:1/websocket");
     }
 }

@@ -140,7 +140,7 @@ fn hash_note(hash: &Option<String>) -> String {
 }
 
 /// A node's text as it may be shown: within bounds, and without characters that steer a terminal.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if out.len() > SHOWN {
         let end = (0..=SHOWN).rev().find(|&at| out.is_char_boundary(at)).unwrap_or(0);

@@ -78,6 +78,14 @@ impl Key {
         Self::from_bytes(secret)
     }
 
+    /// The key in a secret's text: a mnemonic, which has a derivation path, or 64 hexadecimal digits.
+    pub fn from_secret(text: &str, path: &str) -> Result<Self, KeyError> {
+        match text.trim().contains(char::is_whitespace) {
+            true => Self::from_mnemonic(text, path),
+            false => Self::from_hex(text),
+        }
+    }
+
     fn from_bytes(secret: Zeroizing<[u8; 32]>) -> Result<Self, KeyError> {
         let signing = SigningKey::from_slice(secret.as_slice()).map_err(|_| KeyError::NotAKey)?;
         Ok(Key { secret, signing })
@@ -178,6 +186,11 @@ mod tests {
         let key = Key::from_mnemonic(KNOWN, DEFAULT_PATH).unwrap();
         let again = Key::from_hex(&key.to_line()).unwrap();
         assert_eq!(again.public_key(), key.public_key());
+        // A file may hold either.
+        for secret in [KNOWN, key.to_line().as_str()] {
+            let read = Key::from_secret(secret, DEFAULT_PATH).unwrap();
+            assert_eq!(read.public_key(), key.public_key());
+        }
     }
 
     #[test]

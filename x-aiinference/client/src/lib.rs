@@ -26,6 +26,7 @@
 //! checked; text is stripped of control characters before it is shown.
 
 mod account;
+mod blocks;
 mod coin;
 mod error;
 mod key;
@@ -37,8 +38,9 @@ pub mod tx;
 pub mod upload;
 
 pub use account::{Account, Gas, Options, Payer};
+pub use blocks::{Blocks, BlocksError, SILENCE};
 pub use coin::{coins, Coin, GasPrice};
-pub use error::ClientError;
+pub use error::{printable, ClientError};
 pub use key::{Key, KeyError, DEFAULT_PATH};
 pub use keyring::{read_secret, read_text, write_secret, Keyring, KeyringError};
 pub use msg::{address, governance, Access, Json, Msg, Proposal};
