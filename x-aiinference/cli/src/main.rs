@@ -7,6 +7,7 @@ mod inspect;
 mod model;
 mod progress;
 mod prove;
+mod prover;
 mod run;
 mod trace;
 
@@ -48,6 +49,8 @@ enum Command {
     Prove(prove::Args),
     /// Make a stored circuit again from its model, and compare
     VerifyCircuit(chain::VerifyCircuitArgs),
+    /// Prove what others pay for: a daemon that watches a registry
+    Prover(prover::Args),
     /// Store a contract or a model on a chain, a large model in shards
     Upload(Box<chain::UploadArgs>),
     /// Make a contract of a stored code
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Prove(args) => prove::prove(&args),
         Command::VerifyCircuit(args) => chain::verify_circuit(&args),
+        Command::Prover(args) => prover::prover(&args),
         Command::Upload(args) => chain::upload(&args),
         Command::Instantiate(args) => chain::instantiate(&args),
         Command::Execute(args) => chain::execute(&args),

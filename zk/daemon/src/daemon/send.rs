@@ -1,0 +1,203 @@
+//! Transactions: what is sent, and what became of it.
+
+use std::time::{Duration, Instant};
+
+use aiinference_client::{printable, ClientError, Coin, Node};
+use aiinference_registry::msg::ExecuteMsg;
+
+use super::{pause_after, Daemon};
+use crate::{
+    error::{ProverError, Result},
+    job::State,
+    metrics,
+    wallet::{now, Fate},
+};
+
+/// How often a transaction that is in no block is given to a node again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How many blocks a transaction may be missing from the index after its sequence number was used.
+const INDEX_BLOCKS: u64 = 3;
+/// Failures of a job's transactions before one more that fails in a block ends it.
+const MAX_FAILED: u32 = 4;
+
+impl Daemon {
+    /// What became of the transaction under way.
+    pub(super) async fn resolve(&mut self, node: &Node) -> Result<()> {
+        let Some(job) = self.sent() else { return Ok(()) };
+        let (request, state) = (job.request, job.state);
+        let Some(sent) = job.sent.clone() else { return Ok(()) };
+        let fate = self.wallet.fate(node, &sent).await?;
+        match fate {
+            Fate::Included(included) => {
+                let purpose = if state == State::Taking { "take" } else { "fulfil" };
+                let result = if included.code == 0 { "done" } else { "failed" };
+                metrics::transaction(purpose, result, included.gas_used);
+                self.forget_sent();
+                let (hash, log) = (included.hash.clone(), included.log.clone());
+                match (state, included.code) {
+                    (State::Taking, 0) => {
+                        metrics::taken();
+                        tracing::info!(request, transaction = hash, "taken");
+                        self.change(request, |job| {
+                            job.sent = None;
+                            job.state = State::Taken;
+                        })?;
+                    }
+                    (State::Taking, _) => {
+                        tracing::info!(request, transaction = hash, "not taken: {}", printable(&log));
+                        self.change(request, |job| job.end(State::Lost, Some(log)))?;
+                    }
+                    (_, 0) => self.paid(request, hash)?,
+                    _ => {
+                        self.refused(request, log)?;
+                        self.give_up_after(request, MAX_FAILED)?;
+                    }
+                }
+            }
+            Fate::Used => {
+                // The index may be a little behind.
+                let since = *self.used_at.get_or_insert(self.height);
+                if self.height >= since.saturating_add(INDEX_BLOCKS) {
+                    tracing::warn!(
+                        request,
+                        transaction = sent.hash,
+                        "another transaction used its sequence number; does another program use this key?"
+                    );
+                    self.forget_sent();
+                    let next = if state == State::Taking {
+                        State::Taken
+                    } else {
+                        State::Proven
+                    };
+                    // Whether it is ours says the chain, next.
+                    self.change(request, |job| {
+                        job.sent = None;
+                        job.state = next;
+                    })?;
+                }
+            }
+            Fate::Waiting => {
+                if self.told.is_none_or(|told| told.elapsed() >= AGAIN) {
+                    self.broadcast(node, request).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_sent(&mut self) {
+        self.told = None;
+        self.used_at = None;
+    }
+
+    /// Gives the job's transaction to the node.
+    pub(super) async fn broadcast(&mut self, node: &Node, request: u64) -> Result<()> {
+        let Some(sent) = self.jobs.get(&request).and_then(|job| job.sent.clone()) else {
+            return Ok(());
+        };
+        self.told = Some(Instant::now());
+        match self.wallet.broadcast(node, &sent).await {
+            Ok(()) => {
+                tracing::debug!(request, transaction = sent.hash, "sent");
+                Ok(())
+            }
+            Err(ProverError::Chain(error @ ClientError::Refused { .. })) => {
+                // Its number may just have been used by itself: then it is found next time.
+                let used = self.wallet.sequence(node).await? > sent.sequence;
+                if used {
+                    return Ok(());
+                }
+                self.forget_sent();
+                let taking = self.jobs.get(&request).is_some_and(|job| job.state == State::Taking);
+                let reason = error.to_string();
+                if taking {
+                    self.leave_refused(request);
+                    tracing::warn!(request, "not taken: {}", printable(&reason));
+                    return self.change(request, |job| job.end(State::Lost, Some(reason)));
+                }
+                self.refused(request, reason)
+            }
+            Err(error) => {
+                // The next node is told at once.
+                self.told = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// A request was paid.
+    pub(super) fn paid(&mut self, request: u64, transaction: String) -> Result<()> {
+        let fee = self.jobs.get(&request).and_then(|job| job.fee.parse::<Coin>().ok());
+        if let Some(fee) = &fee {
+            metrics::paid(&fee.denom, fee.amount);
+        }
+        self.balance_read = None;
+        tracing::info!(request, transaction, fee = fee.map(|fee| fee.to_string()), "paid");
+        self.change(request, |job| {
+            job.end(State::Done, None);
+            job.transaction = Some(transaction).filter(|hash| !hash.is_empty());
+        })
+    }
+
+    /// The chain did not take a proof. It is tried again as long as the window lasts: what costs nothing may mend itself.
+    fn refused(&mut self, request: u64, reason: String) -> Result<()> {
+        tracing::warn!(request, "the proof was not taken: {}", printable(&reason));
+        self.change(request, |job| {
+            job.sent = None;
+            job.state = State::Proven;
+            job.refusals = job.refusals.saturating_add(1);
+            job.not_before = now() + pause_after(job.refusals);
+            job.error = Some(reason);
+        })
+    }
+
+    /// Transactions that fail in a block are paid: not too many for one request.
+    fn give_up_after(&mut self, request: u64, most: u32) -> Result<()> {
+        let Some(job) = self.jobs.get(&request).filter(|job| job.refusals >= most) else {
+            return Ok(());
+        };
+        let reason = job.error.clone().unwrap_or_default();
+        self.fail(request, "refused", reason)
+    }
+
+    /// Submits the proof whose window ends first; whether there was one.
+    pub(super) async fn submit_next(&mut self, node: &Node) -> Result<bool> {
+        let ready = self
+            .jobs
+            .values()
+            .filter(|job| job.state == State::Proven && job.not_before <= now());
+        let Some(job) = ready.min_by_key(|job| (job.until, job.request)) else {
+            return Ok(false);
+        };
+        let (request, refusals, callback_gas) = (job.request, job.refusals, job.callback_gas);
+        let Some(answer) = job.answer.clone() else {
+            // There is no such state but by a fault of ours.
+            self.change(request, |job| job.state = State::Taken)?;
+            return Ok(true);
+        };
+        let message = ExecuteMsg::Fulfil {
+            id: request,
+            outputs: answer.outputs,
+            proof: answer.proof,
+        };
+        let message = self.registry.message(self.wallet.address(), &message, Vec::new())?;
+        // A callback may use less when it is tried than when it counts: after a failure, it gets all that was promised to it.
+        let more = if refusals > 0 { callback_gas } else { 0 };
+        match self.wallet.sign(node, &[message], more).await {
+            Ok(sent) => {
+                // Remembered first: whatever happens from here on, this is the one that was sent.
+                self.change(request, |job| {
+                    job.state = State::Submitting;
+                    job.sent = Some(sent);
+                })?;
+                metrics::submitted();
+                self.broadcast(node, request).await?;
+            }
+            Err(ProverError::Chain(error @ (ClientError::Refused { .. } | ClientError::NoAccount { .. }))) => {
+                self.refused(request, error.to_string())?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}
