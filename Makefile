@@ -59,10 +59,10 @@ test-ibc: contracts library wasmd ## run the tests of packets between real chain
 compare-relayers: contracts library wasmd build ## measure our relayer beside Hermes (10 minutes to build it, 20 to run)
 	@scripts/compare-relayers.sh
 
-test-zk: ## run the tests of the prover with ezkl itself (installs it; needs Python 3)
+test-zk: contracts library wasmd ## run the tests of the prover with ezkl itself (installs it; needs Python 3), and of its daemon on a localnet
 	@scripts/test-zk.sh
 
-zk-full: ## the same with 1,000 runs compared and 10 proofs made for each model
+zk-full: contracts library wasmd ## the same with 1,000 runs compared and 10 proofs made for each model
 	@ZK_WITNESSES=1000 ZK_PROOFS=10 scripts/test-zk.sh
 
 zk-figures: ## measure setup, proofs and their checks for four models (some minutes, 2 GB; prints docs/proving.md's table)
