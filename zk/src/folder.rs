@@ -10,6 +10,7 @@ use std::{
 use aiinference_engine::{format, Kernels, Program, RunError};
 use aiinference_runtime::{engine_limits, module, LoadedModel, ModelError};
 use aiinference_types::{
+    limits,
     tensor::{same_shape, TensorError},
     v1,
 };
@@ -101,6 +102,9 @@ pub enum CircuitError {
         /// What it takes.
         takes: &'static str,
     },
+    /// More values in the open than a circuit may have.
+    #[error("setting up a circuit: {0} values of inputs and outputs would be in the open, below {max} are allowed; hide the inputs, or end the model where it gives fewer", max = limits::MAX_INSTANCES)]
+    TooManyValues(usize),
     /// No salt, or no hash.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -262,13 +266,23 @@ impl CircuitFolder {
         progress("restating the model");
         let hidden = options.hidden;
         let (program, exact) = open_model(wasm, hidden)?;
+        let (inputs, outputs) = ports(&program);
+        storable((&inputs, &outputs), hidden)?;
         prepare(path)?;
         let onnx = onnx::encode(&exact);
         write(&path.join(MODEL), wasm)?;
         write(&path.join(ONNX), &onnx)?;
         let srs = path.join(SRS);
+        let mut srs_logrows = MAX_LOGROWS;
         if let Some(source) = &options.srs {
             copy_srs(source, &srs, options.srs_sha256)?;
+            let found = Srs::of_file(&srs).map_err(file_error("reading", &srs))?;
+            let (found, rows) = found.ok_or_else(|| CircuitError::Srs {
+                path: source.clone(),
+                reason: "it is no SRS as ezkl writes it, or not all of one; download it again".into(),
+            })?;
+            public_unless_asked(&found, source, options)?;
+            srs_logrows = rows;
         }
         let settings = Settings::of(&exact, 0);
         let compared = compared(&program, hidden, CHECKS)?;
@@ -288,7 +302,7 @@ impl CircuitFolder {
             "settings_file": path.join(SETTINGS),
             "compiled": path.join(COMPILED),
             "samples": compared,
-            "max_logrows": MAX_LOGROWS,
+            "max_logrows": srs_logrows.min(MAX_LOGROWS),
             "srs": srs,
             "make_srs": options.srs.is_none(),
             "vk": path.join(VK),
@@ -303,13 +317,9 @@ impl CircuitFolder {
         };
         let key = key_of(&vka).ok_or_else(|| folder_error("ezkl wrote a key of an unknown layout"))?;
         let of_vka = Srs::of_key(key)?;
-        if let Some(source) = options.srs.as_ref().filter(|_| of_vka.development && !options.any_srs) {
-            return Err(CircuitError::Srs {
-                path: source.clone(),
-                reason: "it is not the perpetual powers of tau, so whoever made it may forge proofs; take a file of the public ceremony, or accept this one by name".into(),
-            });
+        if let Some(source) = &options.srs {
+            public_unless_asked(&of_vka, source, options)?;
         }
-        let (inputs, outputs) = ports(&program);
         let manifest = Manifest {
             scheme: SCHEME,
             ezkl: EZKL_VERSION.into(),
@@ -756,6 +766,30 @@ fn prepare(path: &Path) -> Result<(), CircuitError> {
     let manifest = path.join(MANIFEST);
     if manifest.exists() {
         fs::remove_file(&manifest).map_err(file_error("removing", &manifest))?;
+    }
+    Ok(())
+}
+
+fn public_unless_asked(srs: &Srs, source: &Path, options: &SetupOptions) -> Result<(), CircuitError> {
+    if srs.development && !options.any_srs {
+        return Err(CircuitError::Srs {
+            path: source.into(),
+            reason: "it is not the perpetual powers of tau, so whoever made it may forge proofs; take a file of the public ceremony, or accept this one by name".into(),
+        });
+    }
+    Ok(())
+}
+
+/// What chains would refuse, before hours are spent on it.
+fn storable(manifest_ports: (&[Port], &[Port]), hidden: Hidden) -> Result<(), CircuitError> {
+    let (inputs, outputs) = manifest_ports;
+    let shown = match hidden {
+        Hidden::Inputs => &[],
+        Hidden::Nothing | Hidden::Weights => inputs,
+    };
+    let values: usize = shown.iter().chain(outputs).map(Port::elements).sum();
+    if values >= limits::MAX_INSTANCES {
+        return Err(CircuitError::TooManyValues(values));
     }
     Ok(())
 }

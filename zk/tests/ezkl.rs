@@ -251,7 +251,10 @@ fn a_circuit_made_again_with_its_srs_is_the_same_circuit() {
         ..SetupOptions::default()
     };
     let model = wasm(&digits_sized());
-    let refused = CircuitFolder::setup(&tool, &model, second.path(), &options, &mut say).unwrap_err();
+    let mut steps = vec![];
+    let mut note = |step: &str| steps.push(step.to_string());
+    let refused = CircuitFolder::setup(&tool, &model, second.path(), &options, &mut note).unwrap_err();
+    assert_eq!(steps.len(), 1, "refused before ezkl starts: {steps:?}");
     assert!(
         refused.to_string().contains("not the perpetual powers of tau"),
         "{refused}"
@@ -263,6 +266,17 @@ fn a_circuit_made_again_with_its_srs_is_the_same_circuit() {
         assert_eq!(one.manifest(), two.manifest());
         assert_eq!(one.vka().unwrap(), two.vka().unwrap());
     }
+    // Half a file is none, and is refused before keys are made.
+    let whole = fs::read(first.path().join("kzg.srs")).unwrap();
+    let half = second.path().with_extension("srs");
+    fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    let cut = SetupOptions {
+        srs: Some(half.clone()),
+        ..options.clone()
+    };
+    let refused = CircuitFolder::setup(&tool, &model, second.path(), &cut, &mut |_| {}).unwrap_err();
+    fs::remove_file(&half).unwrap();
+    assert!(refused.to_string().contains("no SRS"), "{refused}");
     options.srs_sha256 = Some([0; 32]);
     let refused = CircuitFolder::setup(&tool, &model, second.path(), &options, &mut say).unwrap_err();
     assert!(refused.to_string().contains("SHA-256"), "{refused}");
