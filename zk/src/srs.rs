@@ -50,7 +50,7 @@ impl Srs {
         }
         file.read_exact(&mut logrows)?;
         let logrows = u32::from_le_bytes(logrows);
-        if logrows > MAX_LOGROWS || bytes != 4 + (2 * G1_BYTES << logrows) + 2 * G2_BYTES as u64 {
+        if logrows > MAX_LOGROWS || bytes != 4 + ((2 * G1_BYTES) << logrows) + 2 * G2_BYTES as u64 {
             return Ok(None);
         }
         file.seek(SeekFrom::End(-(G2_BYTES as i64)))?;
