@@ -26,8 +26,8 @@ pub const MAX_CALLBACK_MSG_BYTES: usize = 8 << 10;
 const MAX_TERMS: usize = 32;
 /// Far more than anybody needs at once.
 const MAX_REQUESTS: u32 = 1_000_000;
-/// More than any chain's block holds, and far from where sums of gas overflow.
-const MAX_CALLBACK_GAS: u64 = 10_000_000_000;
+/// As much as a whole block of most chains: a callback that does not fit a block would keep its request from ending.
+const MAX_CALLBACK_GAS: u64 = 100_000_000;
 /// 90 days: no request holds coins for longer.
 const MAX_LIFETIME: u64 = 90 * 24 * 60 * 60;
 
@@ -52,7 +52,7 @@ pub fn config(config: &Config) -> Result<(), ContractError> {
         return bad("max_requests is 1 to 1,000,000");
     }
     if !(1..=MAX_CALLBACK_GAS).contains(&config.max_callback_gas) {
-        return bad("max_callback_gas is 1 to 10,000,000,000");
+        return bad("max_callback_gas is 1 to 100,000,000");
     }
     if !(1..=MAX_LIFETIME).contains(&config.max_lifetime) {
         return bad("max_lifetime is 1 second to 90 days");

@@ -49,8 +49,11 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterCircuit) -> Resul
 /// Refuses a circuit that says it stands for another model.
 fn check_model(model: &ModelRecord, verdict: &ai::Verdict) -> Result<(), ContractError> {
     match &model.code {
-        Some(code) if verdict.models.contains(&(code.code_id, code.checksum)) => Ok(()),
-        Some(_) => Err(ContractError::OtherModel("'s code; write its module for this code id")),
+        // A circuit of several models proves what one makes of the other's output: it is none of either.
+        Some(code) if verdict.models == [(code.code_id, code.checksum)] => Ok(()),
+        Some(_) => Err(ContractError::OtherModel(
+            "'s code alone; write its module for this code id",
+        )),
         // Nobody can rebuild it: the host lets a circuit stand for no code only where it says so.
         None if verdict.models.is_empty() && !verdict.reproducible => Ok(()),
         None => Err(ContractError::OtherModel(

@@ -127,8 +127,11 @@ pub enum ContractError {
         max: u64,
     },
     /// An account has many requests.
-    #[error("requesting a run: {0} requests of this account are here already; wait, cancel some or discard results")]
+    #[error("requesting a run: {0} requests of this account have not ended; wait, or cancel some")]
     TooMany(u32),
+    /// No input, so that whoever proves it would choose one.
+    #[error("requesting a run: it gives the model nothing; give tensors, or hashes of what the prover holds")]
+    EmptyInput,
     /// The input, the outputs or the proof is too large.
     #[error("reading {what}: its {actual} bytes are above the limit of {max}")]
     TooLarge {

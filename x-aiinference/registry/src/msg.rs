@@ -1,4 +1,4 @@
-//! Messages.
+//! Messages. What is sent here is refused where it has fields that are not known: one that is misspelt would be left out unseen.
 
 use std::fmt;
 
@@ -10,14 +10,17 @@ pub use crate::version::Version;
 
 /// What the contract is given at first.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct InstantiateMsg {
     /// Who may approve circuits and change the configuration, a governance account say; the sender where none is given.
     pub admin: Option<String>,
     /// In which coins fees are taken, at least one.
     pub terms: Vec<Terms>,
-    /// The most requests of one account at once, ended ones whose result is still here among them; 1,000 where none is given.
+    /// The most requests of one account at once that have not ended; 1,000 where none is given.
     pub max_requests: Option<u32>,
-    /// The most gas of a callback, in the chain's own gas; 2,000,000 where none is given.
+    /// The most gas of a callback, in the chain's own gas; 2,000,000 where none is given. Keep it well below what a block holds: who
+    /// ends a request must send that much.
     pub max_callback_gas: Option<u64>,
     /// The longest life of a request, in seconds; 7 days where none is given.
     pub max_lifetime: Option<u64>,
@@ -25,6 +28,8 @@ pub struct InstantiateMsg {
 
 /// What a request costs at least, in one kind of coins.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Terms {
     /// Which coins.
     pub denom: String,
@@ -36,6 +41,8 @@ pub struct Terms {
 
 /// What accounts and contracts send.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub enum ExecuteMsg {
     /// Registers a version of a model. Who registers the first version of a name owns it; later ones are the owner's.
     RegisterModel(RegisterModel),
@@ -108,11 +115,11 @@ pub enum ExecuteMsg {
         /// Which.
         id: u64,
     },
-    /// The requester: tries a callback again that failed. Where it fails again, so does this.
+    /// Anybody: tries a callback again that failed. Where it fails again, so does this.
     Deliver {
         /// Which.
         id: u64,
-        /// The callback's gas limit this time, in the chain's own gas.
+        /// The callback's gas limit this time, in the chain's own gas; less than the request's own only by the requester.
         gas_limit: u64,
     },
     /// The requester: forgets a result that was kept or not delivered.
@@ -145,6 +152,8 @@ pub enum ExecuteMsg {
 
 /// A version of a model.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct RegisterModel {
     /// 3 to 64 of `a-z`, `0-9`, `-`, `_`, `.` and `/`, a letter or digit first and last.
     pub name: String,
@@ -159,6 +168,8 @@ pub struct RegisterModel {
 
 /// Code on the chain.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Code {
     /// Where it is.
     pub code_id: u64,
@@ -169,6 +180,8 @@ pub struct Code {
 /// A circuit, with a proof by which it tells what it is: its models, its structured reference string, whether it says that it
 /// can be rebuilt.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct RegisterCircuit {
     /// Of which model; its version must be given. The circuit must say that it stands for the model's code.
     pub model: ModelName,
@@ -182,6 +195,8 @@ pub struct RegisterCircuit {
 
 /// A claim with its proof.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Sample {
     /// What the model was given.
     pub input: Input,
@@ -193,6 +208,8 @@ pub struct Sample {
 
 /// A model by its name.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct ModelName {
     /// The name.
     pub name: String,
@@ -203,6 +220,8 @@ pub struct ModelName {
 /// What has become of a version of a model.
 #[cw_serde]
 #[derive(Eq)]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub enum ModelStatus {
     /// It is in use.
     Active {},
@@ -230,6 +249,8 @@ impl fmt::Display for ModelStatus {
 
 /// A run to be made.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct HeavyRequest {
     /// Of which model.
     pub model: ModelName,
@@ -252,6 +273,8 @@ pub struct HeavyRequest {
 
 /// How a result is to be believed.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub enum Mode {
     /// By a proof, which the chain checks.
     Proven(Proven),
@@ -259,6 +282,8 @@ pub enum Mode {
 
 /// By which circuit, and what of it is accepted.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Proven {
     /// The circuit's code id; one that is registered for the model.
     pub circuit: u64,
@@ -276,6 +301,8 @@ pub struct Proven {
 /// What a model is given.
 #[cw_serde]
 #[derive(Default)]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Input {
     /// What everybody may see, each an encoded `aiinference.v1.Tensor`.
     #[serde(default)]
@@ -287,6 +314,8 @@ pub struct Input {
 
 /// The hash of what the prover alone sees.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct NamedHash {
     /// The circuit's name for it.
     pub name: String,
@@ -296,6 +325,8 @@ pub struct NamedHash {
 
 /// How to tell a contract the result.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct Callback {
     /// What the contract wants to be told along with it, at most 8 KiB.
     pub msg: Binary,
@@ -372,6 +403,8 @@ impl fmt::Display for Reason {
 /// What may be asked. Lists have at most `limit` entries, 30 where none is given and at most 100.
 #[cw_serde]
 #[derive(QueryResponses)]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub enum QueryMsg {
     /// Admin, terms, limits.
     #[returns(Config)]
@@ -476,6 +509,8 @@ pub enum QueryMsg {
 
 /// What a migration is given.
 #[cw_serde]
+#[serde(deny_unknown_fields)]
+#[schemaifier(mute_warnings)]
 pub struct MigrateMsg {}
 
 /// What is configured.
@@ -596,6 +631,13 @@ pub enum Status {
         /// What the chain tells of it; chains hide most.
         reason: String,
     },
+}
+
+impl Status {
+    /// Whether the request has ended, so that only its result is here.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Status::Kept {} | Status::Undelivered { .. })
+    }
 }
 
 /// A request with all that belongs to it.

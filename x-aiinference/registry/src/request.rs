@@ -23,6 +23,9 @@ pub fn request(deps: DepsMut, env: &Env, info: MessageInfo, msg: HeavyRequest) -
     check_duration("a taker's window", msg.take_window, msg.lifetime)?;
     check_callback(&config, msg.callback.as_ref())?;
     check::input(&msg.input)?;
+    if msg.input.tensors.is_empty() && msg.input.hashes.is_empty() {
+        return Err(ContractError::EmptyInput);
+    }
     let count = state::count(deps.storage, &info.sender)?;
     if count >= config.max_requests {
         return Err(ContractError::TooMany(count));
@@ -220,6 +223,11 @@ pub fn cancel(deps: DepsMut, env: &Env, info: MessageInfo, id: u64) -> Result<Re
         Status::Open {} => (response, request.fee.clone()),
         Status::Taken { until, .. } if env.block.time < *until => {
             return Err(ContractError::Taken { doing, until: *until });
+        }
+        // It was not allowed to fulfil: the bond stays its own.
+        Status::Taken { by, .. } if disapproved(deps.storage, &request)?.is_some() => {
+            let returned = pay::pay(by, request.bond.clone())?;
+            (response.add_submessage(returned), request.fee.clone())
         }
         Status::Taken { by, .. } => (response.add_attribute("forfeited", by), both(&request)?),
         Status::Kept {} | Status::Undelivered { .. } => return Err(ended(doing)),

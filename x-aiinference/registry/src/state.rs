@@ -26,7 +26,7 @@ pub const PENDING: Map<(u64, u64), Empty> = Map::new("pending");
 /// Those that are taken, by taker.
 pub const TAKEN: Map<(&Addr, u64), Empty> = Map::new("taken");
 pub const BY_REQUESTER: Map<(&Addr, u64), Empty> = Map::new("by_requester");
-/// How many requests of each requester are here.
+/// How many requests of each requester have not ended. Ended ones do not count: others decide when, and how, they end.
 pub const COUNTS: Map<&Addr, u32> = Map::new("counts");
 /// How those ended whose result is here.
 pub const RESULTS: Map<u64, Outcome> = Map::new("results");
@@ -106,6 +106,9 @@ pub fn insert(storage: &mut dyn Storage, request: &Request, given: &Given) -> St
         storage.set(&GIVEN.key(request.id), &given);
     }
     BY_REQUESTER.save(storage, (&request.requester, request.id), &Empty {})?;
+    if request.status.has_ended() {
+        return Ok(());
+    }
     let count = count(storage, &request.requester)?.saturating_add(1);
     COUNTS.save(storage, &request.requester, &count)
 }
@@ -125,6 +128,9 @@ pub fn remove(storage: &mut dyn Storage, request: &Request) -> StdResult<Given> 
     REQUESTS.remove(storage, id);
     storage.remove(&GIVEN.key(id));
     BY_REQUESTER.remove(storage, (requester, id));
+    if request.status.has_ended() {
+        return Ok(given);
+    }
     match count(storage, requester)?.saturating_sub(1) {
         0 => COUNTS.remove(storage, requester),
         count => COUNTS.save(storage, requester, &count)?,
@@ -138,7 +144,7 @@ pub fn load_given(storage: &dyn Storage, id: u64) -> StdResult<Given> {
     Given::decode(&bytes[..]).map_err(|error| StdError::msg(error.to_string()))
 }
 
-/// How many requests of an account are here.
+/// How many requests of an account have not ended.
 pub fn count(storage: &dyn Storage, requester: &Addr) -> StdResult<u32> {
     Ok(COUNTS.may_load(storage, requester)?.unwrap_or_default())
 }

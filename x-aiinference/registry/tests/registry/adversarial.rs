@@ -3,7 +3,7 @@
 use aiinference_multi_test::{GasLimits, SDK_GAS};
 use aiinference_registry::msg::{ExecuteMsg, HeavyRequest, Input, NamedHash, Status};
 use aiinference_std::Tensor;
-use cosmwasm_std::{Addr, Binary, WasmMsg};
+use cosmwasm_std::{to_json_binary, Addr, Binary, WasmMsg};
 use test_requester::Reaction;
 
 use crate::world::*;
@@ -175,6 +175,27 @@ fn garbage_is_refused() {
     let before = world.app.dump_wasm_raw(&world.registry);
     let long = [b"{\"take\":{\"id\":".as_slice(), &[b'1'; 10_000], b"}}"].concat();
     let deep = [vec![b'['; 5_000], vec![b']'; 5_000]].concat();
+    let misspelt = |request: &HeavyRequest, good: &str, bad: &str| {
+        let text = String::from_utf8(to_json_binary(&ExecuteMsg::Request(request.clone())).unwrap().into()).unwrap();
+        assert!(text.contains(good));
+        text.replace(good, bad).into_bytes()
+    };
+    let request = world.heavy(0);
+    let misspelt = [
+        misspelt(&request, "\"prover\"", "\"provers\""),
+        misspelt(&request, "\"callback\"", "\"call_back\""),
+        misspelt(&request, "\"hashes\"", "\"hash\""),
+        misspelt(&request, "\"accept_srs\"", "\"srs\""),
+    ];
+    for request in misspelt {
+        let message = WasmMsg::Execute {
+            contract_addr: world.registry.to_string(),
+            msg: request.into(),
+            funds: coins(MIN_FEE),
+        };
+        let sender = world.rival.clone();
+        assert!(world.app.execute(sender, message.into()).is_err());
+    }
     for garbage in [
         &b""[..],
         b"{}",

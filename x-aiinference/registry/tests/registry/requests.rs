@@ -1,7 +1,7 @@
 //! The ways of a request.
 
 use aiinference_registry::msg::{
-    Callback, ExecuteMsg, HeavyRequest, Mode, ModelStatus, Outcome, Proven, QueryMsg, Reason, Request, Status,
+    Callback, ExecuteMsg, HeavyRequest, Input, Mode, ModelStatus, Outcome, Proven, QueryMsg, Reason, Request, Status,
 };
 use aiinference_std::Output;
 use cosmwasm_std::{to_json_binary, Addr, Binary, Coin};
@@ -252,26 +252,53 @@ fn a_callback_that_fails_holds_up_nothing_and_can_be_tried_again() {
     assert_eq!(world.balance(&world.prover), PURSE + 2 * MIN_FEE);
     assert_settled(&world);
 
-    let deliver = |id| ExecuteMsg::Deliver {
-        id,
-        gas_limit: 1_000_000,
-    };
-    assert!(world
-        .refused(&world.rival.clone(), &deliver(id), &[])
-        .contains("only the requester"));
-    // It fails still, and everything is as before.
+    let rival = world.rival.clone();
+    let starving = ExecuteMsg::Deliver { id, gas_limit: 499_999 };
+    assert!(world.refused(&rival, &starving, &[]).contains("only the requester"));
+    let deliver = |id| ExecuteMsg::Deliver { id, gas_limit: 500_000 };
+    // It fails still, whoever tries it, and everything is as before.
+    world.refused(&rival, &deliver(id), &[]);
     assert!(world.send(&deliver(id), vec![]).is_err());
     assert!(world.see(id).is_some());
     use aiinference_multi_test::cw_multi_test::Executor;
     let (alice, contract) = (world.alice.clone(), world.contract.clone());
     world.app.send_tokens(alice, contract, &coins(2 * MIN_FEE)).unwrap();
-    world.send(&deliver(id), vec![]).unwrap();
+    world.must(&rival, &deliver(id), &[]);
     assert_eq!(world.noted(id).unwrap().times, 1);
     assert_eq!(world.see(id), None);
     assert!(world.send(&deliver(id), vec![]).is_err());
     assert_eq!(world.noted(id).unwrap().times, 1);
     world.send(&ExecuteMsg::Discard { id: runaway }, vec![]).unwrap();
     assert_eq!(world.see(runaway), None);
+}
+
+#[test]
+fn results_that_are_here_keep_nobody_from_requesting() {
+    let mut world = World::new();
+    let alice = world.alice.clone();
+    let ids: Vec<u64> = (0..40).map(|_| world.request(world.heavy(0))).collect();
+    let another = ExecuteMsg::Request(world.heavy(0));
+    let said = world.refused(&alice, &another, &coins(MIN_FEE));
+    assert!(said.contains("40 requests of this account have not ended"), "{said}");
+    world.take(ids[0]);
+    world.fulfil(ids[0], 0);
+    assert!(world.see(ids[0]).is_some());
+    world.request(world.heavy(0));
+    world.refused(&alice, &another, &coins(MIN_FEE));
+    world.must(&alice, &ExecuteMsg::Discard { id: ids[0] }, &[]);
+    world.refused(&alice, &another, &coins(MIN_FEE));
+}
+
+#[test]
+fn a_request_gives_the_model_something() {
+    let mut world = World::new();
+    let alice = world.alice.clone();
+    let nothing = HeavyRequest {
+        input: Input::default(),
+        ..world.heavy(0)
+    };
+    let said = world.refused(&alice, &ExecuteMsg::Request(nothing), &coins(MIN_FEE));
+    assert!(said.contains("gives the model nothing"), "{said}");
 }
 
 #[test]
@@ -373,7 +400,9 @@ fn where_approval_is_withdrawn_everybody_gets_back_what_is_theirs() {
     let Mode::Proven(proven) = &mut bold.mode;
     proven.accept_unapproved = true;
     let bold = world.request(bold);
+    let cancelled = world.request(world.heavy(0));
     world.take(taken);
+    world.take(cancelled);
     world.approve(false);
 
     let said = world.refused(&prover, &ExecuteMsg::Take { id: open }, &coins(MIN_BOND));
@@ -385,6 +414,9 @@ fn where_approval_is_withdrawn_everybody_gets_back_what_is_theirs() {
         let told = world.noted(id).unwrap();
         assert_eq!(told.result.result, Outcome::Failed(Reason::CircuitDisapproved {}));
     }
+    // Who takes a request back does not get the bond of a taker that was not allowed to fulfil it.
+    world.pass(WINDOW);
+    world.must(&alice, &ExecuteMsg::Cancel { id: cancelled }, &[]);
     assert_eq!((world.balance(&prover), world.balance(&world.contract)), (PURSE, PURSE));
     // Who said that it need not be approved gets its result.
     world.take(bold);
