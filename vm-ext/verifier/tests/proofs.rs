@@ -543,7 +543,7 @@ fn outputs_are_read_the_same_however_they_are_given() {
     let atomics = y.iter().map(|&y| i128::from(y) * 10i128.pow(18));
     decimals.data = atomics.flat_map(i128::to_le_bytes).collect();
     for given in [tensor("y", &y), tensor("", &y), quarters, decimals, canonical.clone()] {
-        assert_eq!(read(given).unwrap(), [canonical.clone()]);
+        assert_eq!(read(given).unwrap(), std::slice::from_ref(&canonical));
     }
     assert!(read(tensor("y", &y[1..])).is_err());
 }
