@@ -10,6 +10,7 @@ use crate::kernels::WIDE;
 use crate::limits::Limits;
 use crate::ops::matmul::ROW_BLOCK;
 use crate::ops::{conv, softmax, trees};
+use crate::plan::{Plan, Room};
 use crate::shape::{self, BroadcastPlan, Slide};
 
 /// The cost of a model or node.
@@ -19,17 +20,8 @@ pub struct Cost {
     pub gas: u64,
     /// Products that the formula has (not what kernels pad), saturated.
     pub macs: u64,
-    /// Most bytes of tensors and scratch space at once. For a node: its result and scratch space.
+    /// Bytes of the arena for tensors, of scratch space and of the results. For a node: its result and scratch space.
     pub peak_bytes: u64,
-}
-
-/// Where values live while a model runs.
-#[derive(Clone, Debug)]
-pub(crate) struct Memory {
-    /// Per value: which buffer. A reshaped value shares its operand's.
-    pub buffer: Vec<usize>,
-    /// Per node: which buffers end with it.
-    pub freed: Vec<Vec<usize>>,
 }
 
 /// Costs of a graph that inference took.
@@ -37,7 +29,7 @@ pub(crate) struct Memory {
 pub(crate) struct Costs {
     pub total: Cost,
     pub nodes: Vec<Cost>,
-    pub memory: Memory,
+    pub plan: Plan,
 }
 
 /// Saturating sum of products.
@@ -62,11 +54,11 @@ pub(crate) fn costs(graph: &Graph, inferred: &Inferred, limits: &Limits) -> Cost
         nodes.push(Cost {
             gas: sum!(gas::NODE; owned, gas::RESULT_BYTE; work.gas),
             macs: work.macs,
-            peak_bytes: owned.saturating_add(work.scratch),
+            peak_bytes: owned.saturating_add(work.scratch.bytes()),
         });
         scratch.push(work.scratch);
     }
-    let (memory, peak_bytes) = place(graph, inferred, &scratch);
+    let plan = Plan::new(graph, &inferred.values, &scratch);
     // Inputs are checked and copied in, outputs copied out.
     let input = |values: &mut dyn Iterator<Item = usize>| {
         values.fold(0u64, |all, v| all.saturating_add(inferred.values[v].elements() as u64))
@@ -77,53 +69,9 @@ pub(crate) fn costs(graph: &Graph, inferred: &Inferred, limits: &Limits) -> Cost
             .iter()
             .fold(sum!(gas::NODE; ports, gas::PORT), |all, c| all.saturating_add(c.gas)),
         macs: nodes.iter().fold(0, |all, c| all.saturating_add(c.macs)),
-        peak_bytes,
+        peak_bytes: plan.bytes(),
     };
-    Costs { total, nodes, memory }
-}
-
-/// Gives every value a buffer, lets each end after its last use and finds the most that live at once.
-fn place(graph: &Graph, inferred: &Inferred, scratch: &[u64]) -> (Memory, u64) {
-    let first = graph.inputs.len();
-    let mut buffer: Vec<usize> = (0..inferred.values.len()).collect();
-    // Per buffer: the node after which it ends. Inputs that nothing reads end with node 0.
-    let mut ends: Vec<usize> = (0..inferred.values.len()).map(|v| v.saturating_sub(first)).collect();
-    let mut bytes: Vec<u64> = inferred.values.iter().map(|v| v.bytes() as u64).collect();
-    for (i, op) in graph.nodes.iter().enumerate() {
-        op.operands(|x| ends[buffer[x as usize]] = i);
-        match op {
-            Op::Reshape { x, .. } => buffer[first + i] = buffer[*x as usize],
-            // Constants belong to the program and outlive the run.
-            Op::Constant { .. } => bytes[first + i] = 0,
-            _ => {}
-        }
-    }
-    let mut results = 0u64;
-    for output in &graph.outputs {
-        let value = output.value as usize;
-        ends[buffer[value]] = usize::MAX;
-        results = sum!(results; inferred.values[value].elements(), 4);
-    }
-    let mut freed: Vec<Vec<usize>> = alloc::vec![Vec::new(); graph.nodes.len()];
-    for (b, end) in ends.iter().enumerate() {
-        // Values that share another's buffer have none of their own.
-        if let Some(list) = freed.get_mut(*end).filter(|_| buffer[b] == b) {
-            list.push(b);
-        }
-    }
-    let mut live = bytes[..first].iter().fold(0u64, |all, b| all.saturating_add(*b));
-    let mut peak = live;
-    for i in 0..graph.nodes.len() {
-        let b = buffer[first + i];
-        if b == first + i {
-            live = live.saturating_add(bytes[b]);
-        }
-        peak = peak.max(live.saturating_add(scratch[i]));
-        for b in &freed[i] {
-            live = live.saturating_sub(bytes[*b]);
-        }
-    }
-    (Memory { buffer, freed }, peak.max(live.saturating_add(results)))
+    Costs { total, nodes, plan }
 }
 
 /// Work of a node beside its result.
@@ -131,7 +79,7 @@ fn place(graph: &Graph, inferred: &Inferred, scratch: &[u64]) -> (Memory, u64) {
 struct Work {
     gas: u64,
     macs: u64,
-    scratch: u64,
+    scratch: Room,
 }
 
 fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Limits) -> Work {
@@ -158,7 +106,7 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
                 Err(_) => Work {
                     gas: u64::MAX,
                     macs: u64::MAX,
-                    scratch: u64::MAX,
+                    scratch: Room::default(),
                 },
             }
         }
@@ -189,7 +137,7 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
             Work {
                 gas: sum!(elements, gas::SOFTMAX; rows, gas::SOFTMAX_ROW),
                 macs: 0,
-                scratch: sum!(columns, softmax::SCRATCH_BYTES),
+                scratch: softmax::scratch(columns),
             }
         }
         Op::MaxPool2d { x, window } | Op::AvgPool2d { x, window, .. } => {
@@ -256,7 +204,7 @@ fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Lim
             Work {
                 gas: sum!(rows, row),
                 macs: 0,
-                scratch: trees::scratch_bytes(features, targets),
+                scratch: trees::scratch(features, targets),
             }
         }
     }
@@ -289,7 +237,11 @@ fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work
             rows, panels, gas::TILE_ROW;
             results, gas::RESCALE_WIDE
         );
-        return Work { gas, macs, scratch: 0 };
+        return Work {
+            gas,
+            macs,
+            scratch: Room::default(),
+        };
     };
     let split = Split::new(columns as usize);
     // A narrow panel takes about as long as a wide one.
@@ -307,7 +259,11 @@ fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work
         rows, split.single, gas::DOT;
         rows, split.single, flushes, gas::DOT
     );
-    Work { gas, macs, scratch: 0 }
+    Work {
+        gas,
+        macs,
+        scratch: Room::default(),
+    }
 }
 
 /// How often a sum over k moves to 64 bits; none where it lives there.
@@ -339,7 +295,7 @@ fn conv2d(shape: &ConvShape, sums: Sums, far: bool) -> Work {
     let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
     let taps = shape.taps as u64;
     let macs = sum!(batch, channels, pixels, taps);
-    let scratch = conv::scratch_bytes(shape, sums);
+    let scratch = conv::scratch(shape, sums);
     let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
     let (mac, gather) = if far {
         (gas::MAC_WIDE_CONV_FAR, gas::GATHER_FAR)
@@ -381,7 +337,7 @@ fn conv2d(shape: &ConvShape, sums: Sums, far: bool) -> Work {
     let gas = sum!(
         touched;
         again, gas::WEIGHT_BYTE_AGAIN;
-        scratch, gas::RESULT_BYTE;
+        scratch.bytes(), gas::RESULT_BYTE;
         padded, gas::MOVE;
         batch, shape.in_channels, slide.image[0], gas::RUN;
         batch, groups, panels - scattered, taps, wide, gas::GATHER_RUN;

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use crate::cost::{costs, Cost, Memory};
+use crate::cost::{costs, Cost};
 use crate::error::LoadError;
 use crate::format;
 use crate::graph::{Array, Graph, HeaderEntry, Input, Op, ValueId};
@@ -15,6 +15,7 @@ use crate::ops::elementwise::{Joined, Pair};
 use crate::ops::matmul::MatMul;
 use crate::ops::trees::Forest;
 use crate::ops::Scale;
+use crate::plan::{Place, Plan};
 use crate::shape::{self, BroadcastPlan, Slide};
 use crate::tensor::Tensor;
 
@@ -32,7 +33,7 @@ pub struct Program {
     pub(crate) values: Vec<ValueType>,
     pub(crate) steps: Vec<Step>,
     pub(crate) constants: Vec<Option<Tensor>>,
-    pub(crate) memory: Memory,
+    pub(crate) plan: Plan,
 }
 
 /// What a model returns.
@@ -155,11 +156,12 @@ impl Program {
         }
         let inferred = infer(&graph, limits)?;
         let costs = costs(&graph, &inferred, limits);
-        if costs.total.peak_bytes > limits.max_peak_bytes {
+        // Where memory is measured in fewer bits, a model may be too large whatever the limit says.
+        if costs.total.peak_bytes > limits.max_peak_bytes.min(isize::MAX as u64) {
             return Err(LoadError::Limit {
                 what: "bytes of memory while it runs",
                 found: costs.total.peak_bytes,
-                limit: limits.max_peak_bytes,
+                limit: limits.max_peak_bytes.min(isize::MAX as u64),
             });
         }
         let parameters = graph.nodes.iter().map(parameters).sum();
@@ -220,7 +222,7 @@ impl Program {
             values,
             steps,
             constants,
-            memory: costs.memory,
+            plan: costs.plan,
         };
         program.resident_bytes = program.measure();
         Ok(program)
@@ -266,7 +268,8 @@ impl Program {
         self.total.macs
     }
 
-    /// Most bytes of tensors, results and scratch space at once during a run. The caller's inputs are not counted.
+    /// Bytes that a run takes: the arena that its tensors share, scratch space and the results, which is what a
+    /// [`crate::Workspace`] holds after it. The caller's inputs are not counted.
     pub fn peak_bytes(&self) -> u64 {
         self.total.peak_bytes
     }
@@ -295,9 +298,9 @@ impl Program {
         // Each value is described twice: for the run and for people.
         for value in &self.values {
             bytes += 2 * (size_of::<ValueType>() + 4 * value.shape.len()) + size_of::<Option<Tensor>>();
-            bytes += 2 * size_of::<usize>();
+            bytes += size_of::<Place>();
         }
-        bytes += self.nodes.len() * (size_of::<Cost>() + size_of::<&str>() + size_of::<Vec<usize>>());
+        bytes += self.nodes.len() * (size_of::<Cost>() + size_of::<&str>());
         bytes += self.steps.iter().map(|s| size_of::<Step>() + s.bytes()).sum::<usize>();
         for constant in self.constants.iter().flatten() {
             bytes += match constant {

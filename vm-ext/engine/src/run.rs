@@ -1,25 +1,51 @@
 //! Running a model.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use crate::error::RunError;
 use crate::graph::ValueId;
 use crate::infer::Storage;
 use crate::kernels::Kernels;
 use crate::ops::{elementwise, movement, pool, softmax};
+use crate::plan::Place;
 use crate::program::{Program, Step};
 use crate::shape;
-use crate::tensor::{Tensor, View};
+use crate::tensor::{View, ViewMut};
+use crate::workspace::{Arena, Scratch, Values, Workspace};
 
 /// Sees the value of every node as it is computed: the node's index and its elements.
 type Observer<'a> = &'a mut dyn FnMut(usize, &[i32]);
+
+/// What a run gave: the elements of every output, in the workspace that it ran in.
+#[derive(Clone, Copy, Debug)]
+pub struct Results<'a> {
+    program: &'a Program,
+    elements: &'a [i32],
+}
+
+impl<'a> Results<'a> {
+    /// The outputs' elements, row-major, in the order of [`Program::outputs`].
+    pub fn iter(self) -> impl Iterator<Item = &'a [i32]> {
+        let mut rest = self.elements;
+        self.program.outputs().iter().map(move |output| {
+            let (elements, others) = rest.split_at(shape::elements(&output.shape));
+            rest = others;
+            elements
+        })
+    }
+
+    /// Output i.
+    pub fn get(self, i: usize) -> Option<&'a [i32]> {
+        self.iter().nth(i)
+    }
+}
 
 impl Program {
     /// Runs the model: one slice of row-major integers per input in, one vector per output out.
     ///
     /// Values out of an input's range are refused; saturating them, where the input says so, is the caller's.
     pub fn run(&self, inputs: &[&[i32]], kernels: &Kernels) -> Result<Vec<Vec<i32>>, RunError> {
-        self.execute(inputs, kernels, None)
+        self.run_once(inputs, kernels, None)
     }
 
     /// The same, showing each node's value to `observe` (which costs a copy of each).
@@ -29,37 +55,85 @@ impl Program {
         kernels: &Kernels,
         observe: &mut dyn FnMut(usize, &[i32]),
     ) -> Result<Vec<Vec<i32>>, RunError> {
-        self.execute(inputs, kernels, Some(observe))
+        self.run_once(inputs, kernels, Some(observe))
     }
 
-    fn execute(
+    /// The same in memory that is there already: allocates nothing in a workspace that has held this model or a larger one.
+    ///
+    /// ```
+    /// # use aiinference_engine::{format, graph::*, Kernels, Limits, Program, Workspace};
+    /// # let limits = Limits { max_nodes: 9, max_rank: 6, max_elements: 99, max_peak_bytes: 9999, max_ports: 8,
+    /// #     max_name_bytes: 64, max_labels: 9, max_header_entries: 8, max_header_bytes: 99 };
+    /// # let mut graph = Graph::new();
+    /// # let x = graph.input(Input { name: "x".into(), shape: vec![3], fraction_bits: 0, low: -100, high: 100, saturate: false });
+    /// # let value = graph.push(Op::Clamp { x, low: 0, high: 50 });
+    /// # graph.outputs.push(Output { name: "y".into(), value, fraction_bits: 0, labels: vec![] });
+    /// let program = Program::new(graph, &limits)?;
+    /// let (mut workspace, kernels) = (Workspace::new(), Kernels::auto());
+    /// for input in [[-7, 7, 70], [1, 2, 3]] {
+    ///     let results = program.run_in(&mut workspace, &[&input], &kernels).unwrap();
+    ///     assert_eq!(results.get(0).unwrap(), input.map(|x| x.clamp(0, 50)));
+    /// }
+    /// # Ok::<(), aiinference_engine::LoadError>(())
+    /// ```
+    pub fn run_in<'a>(
+        &'a self,
+        workspace: &'a mut Workspace,
+        inputs: &[&[i32]],
+        kernels: &Kernels,
+    ) -> Result<Results<'a>, RunError> {
+        self.check_inputs(inputs)?;
+        self.execute(&mut workspace.arena, inputs, kernels, None);
+        let count = self.plan.results as usize;
+        if workspace.results.len() < count {
+            workspace.results = alloc::vec![0; count];
+        }
+        let mut rest = &mut workspace.results[..count];
+        for output in self.outputs() {
+            let view = self.view(workspace.arena.values(), output.value);
+            let (elements, others) = rest.split_at_mut(view.len());
+            view.load(0, elements);
+            rest = others;
+        }
+        Ok(Results {
+            program: self,
+            elements: &workspace.results[..count],
+        })
+    }
+
+    fn run_once(
         &self,
         inputs: &[&[i32]],
         kernels: &Kernels,
-        mut observe: Option<Observer<'_>>,
+        observe: Option<Observer<'_>>,
     ) -> Result<Vec<Vec<i32>>, RunError> {
-        let mut buffers = self.check_inputs(inputs)?;
-        for (i, step) in self.steps.iter().enumerate() {
-            let value = self.inputs().len() + i;
-            if let Some(result) = self.step(step, value, &buffers, kernels) {
-                buffers[value] = Some(result);
-            }
-            if let Some(observe) = &mut observe {
-                observe(i, &self.view(&buffers, value as ValueId).to_i32());
-            }
-            for buffer in &self.memory.freed[i] {
-                buffers[*buffer] = None;
-            }
-        }
-        Ok(self
-            .outputs()
-            .iter()
-            .map(|output| self.view(&buffers, output.value).to_i32())
-            .collect())
+        self.check_inputs(inputs)?;
+        let mut arena = Arena::default();
+        self.execute(&mut arena, inputs, kernels, observe);
+        let values = arena.values();
+        let outputs = self.outputs().iter();
+        Ok(outputs.map(|output| self.view(values, output.value).to_i32()).collect())
     }
 
-    /// The inputs as tensors, in buffers for all values.
-    fn check_inputs(&self, inputs: &[&[i32]]) -> Result<Vec<Option<Tensor>>, RunError> {
+    /// Computes every value, of inputs that were checked.
+    fn execute(&self, arena: &mut Arena, inputs: &[&[i32]], kernels: &Kernels, mut observe: Option<Observer<'_>>) {
+        arena.fit(&self.plan);
+        for (value, data) in inputs.iter().enumerate() {
+            self.split(arena, value).0.store(0, data);
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            let value = inputs.len() + i;
+            if !matches!(step, Step::Nothing) {
+                let (mut out, values, scratch) = self.split(arena, value);
+                self.step(step, value, values, &mut out, scratch, kernels);
+            }
+            if let Some(observe) = &mut observe {
+                observe(i, &self.view(arena.values(), value as ValueId).to_i32());
+            }
+        }
+    }
+
+    fn check_inputs(&self, inputs: &[&[i32]]) -> Result<(), RunError> {
         if inputs.len() != self.inputs().len() {
             return Err(RunError::InputCount {
                 found: inputs.len(),
@@ -75,9 +149,13 @@ impl Program {
                     want,
                 });
             }
-            let outside = |v: &i32| *v < port.low || *v > port.high;
+            let (low, high) = (port.low, port.high);
+            // Without a way out the loop is quick; where the first one stands is found in another.
+            let outside = |v: &i32| (*v < low) | (*v > high);
+            if !data.iter().fold(false, |any, v| any | outside(v)) {
+                continue;
+            }
             if let Some((position, value)) = data.iter().copied().enumerate().find(|(_, v)| outside(v)) {
-                let (low, high) = (port.low, port.high);
                 return Err(RunError::InputRange {
                     name: port.name.clone(),
                     position,
@@ -87,48 +165,54 @@ impl Program {
                 });
             }
         }
-        let mut buffers = vec![None; self.values.len()];
-        for ((buffer, data), value) in buffers.iter_mut().zip(inputs).zip(&self.values) {
-            *buffer = Some(match value.storage() {
-                Storage::I16 => Tensor::I16(data.iter().map(|x| *x as i16).collect()),
-                Storage::I32 => Tensor::I32(data.to_vec()),
-            });
-        }
-        Ok(buffers)
+        Ok(())
     }
 
-    /// A value's elements. Every value that is read has been computed and not freed (the loader's plan).
-    fn view<'a>(&'a self, buffers: &'a [Option<Tensor>], value: ValueId) -> View<'a> {
-        let buffer = self.memory.buffer[value as usize];
-        match (&buffers[buffer], &self.constants[buffer]) {
-            (Some(tensor), _) | (None, Some(tensor)) => tensor.view(),
-            (None, None) => View::I32(&[]),
+    /// A value's elements. Every value that is read has been computed, and its place not given away (the plan).
+    fn view<'a>(&'a self, values: Values<'a>, value: ValueId) -> View<'a> {
+        let this = &self.values[value as usize];
+        match self.plan.places[value as usize] {
+            Place::Constant(constant) => match &self.constants[constant] {
+                Some(tensor) => tensor.view(),
+                None => View::I32(&[]),
+            },
+            Place::Pool(start) => values.view(start, this.storage() == Storage::I16, this.elements()),
         }
     }
 
-    /// Computes a node's value; none where it lives elsewhere.
+    /// A value's place to write to, what may be read meanwhile, and scratch space.
+    fn split<'a>(&self, arena: &'a mut Arena, value: usize) -> (ViewMut<'a>, Values<'a>, &'a mut Scratch) {
+        let this = &self.values[value];
+        let narrow = this.storage() == Storage::I16;
+        arena.split(self.plan.places[value], narrow, this.elements())
+    }
+
+    /// Computes a node's value.
     ///
     /// Kept a function of its own: compiled to Wasm, a VM may cap the locals of one function.
     #[inline(never)]
-    fn step(&self, step: &Step, value: usize, buffers: &[Option<Tensor>], kernels: &Kernels) -> Option<Tensor> {
-        let view = |x: &ValueId| self.view(buffers, *x);
+    fn step(
+        &self,
+        step: &Step,
+        value: usize,
+        values: Values<'_>,
+        out: &mut ViewMut<'_>,
+        scratch: &mut Scratch,
+        kernels: &Kernels,
+    ) {
+        let view = |x: &ValueId| self.view(values, *x);
         let kind = |x: &ValueId| &self.values[*x as usize];
-        if matches!(step, Step::Nothing) {
-            return None;
-        }
         let this = &self.values[value];
-        let mut result = Tensor::zeros(this.storage(), this.elements());
-        let out = &mut result;
         match step {
             Step::Nothing => {}
             Step::MatMul { x, product } => product.run(view(x), out, kernels),
-            Step::Conv { x, conv } => conv.run(view(x), out, kernels),
+            Step::Conv { x, conv } => conv.run(view(x), out, kernels, scratch),
             Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
             Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),
             Step::Clamp { x, low, high } => elementwise::clamp(view(x), *low, *high, out),
             Step::Table { x, table } => elementwise::table(view(x), table, out, kernels),
             Step::Softmax { x, multiplier, shift } => {
-                softmax::softmax(view(x), kind(x).rows().1, *multiplier, *shift, out);
+                softmax::softmax(view(x), kind(x).rows().1, *multiplier, *shift, out, scratch);
             }
             Step::MaxPool { x, slide } => pool::max_pool(view(x), slide, out),
             Step::AvgPool {
@@ -164,8 +248,7 @@ impl Program {
                 );
             }
             Step::ArgMax { x } => softmax::arg_max(view(x), kind(x).rows().1, out),
-            Step::Trees { x, forest } => forest.run(view(x), kind(x).rows().1, out),
+            Step::Trees { x, forest } => forest.run(view(x), kind(x).rows().1, out, scratch),
         }
-        Some(result)
     }
 }

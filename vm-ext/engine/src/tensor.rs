@@ -1,10 +1,8 @@
 //! Tensors while a model runs: elements in 16 or 32 bits, row-major. Shapes are known statically and live elsewhere.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
-use crate::infer::Storage;
-
-/// Owned elements.
+/// Owned elements: those of constants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tensor {
     I16(Vec<i16>),
@@ -18,26 +16,28 @@ pub(crate) enum View<'a> {
     I32(&'a [i32]),
 }
 
-impl Tensor {
-    pub fn zeros(storage: Storage, elements: usize) -> Self {
-        match storage {
-            Storage::I16 => Tensor::I16(vec![0; elements]),
-            Storage::I32 => Tensor::I32(vec![0; elements]),
-        }
-    }
+/// Elements to write. What they hold before is of no value: every operation writes all of them.
+#[derive(Debug)]
+pub(crate) enum ViewMut<'a> {
+    I16(&'a mut [i16]),
+    I32(&'a mut [i32]),
+}
 
+impl Tensor {
     pub fn view(&self) -> View<'_> {
         match self {
             Tensor::I16(v) => View::I16(v),
             Tensor::I32(v) => View::I32(v),
         }
     }
+}
 
+impl ViewMut<'_> {
     /// Writes values, which the storage holds by the inferred range, from element `start` on.
     pub fn store(&mut self, start: usize, values: &[i32]) {
         match self {
-            Tensor::I16(v) => narrow(values, &mut v[start..start + values.len()]),
-            Tensor::I32(v) => v[start..start + values.len()].copy_from_slice(values),
+            ViewMut::I16(v) => narrow(values, &mut v[start..start + values.len()]),
+            ViewMut::I32(v) => v[start..start + values.len()].copy_from_slice(values),
         }
     }
 }

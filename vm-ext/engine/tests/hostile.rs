@@ -4,8 +4,8 @@ mod common;
 
 use aiinference_engine::error::{FormatProblem, NodeProblem, ShapeProblem, TreeProblem, WeightsProblem};
 use aiinference_engine::graph::{Array, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window, OP_SET};
-use aiinference_engine::{format, Kernels, Limits, LoadError, Program, RunError};
-use common::memory::{measure, Counting};
+use aiinference_engine::{format, Kernels, Limits, LoadError, Program, RunError, Workspace};
+use common::memory::{calls, measure, Counting};
 use common::{random, LIMITS};
 use proptest::prelude::*;
 
@@ -193,6 +193,11 @@ proptest! {
             prop_assert!(result.is_ok());
             let allowed = program.peak_bytes() as usize + overhead(&program);
             prop_assert!(peak <= allowed, "{peak} > {allowed}");
+            let mut workspace = Workspace::new();
+            let (ran, peak, kept) = measure(|| program.run_in(&mut workspace, &views, &kernels).is_ok());
+            prop_assert!(ran && peak == kept && kept as u64 == program.peak_bytes(), "{kept} != {}", program.peak_bytes());
+            let (ran, calls) = calls(|| program.run_in(&mut workspace, &views, &kernels).is_ok());
+            prop_assert!(ran && calls == 0, "a second run asked for memory {calls} times");
         }
     }
 }

@@ -4,9 +4,10 @@ mod common;
 
 use aiinference_engine::graph::Op;
 use aiinference_engine::infer::{infer, Storage, Sums};
-use aiinference_engine::{format, Kernels, Program};
+use aiinference_engine::{format, Kernels, Program, Workspace};
 use common::{oracle, random, LIMITS};
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Which operations a seed range reaches, so that the property below is not vacuous.
@@ -37,6 +38,10 @@ fn random_models_reach_every_operation() {
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
 }
 
+thread_local! {
+    static WORKSPACE: RefCell<Workspace> = RefCell::default();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -62,7 +67,12 @@ proptest! {
                 let want = &expected[output.value as usize].data;
                 prop_assert_eq!(&got.iter().map(|x| i128::from(*x)).collect::<Vec<_>>(), want);
             }
-            prop_assert_eq!(program.run(&views, &kernels), Ok(result));
+            // What other runs and models leave in a workspace does not matter.
+            let again = WORKSPACE.with_borrow_mut(|workspace| {
+                let results = program.run_in(workspace, &views, &kernels).expect("valid inputs");
+                results.iter().map(<[i32]>::to_vec).collect::<Vec<_>>()
+            });
+            prop_assert_eq!(again, result);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Convolutions: pixels of the result become the columns of a matrix product, sixteen at a time.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
 use crate::kernels::{Kernels, WIDE};
-use crate::tensor::{Tensor, View};
+use crate::plan::Room;
+use crate::tensor::{View, ViewMut};
+use crate::workspace::Scratch;
 
 /// Output channels that go through a panel together.
 pub(crate) const CHANNEL_BLOCK: usize = 48;
@@ -20,46 +22,51 @@ pub(crate) struct Conv {
     pub sums: Sums,
 }
 
-/// Bytes of scratch space that a convolution takes.
-pub(crate) fn scratch_bytes(shape: &ConvShape, sums: Sums) -> u64 {
+/// Scratch space: a padded image, where the taps lie in it, and a panel.
+pub(crate) fn scratch(shape: &ConvShape, sums: Sums) -> Room {
     if sums == Sums::I64 {
-        return 0;
+        return Room::default();
     }
     let slide = &shape.slide;
     let image = (shape.in_channels / shape.groups) as u64 * slide.padded[0] as u64 * slide.padded[1] as u64;
-    let padded = if slide.pads() { 2 * image } else { 0 };
+    let padded = if slide.pads() { image } else { 0 };
     let taps = shape.taps as u64;
-    padded + 4 * taps + 2 * taps.next_multiple_of(2) * WIDE as u64
+    Room {
+        i16: padded + taps.next_multiple_of(2) * WIDE as u64,
+        i32: taps,
+        i64: 0,
+    }
 }
 
 impl Conv {
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, out: &mut Tensor, kernels: &Kernels) {
+    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
         match (x, self.sums) {
-            (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels),
-            (View::I16(x), Sums::Blocks(block)) => self.panels(x, Some(block as usize), out, kernels),
+            (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels, scratch),
+            (View::I16(x), Sums::Blocks(block)) => self.panels(x, Some(block as usize), out, kernels, scratch),
             (View::I16(x), Sums::I64) => self.wide(x, out),
             (View::I32(x), _) => self.wide(x, out),
         }
     }
 
-    fn panels(&self, x: &[i16], block: Option<usize>, out: &mut Tensor, kernels: &Kernels) {
+    fn panels(&self, x: &[i16], block: Option<usize>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
         let s = &self.shape;
         let slide = &s.slide;
         let per_group = s.in_channels / s.groups;
         let group_out = s.channels / s.groups;
         let image = slide.image[0] * slide.image[1];
         let pixels = slide.out[0] * slide.out[1];
-        let mut padded = vec![
-            0i16;
-            if slide.pads() {
-                per_group * slide.padded[0] * slide.padded[1]
-            } else {
-                0
-            }
-        ];
-        let offsets = self.tap_offsets();
-        let mut panel = vec![0i16; s.taps.next_multiple_of(2) * WIDE];
+        let padded_len = if slide.pads() {
+            per_group * slide.padded[0] * slide.padded[1]
+        } else {
+            0
+        };
+        let panel_len = s.taps.next_multiple_of(2) * WIDE;
+        let (padded, panel) = scratch.i16[..padded_len + panel_len].split_at_mut(padded_len);
+        // Its border stays zero.
+        padded.fill(0);
+        let offsets = &mut scratch.i32[..s.taps];
+        self.tap_offsets(offsets);
         for (index, x) in x.chunks_exact(per_group * image).enumerate() {
             // Groups of an image follow one another, in x as in y.
             let group = index % s.groups;
@@ -67,20 +74,20 @@ impl Conv {
             let weights = &self.weights[first * s.taps..(first + group_out) * s.taps];
             let base = index * group_out * pixels;
             let source = if slide.pads() {
-                pad(x, slide, &mut padded);
-                padded.as_slice()
+                pad(x, slide, padded);
+                &*padded
             } else {
                 x
             };
             for from in (0..pixels).step_by(WIDE) {
                 let count = WIDE.min(pixels - from);
-                pack(source, slide, &offsets, from, count, &mut panel);
+                pack(source, slide, offsets, from, count, panel);
                 for (chunk, weights) in weights.chunks(CHANNEL_BLOCK * s.taps).enumerate() {
                     let channel = first + chunk * CHANNEL_BLOCK;
                     let at = base + chunk * CHANNEL_BLOCK * pixels + from;
                     match block {
-                        None => self.narrow(weights, channel, &panel, at, count, out, kernels),
-                        Some(block) => self.blocks(weights, channel, &panel, block, at, count, out, kernels),
+                        None => self.narrow(weights, channel, panel, at, count, out, kernels),
+                        Some(block) => self.blocks(weights, channel, panel, block, at, count, out, kernels),
                     }
                 }
             }
@@ -88,20 +95,15 @@ impl Conv {
     }
 
     /// Where each tap lies in the padded image relative to the window's first.
-    fn tap_offsets(&self) -> Vec<u32> {
+    fn tap_offsets(&self, offsets: &mut [i32]) {
         let slide = &self.shape.slide;
         let [kernel_h, kernel_w] = slide.kernel;
-        let mut offsets = Vec::with_capacity(self.shape.taps);
-        for c in 0..self.shape.in_channels / self.shape.groups {
-            for u in 0..kernel_h {
-                for v in 0..kernel_w {
-                    let row = c * slide.padded[0] + u * slide.dilations[0];
-                    // Below the padded image's elements, which fit 32 bits.
-                    offsets.push((row * slide.padded[1] + v * slide.dilations[1]) as u32);
-                }
-            }
+        for (tap, offset) in offsets.iter_mut().enumerate() {
+            let (c, u, v) = (tap / kernel_w / kernel_h, tap / kernel_w % kernel_h, tap % kernel_w);
+            let row = c * slide.padded[0] + u * slide.dilations[0];
+            // Below the padded image's elements, which fit 31 bits.
+            *offset = (row * slide.padded[1] + v * slide.dilations[1]) as i32;
         }
-        offsets
     }
 
     /// Up to 48 channels of up to 16 pixels, sums in 32 bits.
@@ -113,7 +115,7 @@ impl Conv {
         panel: &[i16],
         at: usize,
         count: usize,
-        out: &mut Tensor,
+        out: &mut ViewMut<'_>,
         kernels: &Kernels,
     ) {
         let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
@@ -138,7 +140,7 @@ impl Conv {
         block: usize,
         at: usize,
         count: usize,
-        out: &mut Tensor,
+        out: &mut ViewMut<'_>,
         kernels: &Kernels,
     ) {
         let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
@@ -156,7 +158,7 @@ impl Conv {
     }
 
     /// Sums in 64 bits, tap by tap.
-    fn wide<X: Copy + Into<i64>>(&self, x: &[X], out: &mut Tensor) {
+    fn wide<X: Copy + Into<i64>>(&self, x: &[X], out: &mut ViewMut<'_>) {
         let s = &self.shape;
         let slide = &s.slide;
         let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
@@ -209,7 +211,7 @@ fn pad(x: &[i16], slide: &crate::shape::Slide, padded: &mut [i16]) {
 }
 
 /// The taps of `count` pixels from `from` on as a panel of 16 columns, taps in pairs.
-fn pack(source: &[i16], slide: &crate::shape::Slide, offsets: &[u32], from: usize, count: usize, panel: &mut [i16]) {
+fn pack(source: &[i16], slide: &crate::shape::Slide, offsets: &[i32], from: usize, count: usize, panel: &mut [i16]) {
     let out_w = slide.out[1];
     let place = |pixel: usize| pixel / out_w * slide.strides[0] * slide.padded[1] + pixel % out_w * slide.strides[1];
     let (row, end) = (from / out_w, (from + count - 1) / out_w);

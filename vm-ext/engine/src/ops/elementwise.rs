@@ -4,13 +4,13 @@ use super::Scale;
 use crate::kernels::portable::End;
 use crate::kernels::Kernels;
 use crate::shape::{BroadcastPlan, HARD_MAX_RANK};
-use crate::tensor::{Tensor, View};
+use crate::tensor::{View, ViewMut};
 
 /// Elements handled at a time.
 pub(crate) const CHUNK: usize = 256;
 
 /// `y[i] = f(x[i])`, chunk by chunk.
-fn map(x: View<'_>, out: &mut Tensor, mut f: impl FnMut(&mut [i32])) {
+fn map(x: View<'_>, out: &mut ViewMut<'_>, mut f: impl FnMut(&mut [i32])) {
     let mut buffer = [0i32; CHUNK];
     for start in (0..x.len()).step_by(CHUNK) {
         let chunk = &mut buffer[..CHUNK.min(x.len() - start)];
@@ -21,7 +21,7 @@ fn map(x: View<'_>, out: &mut Tensor, mut f: impl FnMut(&mut [i32])) {
 }
 
 /// `clamp(x, low, high)`.
-pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut Tensor) {
+pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut ViewMut<'_>) {
     map(x, out, |chunk| {
         for x in chunk {
             *x = (*x).clamp(low, high);
@@ -30,7 +30,7 @@ pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut Tensor) {
 }
 
 /// A function by its table of 256 entries or 513 knots. x lies in the table's range (inferred).
-pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut Tensor, kernels: &Kernels) {
+pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels) {
     if table.len() == 256 {
         map(x, out, |chunk| {
             for x in chunk {
@@ -43,7 +43,13 @@ pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut Tensor, kernels: &Kern
 }
 
 /// `rescale(x + bias[c])`, c along the middle one of `[outer, channels, inner]`; all one run where nothing is per channel.
-pub(crate) fn rescale_channels(x: View<'_>, scale: &Scale, around: [usize; 3], out: &mut Tensor, kernels: &Kernels) {
+pub(crate) fn rescale_channels(
+    x: View<'_>,
+    scale: &Scale,
+    around: [usize; 3],
+    out: &mut ViewMut<'_>,
+    kernels: &Kernels,
+) {
     let [_, channels, inner] = around;
     let (low, high) = (scale.rescale.low, scale.rescale.high);
     let mut buffer = [0i32; CHUNK];
@@ -86,7 +92,7 @@ pub(crate) struct Joined {
 
 impl Joined {
     #[inline(never)]
-    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut Tensor, kernels: &Kernels) {
+    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels) {
         let loops = &self.plan.loops;
         let Some((&[run, step_a, step_b], outer)) = loops.split_last() else {
             return;
@@ -135,7 +141,7 @@ impl Joined {
         step_b: usize,
         at: usize,
         run: usize,
-        out: &mut Tensor,
+        out: &mut ViewMut<'_>,
         kernels: &Kernels,
     ) {
         let fill = |x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]| match step {

@@ -4,7 +4,7 @@ use super::Scale;
 use crate::infer::Sums;
 use crate::kernels::pack::{Columns, Panels};
 use crate::kernels::{BlockTile, Kernels, Products, Tile, NARROW, WIDE};
-use crate::tensor::{Tensor, View};
+use crate::tensor::{View, ViewMut};
 
 /// Rows that go through all panels before the next ones: they stay in the cache meanwhile.
 pub(crate) const ROW_BLOCK: usize = 48;
@@ -20,15 +20,21 @@ pub(crate) struct MatMul {
 
 impl MatMul {
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, out: &mut Tensor, kernels: &Kernels) {
+    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels) {
         match &self.weights {
             Columns::I8(panels) => self.columns(panels, &kernels.i8, x, out, kernels),
             Columns::I16(panels) => self.columns(panels, &kernels.i16, x, out, kernels),
         }
     }
 
-    fn columns<B>(&self, panels: &Panels<B>, products: &Products<B>, x: View<'_>, out: &mut Tensor, kernels: &Kernels)
-    where
+    fn columns<B>(
+        &self,
+        panels: &Panels<B>,
+        products: &Products<B>,
+        x: View<'_>,
+        out: &mut ViewMut<'_>,
+        kernels: &Kernels,
+    ) where
         B: Copy + Default + Into<i64>,
     {
         match (x, self.sums) {
@@ -40,7 +46,7 @@ impl MatMul {
     }
 
     /// Sums in 32 bits.
-    fn narrow<B>(&self, panels: &Panels<B>, products: &Products<B>, x: &[i16], out: &mut Tensor, kernels: &Kernels)
+    fn narrow<B>(&self, panels: &Panels<B>, products: &Products<B>, x: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels)
     where
         B: Copy + Default,
     {
@@ -79,7 +85,7 @@ impl MatMul {
     }
 
     /// Sums over blocks of k in 32 bits, of blocks in 64.
-    fn blocks<B>(&self, panels: &Panels<B>, products: &Products<B>, x: &[i16], block: usize, out: &mut Tensor)
+    fn blocks<B>(&self, panels: &Panels<B>, products: &Products<B>, x: &[i16], block: usize, out: &mut ViewMut<'_>)
     where
         B: Copy + Default,
     {
@@ -120,7 +126,7 @@ impl MatMul {
     }
 
     /// Sums in 64 bits.
-    fn wide<B, X>(&self, panels: &Panels<B>, x: &[X], out: &mut Tensor)
+    fn wide<B, X>(&self, panels: &Panels<B>, x: &[X], out: &mut ViewMut<'_>)
     where
         B: Copy + Default + Into<i64>,
         X: Copy + Into<i64>,

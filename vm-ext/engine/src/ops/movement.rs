@@ -1,14 +1,14 @@
 //! Operations that move elements and change none.
 
 use crate::shape::HARD_MAX_RANK;
-use crate::tensor::{Tensor, View};
+use crate::tensor::{View, ViewMut};
 
 /// Runs a block with the elements of both tensors as slices of one type; falls back where they differ.
 macro_rules! same_storage {
     ($x:expr, $out:expr, |$a:ident, $y:ident| $body:expr) => {
         match ($x, $out) {
-            (View::I16($a), Tensor::I16($y)) => $body,
-            (View::I32($a), Tensor::I32($y)) => $body,
+            (View::I16($a), ViewMut::I16($y)) => $body,
+            (View::I32($a), ViewMut::I32($y)) => $body,
             // Ranges are kept, so storage is.
             _ => debug_assert!(false, "moved elements keep their storage"),
         }
@@ -16,7 +16,7 @@ macro_rules! same_storage {
 }
 
 /// Rows `[width]` of an image become `[height factor][width * factor]`.
-pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut Tensor) {
+pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut ViewMut<'_>) {
     fn go<T: Copy>(x: &[T], width: usize, [down, right]: [usize; 2], y: &mut [T]) {
         let wide = width * right;
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(down * wide)) {
@@ -33,7 +33,7 @@ pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut
 }
 
 /// Gathers by the loops of [`crate::shape::transpose_plan`].
-pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut Tensor) {
+pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut ViewMut<'_>) {
     fn go<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
         let Some((&[run, step], outer)) = plan.split_last() else {
             return;
@@ -63,24 +63,24 @@ pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut Tensor) {
 }
 
 /// Copies operand elements `[outer, extent * inner]` next to those of other operands: to `offset` in rows of `row`.
-pub(crate) fn concat_part(x: View<'_>, part: usize, row: usize, offset: usize, out: &mut Tensor) {
+pub(crate) fn concat_part(x: View<'_>, part: usize, row: usize, offset: usize, out: &mut ViewMut<'_>) {
     fn go<T: Copy>(x: &[T], part: usize, row: usize, offset: usize, y: &mut [T]) {
         for (x, y) in x.chunks_exact(part).zip(y.chunks_exact_mut(row)) {
             y[offset..offset + part].copy_from_slice(x);
         }
     }
     match (x, &mut *out) {
-        (View::I16(x), Tensor::I16(y)) => go(x, part, row, offset, y),
-        (View::I32(x), Tensor::I32(y)) => go(x, part, row, offset, y),
+        (View::I16(x), ViewMut::I16(y)) => go(x, part, row, offset, y),
+        (View::I32(x), ViewMut::I32(y)) => go(x, part, row, offset, y),
         // The joined range may need the wider storage.
-        (View::I16(x), Tensor::I32(y)) => {
+        (View::I16(x), ViewMut::I32(y)) => {
             for (x, y) in x.chunks_exact(part).zip(y.chunks_exact_mut(row)) {
                 for (x, y) in x.iter().zip(&mut y[offset..offset + part]) {
                     *y = i32::from(*x);
                 }
             }
         }
-        (View::I32(_), Tensor::I16(_)) => debug_assert!(false, "the joined range holds every operand's"),
+        (View::I32(_), ViewMut::I16(_)) => debug_assert!(false, "the joined range holds every operand's"),
     }
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn slice(
     start: usize,
     step: usize,
     length: usize,
-    out: &mut Tensor,
+    out: &mut ViewMut<'_>,
 ) {
     fn go<T: Copy>(x: &[T], block: usize, inner: usize, start: usize, step: usize, length: usize, y: &mut [T]) {
         for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(length * inner)) {

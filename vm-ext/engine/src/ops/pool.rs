@@ -1,17 +1,17 @@
 //! Pooling over the last two axes.
 
 use crate::shape::Slide;
-use crate::tensor::{Tensor, View};
+use crate::tensor::{View, ViewMut};
 
 /// Largest element of each window; the loader has made sure that every window holds one.
 #[inline(never)]
-pub(crate) fn max_pool(x: View<'_>, slide: &Slide, out: &mut Tensor) {
+pub(crate) fn max_pool(x: View<'_>, slide: &Slide, out: &mut ViewMut<'_>) {
     windows(x, slide, out, i32::MIN, |best, x| best.max(x), |best, _| best);
 }
 
 /// Mean of each window, rounded half up.
 #[inline(never)]
-pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mut Tensor) {
+pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mut ViewMut<'_>) {
     // Kernels may be huge where padding counts; images hold fewer than 2^31 elements of at most 2^31.
     let all = slide.taps() as i128;
     let mean = |sum: i64, inside: usize| {
@@ -29,7 +29,7 @@ pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mu
 fn windows<A: Copy>(
     x: View<'_>,
     slide: &Slide,
-    out: &mut Tensor,
+    out: &mut ViewMut<'_>,
     start: A,
     fold: impl Fn(A, i32) -> A,
     finish: impl Fn(A, usize) -> i32,
@@ -43,7 +43,7 @@ fn windows<A: Copy>(
 fn windows_of<T: Copy + Into<i32>, A: Copy>(
     x: &[T],
     slide: &Slide,
-    out: &mut Tensor,
+    out: &mut ViewMut<'_>,
     start: A,
     fold: impl Fn(A, i32) -> A,
     finish: impl Fn(A, usize) -> i32,

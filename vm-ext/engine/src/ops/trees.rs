@@ -1,11 +1,13 @@
 //! Decision trees.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use crate::graph::{Rescale, Trees};
 use crate::infer::pick;
 use crate::kernels::rescale;
-use crate::tensor::{Tensor, View};
+use crate::plan::Room;
+use crate::tensor::{View, ViewMut};
+use crate::workspace::Scratch;
 
 /// A node as it is walked.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +33,13 @@ pub(crate) struct Forest {
 /// Bytes of a node as it is walked.
 pub(crate) const NODE_BYTES: u64 = size_of::<Node>() as u64;
 
-/// Bytes of scratch space: a row of features and the targets' sums.
-pub(crate) fn scratch_bytes(features: usize, targets: usize) -> u64 {
-    4 * features as u64 + 12 * targets as u64
+/// Scratch space: a row of features, the targets' sums and results.
+pub(crate) fn scratch(features: usize, targets: usize) -> Room {
+    Room {
+        i32: features as u64 + targets as u64,
+        i64: targets as u64,
+        ..Room::default()
+    }
 }
 
 impl Forest {
@@ -70,12 +76,12 @@ impl Forest {
         4 * words + 8 * self.base.len() + 5 * self.rescale.multipliers.len()
     }
 
-    pub fn run(&self, x: View<'_>, features: usize, out: &mut Tensor) {
-        let mut row = vec![0i32; features];
-        let mut sums = vec![0i64; self.base.len()];
-        let mut result = vec![0i32; self.base.len()];
+    pub fn run(&self, x: View<'_>, features: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch) {
+        let targets = self.base.len();
+        let (row, result) = scratch.i32[..features + targets].split_at_mut(features);
+        let sums = &mut scratch.i64[..targets];
         for (r, start) in (0..x.len()).step_by(features).enumerate() {
-            x.load(start, &mut row);
+            x.load(start, row);
             sums.copy_from_slice(&self.base);
             for root in &self.roots {
                 let mut child = *root;
@@ -93,12 +99,12 @@ impl Forest {
                 }
             }
             let s = &self.rescale;
-            for (target, (y, sum)) in result.iter_mut().zip(&sums).enumerate() {
+            for (target, (y, sum)) in result.iter_mut().zip(sums.iter()).enumerate() {
                 let multiplier = pick(&s.multipliers, target).unwrap_or(0);
                 let shift = pick(&s.shifts, target).unwrap_or(0);
                 *y = rescale(*sum, multiplier, shift, s.low, s.high);
             }
-            out.store(r * self.base.len(), &result);
+            out.store(r * targets, result);
         }
     }
 }

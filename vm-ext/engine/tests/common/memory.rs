@@ -6,11 +6,13 @@ use std::cell::Cell;
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
 pub struct Counting;
 
 fn change(by: isize) {
+    CALLS.with(|c| c.set(c.get() + 1));
     let live = LIVE.with(|l| {
         l.set(l.get() + by);
         l.get()
@@ -49,4 +51,11 @@ pub fn measure<T>(f: impl FnOnce() -> T) -> (T, usize, usize) {
     let peak = PEAK.with(Cell::get) - before;
     let kept = LIVE.with(Cell::get) - before;
     (result, peak.max(0) as usize, kept.max(0) as usize)
+}
+
+/// Runs `f`: what it gives, and how often it asked for memory or gave some back.
+pub fn calls<T>(f: impl FnOnce() -> T) -> (T, usize) {
+    let before = CALLS.with(Cell::get);
+    let result = f();
+    (result, CALLS.with(Cell::get) - before)
 }
