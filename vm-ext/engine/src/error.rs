@@ -284,11 +284,14 @@ pub enum NodeProblem {
         channel: u64,
     },
     /// A product that could exceed 2^62.
-    #[error("channel {channel}: accumulator times multiplier could reach 2^62; use a smaller multiplier")]
+    #[error("channel {channel}: a product could reach 2^62; use a smaller multiplier or shift")]
     Product {
         /// Which.
         channel: u64,
     },
+    /// A row whose sums could exceed 64 bits.
+    #[error("the sums over a row could reach 2^62; use narrower operands, shorter rows or a smaller epsilon")]
+    Row,
     /// A value out of the range that the operation covers.
     #[error("its operand ranges over {low}..={high}, which the operation does not cover; clamp it first")]
     Range {

@@ -51,6 +51,36 @@ pub const POOL_TAP_FAR: u64 = 40_000;
 pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 3_000;
+/// An element of Div.
+pub const DIV: u64 = 15_000;
+/// An element of Min, Max or Compare.
+pub const COMPARE: u64 = 2_000;
+/// An element of Select.
+pub const SELECT: u64 = 3_000;
+/// An element of Sqrt.
+pub const SQRT: u64 = 25_000;
+/// An element of a computed matrix laid out for the tiled kernels.
+pub const LAY_OUT: u64 = 3_000;
+/// An element of LayerNorm.
+pub const LAYER_NORM: u64 = 6_000;
+/// A row of LayerNorm.
+pub const LAYER_NORM_ROW: u64 = 60_000;
+/// An element that ReduceSum or ReduceMax looks at.
+pub const REDUCE: u64 = 1_500;
+/// A run of up to 256 neighbours that they fold into as many others.
+pub const REDUCE_STEP: u64 = 15_000;
+/// An element that they give.
+pub const REDUCED: u64 = 6_000;
+/// An element or run of elements that Gather or GatherElements finds by number.
+pub const GATHERED: u64 = 6_000;
+/// The same in a far operand.
+pub const GATHERED_FAR: u64 = 40_000;
+/// An element that TopK looks at.
+pub const TOP_K: u64 = 3_000;
+/// A level of the heap of TopK that an element may sink through.
+pub const TOP_K_LEVEL: u64 = 6_000;
+/// An element of Pad's operand.
+pub const PAD: u64 = 1_000;
 /// A run of neighbouring elements treated alike.
 pub const RUN: u64 = 40_000;
 /// An element of Clamp.

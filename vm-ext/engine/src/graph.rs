@@ -323,6 +323,170 @@ pub enum Op {
         /// Per target, or one.
         rescale: Rescale,
     },
+    /// Products of two computed tensors: `acc[.., m, n] = sum over k of a[.., m, k] * b[.., k, n]`, rescaled; the axes
+    /// before the last two broadcast as in NumPy. Both operands' ranges fit 16 bits.
+    BatchMatMul {
+        /// `[.., M, K]`
+        a: ValueId,
+        /// `[.., K, N]`, or `[.., N, K]` where transposed.
+        b: ValueId,
+        /// Whether the rows of b are the columns of the result.
+        transposed: bool,
+        /// One for all.
+        multiplier: i32,
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// The lesser of two elements, shapes broadcast as in NumPy.
+    Min {
+        /// One.
+        a: ValueId,
+        /// The other.
+        b: ValueId,
+    },
+    /// The larger of two elements, shapes broadcast as in NumPy.
+    Max {
+        /// One.
+        a: ValueId,
+        /// The other.
+        b: ValueId,
+    },
+    /// 1 where a compares so to b, else 0; shapes broadcast as in NumPy.
+    Compare {
+        /// Left.
+        a: ValueId,
+        /// Right.
+        b: ValueId,
+        /// How.
+        kind: Comparison,
+    },
+    /// `condition != 0 ? a : b`, all three shapes broadcast as in NumPy.
+    Select {
+        /// What decides.
+        condition: ValueId,
+        /// Taken where it is not 0.
+        a: ValueId,
+        /// Taken where it is 0.
+        b: ValueId,
+    },
+    /// `clamp(floor(a * 2^shift / b + 1/2), low, high)`, shapes broadcast as in NumPy. Where b is 0: high for a > 0, low
+    /// for a < 0, `clamp(0, low, high)` for a = 0.
+    Div {
+        /// Dividend.
+        a: ValueId,
+        /// Divisor.
+        b: ValueId,
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// `clamp(sqrt(max(x, 0) * 2^shift), low, high)`, the root rounded to the nearest integer.
+    Sqrt {
+        /// Any shape.
+        x: ValueId,
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// Normalisation of every row: over the last axis of N elements, with `S = sum x` (0 where not centred),
+    /// `W = N * sum x^2 - S^2 + epsilon`: `z = (N * x - S) / sqrt(W)` in units of 2^-20 (`docs/spec/ops.md` has its
+    /// rounding), `acc = z + bias[c]`, rescaled per column c.
+    LayerNorm {
+        /// `[.., N]`
+        x: ValueId,
+        /// Added to W, so it counts squares of x's unit times N^2.
+        epsilon: u64,
+        /// Whether the mean is subtracted.
+        center: bool,
+        /// One, or one per column, or none; units of 2^-20.
+        bias: Vec<i64>,
+        /// One, or one per column.
+        rescale: Rescale,
+    },
+    /// `acc = sum of x along the axis`, which goes; rescaled.
+    ReduceSum {
+        /// Any shape.
+        x: ValueId,
+        /// Which axis.
+        axis: u32,
+        /// One for all.
+        multiplier: i32,
+        /// 0 to 62.
+        shift: u8,
+        /// Least output.
+        low: i32,
+        /// Largest output.
+        high: i32,
+    },
+    /// The largest element along the axis, which goes.
+    ReduceMax {
+        /// Any shape.
+        x: ValueId,
+        /// Which axis.
+        axis: u32,
+    },
+    /// Slices of x by number: x with `axis` replaced by the axes of indices.
+    Gather {
+        /// Any shape.
+        x: ValueId,
+        /// Any shape; its range lies within the axis.
+        indices: ValueId,
+        /// Which axis of x.
+        axis: u32,
+    },
+    /// `y[.., j] = x[.., indices[.., j]]`.
+    GatherElements {
+        /// `[.., N]`
+        x: ValueId,
+        /// `[.., M]`, equal to x before the last axis; its range lies within 0..N.
+        indices: ValueId,
+    },
+    /// Indices of the k largest elements of each row, the largest first, of equals the first first.
+    TopK {
+        /// `[.., N]`
+        x: ValueId,
+        /// 1 to N.
+        k: u32,
+    },
+    /// x in a larger tensor of one value.
+    Pad {
+        /// Any shape.
+        x: ValueId,
+        /// Per axis: elements before x.
+        before: Vec<u32>,
+        /// Per axis: elements after x.
+        after: Vec<u32>,
+        /// What they are.
+        value: i32,
+    },
+    /// x repeated to a shape that it broadcasts to as in NumPy.
+    Broadcast {
+        /// Any shape.
+        x: ValueId,
+        /// The result's.
+        shape: Vec<u32>,
+    },
+}
+
+/// How two elements are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `a < b`
+    Less,
+    /// `a <= b`
+    LessEqual,
+    /// `a = b`
+    Equal,
 }
 
 impl Graph {
@@ -379,7 +543,22 @@ impl Op {
     pub fn operands(&self, mut each: impl FnMut(ValueId)) {
         match self {
             Op::Constant { .. } => {}
-            Op::Add { a, b, .. } | Op::Mul { a, b, .. } => {
+            Op::Add { a, b, .. }
+            | Op::Mul { a, b, .. }
+            | Op::BatchMatMul { a, b, .. }
+            | Op::Min { a, b }
+            | Op::Max { a, b }
+            | Op::Compare { a, b, .. }
+            | Op::Div { a, b, .. } => {
+                each(*a);
+                each(*b);
+            }
+            Op::Gather { x, indices, .. } | Op::GatherElements { x, indices } => {
+                each(*x);
+                each(*indices);
+            }
+            Op::Select { condition, a, b } => {
+                each(*condition);
                 each(*a);
                 each(*b);
             }
@@ -397,7 +576,14 @@ impl Op {
             | Op::Transpose { x, .. }
             | Op::Slice { x, .. }
             | Op::ArgMax { x }
-            | Op::TreeEnsemble { x, .. } => each(*x),
+            | Op::TreeEnsemble { x, .. }
+            | Op::Sqrt { x, .. }
+            | Op::LayerNorm { x, .. }
+            | Op::ReduceSum { x, .. }
+            | Op::ReduceMax { x, .. }
+            | Op::TopK { x, .. }
+            | Op::Pad { x, .. }
+            | Op::Broadcast { x, .. } => each(*x),
         }
     }
 }
@@ -438,4 +624,19 @@ names!(
     Slice,
     ArgMax,
     TreeEnsemble,
+    BatchMatMul,
+    Min,
+    Max,
+    Compare,
+    Select,
+    Div,
+    Sqrt,
+    LayerNorm,
+    ReduceSum,
+    ReduceMax,
+    Gather,
+    GatherElements,
+    TopK,
+    Pad,
+    Broadcast,
 );

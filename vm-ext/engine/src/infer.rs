@@ -4,18 +4,22 @@
 //! anything runs, so that no sum in any kernel, in any order, can overflow. Takes time linear in the model's bytes.
 
 mod certificate;
+mod elementwise;
 mod forest;
+mod movement;
+mod product;
+mod rows;
+mod window;
 
 use alloc::vec::Vec;
 
-use certificate::{weighted, Range};
-use forest::forest_bounds;
 pub(crate) use forest::forest_work;
+pub(crate) use product::{matrices, ConvShape};
 
 use crate::error::{LoadError, NodeProblem, PortProblem};
-use crate::graph::{Array, Graph, Op, Rescale, Trees, ValueId};
+use crate::graph::{Graph, Op, Rescale, ValueId};
 use crate::limits::Limits;
-use crate::shape::{self, Slide};
+use crate::shape;
 
 /// Bound of accumulators.
 const ACCUMULATOR_BOUND: i128 = 1 << 46;
@@ -74,6 +78,15 @@ impl ValueType {
         self.elements() * self.storage().bytes()
     }
 
+    /// The same range in another shape.
+    fn shaped(&self, shape: Vec<u32>) -> Self {
+        ValueType {
+            shape,
+            low: self.low,
+            high: self.high,
+        }
+    }
+
     /// Largest magnitude.
     fn magnitude(&self) -> i128 {
         i128::from(self.low).abs().max(i128::from(self.high).abs())
@@ -89,7 +102,7 @@ impl ValueType {
     }
 }
 
-/// In what width the products of a MatMul or Conv2d may be summed without overflow.
+/// In what width the products of a MatMul, Conv2d or BatchMatMul may be summed without overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sums {
     /// Every partial sum in any order, bias included, fits 32 bits.
@@ -105,7 +118,7 @@ pub enum Sums {
 pub struct Inferred {
     /// Per value.
     pub values: Vec<ValueType>,
-    /// Per node; meaningful for MatMul and Conv2d.
+    /// Per node; meaningful for MatMul, Conv2d and BatchMatMul.
     pub sums: Vec<Sums>,
 }
 
@@ -265,23 +278,18 @@ impl Context<'_> {
                 rescale,
             } => {
                 let x = self.operand(*x)?;
-                let conv = ConvShape::new(x, *channels, window, *groups, self.limits)?;
-                let padded = ValueType {
-                    shape: Vec::new(),
-                    low: if conv.slide.pads() { x.low.min(0) } else { x.low },
-                    high: if conv.slide.pads() { x.high.max(0) } else { x.high },
-                };
-                let (low, high, sums) =
-                    weighted(&padded, weights, bias, rescale, conv.channels as u64, conv.taps as u64)?;
-                Ok((
-                    ValueType {
-                        shape: conv.shape(),
-                        low,
-                        high,
-                    },
-                    sums,
-                ))
+                let shape = ConvShape::new(x, *channels, window, *groups, self.limits)?;
+                product::conv2d(x, &shape, weights, bias, rescale)
             }
+            Op::BatchMatMul {
+                a,
+                b,
+                transposed,
+                multiplier,
+                shift,
+                low,
+                high,
+            } => self.batch_mat_mul(*a, *b, *transposed, Ending::new(*multiplier, *shift, *low, *high)?),
             Op::Rescale { x, axis, bias, rescale } => plain(self.rescale(*x, *axis, bias, rescale)?),
             Op::Add {
                 a,
@@ -290,24 +298,7 @@ impl Context<'_> {
                 shift,
                 low,
                 high,
-            } => {
-                let (a, b) = (self.operand(*a)?, self.operand(*b)?);
-                check_clamp(*low, *high)?;
-                check_shift(*shift)?;
-                let [m, n] = multipliers.map(i128::from);
-                if a.magnitude() * m.abs() + b.magnitude() * n.abs() >= PRODUCT_BOUND {
-                    return Err(NodeProblem::Product { channel: 0 });
-                }
-                let (al, ah) = scaled(a.low.into(), a.high.into(), m);
-                let (bl, bh) = scaled(b.low.into(), b.high.into(), n);
-                let round = |v: i128| rounded(v, *shift, *low, *high);
-                let shape = shape::broadcast(&a.shape, &b.shape)?;
-                plain(ValueType {
-                    shape,
-                    low: round(al + bl),
-                    high: round(ah + bh),
-                })
-            }
+            } => plain(self.add(*a, *b, *multipliers, Ending::new(1, *shift, *low, *high)?)?),
             Op::Mul {
                 a,
                 b,
@@ -315,132 +306,44 @@ impl Context<'_> {
                 shift,
                 low,
                 high,
-            } => {
-                let (a, b) = (self.operand(*a)?, self.operand(*b)?);
-                check_clamp(*low, *high)?;
-                check_shift(*shift)?;
-                let m = i128::from(*multiplier);
-                // Below 2^93, so i128 holds it.
-                if a.magnitude() * b.magnitude() * m.abs() >= PRODUCT_BOUND {
-                    return Err(NodeProblem::Product { channel: 0 });
-                }
-                let (l, h) = scaled(a.low.into(), a.high.into(), b.low.into());
-                let (l2, h2) = scaled(a.low.into(), a.high.into(), b.high.into());
-                let (l, h) = scaled(l.min(l2), h.max(h2), m);
-                let round = |v: i128| rounded(v, *shift, *low, *high);
-                let shape = shape::broadcast(&a.shape, &b.shape)?;
-                plain(ValueType {
-                    shape,
-                    low: round(l),
-                    high: round(h),
-                })
-            }
-            Op::Clamp { x, low, high } => {
-                check_clamp(*low, *high)?;
-                let x = self.operand(*x)?;
-                let clamp = |v: i32| v.clamp(*low, *high);
-                plain(ValueType {
-                    shape: x.shape.clone(),
-                    low: clamp(x.low),
-                    high: clamp(x.high),
-                })
-            }
+            } => plain(self.mul(*a, *b, Ending::new(*multiplier, *shift, *low, *high)?)?),
+            Op::Div { a, b, shift, low, high } => plain(self.div(*a, *b, Ending::new(1, *shift, *low, *high)?)?),
+            Op::Sqrt { x, shift, low, high } => plain(self.sqrt(*x, Ending::new(1, *shift, *low, *high)?)?),
+            Op::Min { a, b } => plain(self.min(*a, *b)?),
+            Op::Max { a, b } => plain(self.max(*a, *b)?),
+            Op::Compare { a, b, kind } => plain(self.compare(*a, *b, *kind)?),
+            Op::Select { condition, a, b } => plain(self.select(*condition, *a, *b)?),
+            Op::Clamp { x, low, high } => plain(self.clamp(*x, *low, *high)?),
             Op::Table { x, table } => plain(self.table(*x, table)?),
-            Op::Softmax { x, multiplier, shift } => {
-                let x = self.operand(*x)?;
-                check_shift(*shift)?;
-                if *multiplier < 1 {
-                    return Err(NodeProblem::Parameter {
-                        what: "the multiplier (1 to 2^31 - 1)",
-                    });
-                }
-                if x.shape.is_empty() {
-                    return Err(NodeProblem::Rank { found: 0, want: 1 });
-                }
-                plain(ValueType {
-                    shape: x.shape.clone(),
-                    low: 0,
-                    high: i16::MAX.into(),
-                })
-            }
-            Op::MaxPool2d { x, window } => {
-                let (x, slide) = self.pool(*x, window)?;
-                plain(ValueType {
-                    shape: pooled(&x.shape, &slide)?,
-                    low: x.low,
-                    high: x.high,
-                })
-            }
+            Op::Softmax { x, multiplier, shift } => plain(self.softmax(*x, *multiplier, *shift)?),
+            Op::LayerNorm {
+                x,
+                epsilon,
+                center,
+                bias,
+                rescale,
+            } => plain(self.layer_norm(*x, *epsilon, *center, bias, rescale)?),
+            Op::ReduceSum {
+                x,
+                axis,
+                multiplier,
+                shift,
+                low,
+                high,
+            } => plain(self.reduce_sum(*x, *axis, Ending::new(*multiplier, *shift, *low, *high)?)?),
+            Op::ReduceMax { x, axis } => plain(self.reduce_max(*x, *axis)?),
+            Op::ArgMax { x } => plain(self.arg_max(*x)?),
+            Op::TopK { x, k } => plain(self.top_k(*x, *k)?),
+            Op::TreeEnsemble { x, trees, rescale } => plain(self.trees(*x, trees, rescale)?),
+            Op::MaxPool2d { x, window } => plain(self.max_pool(*x, window)?),
             Op::AvgPool2d {
                 x,
                 window,
                 count_padding,
-            } => {
-                let (x, slide) = self.pool(*x, window)?;
-                let zero = *count_padding && slide.pads();
-                plain(ValueType {
-                    shape: pooled(&x.shape, &slide)?,
-                    low: if zero { x.low.min(0) } else { x.low },
-                    high: if zero { x.high.max(0) } else { x.high },
-                })
-            }
-            Op::Upsample2d { x, factors } => {
-                let x = self.operand(*x)?;
-                let rank = x.shape.len();
-                if rank < 2 {
-                    return Err(NodeProblem::Rank { found: rank, want: 2 });
-                }
-                let mut shape = x.shape.clone();
-                for (extent, factor) in shape[rank - 2..].iter_mut().zip(factors) {
-                    if *factor == 0 {
-                        return Err(NodeProblem::Parameter { what: "a factor" });
-                    }
-                    *extent = extent
-                        .checked_mul(*factor)
-                        .ok_or(NodeProblem::Parameter { what: "a factor" })?;
-                }
-                plain(ValueType {
-                    shape,
-                    low: x.low,
-                    high: x.high,
-                })
-            }
-            Op::Reshape { x, shape } => {
-                let x = self.operand(*x)?;
-                shape::check(shape, self.limits)?;
-                let (found, want) = (shape::elements(shape) as u64, x.elements() as u64);
-                if found != want {
-                    return Err(NodeProblem::Length {
-                        what: "the new shape",
-                        found,
-                        want,
-                    });
-                }
-                plain(ValueType {
-                    shape: shape.clone(),
-                    low: x.low,
-                    high: x.high,
-                })
-            }
-            Op::Transpose { x, axes } => {
-                let x = self.operand(*x)?;
-                if axes.len() != x.shape.len() {
-                    return Err(NodeProblem::Rank {
-                        found: x.shape.len(),
-                        want: axes.len(),
-                    });
-                }
-                let mut shape = Vec::with_capacity(axes.len());
-                for (i, &axis) in axes.iter().enumerate() {
-                    let extent = x.shape.get(axis as usize).filter(|_| !axes[..i].contains(&axis));
-                    shape.push(*extent.ok_or(NodeProblem::Axis { axis })?);
-                }
-                plain(ValueType {
-                    shape,
-                    low: x.low,
-                    high: x.high,
-                })
-            }
+            } => plain(self.avg_pool(*x, window, *count_padding)?),
+            Op::Upsample2d { x, factors } => plain(self.upsample(*x, *factors)?),
+            Op::Reshape { x, shape } => plain(self.reshape(*x, shape)?),
+            Op::Transpose { x, axes } => plain(self.transpose(*x, axes)?),
             Op::Concat { xs, axis } => plain(self.concat(xs, *axis)?),
             Op::Slice {
                 x,
@@ -448,295 +351,51 @@ impl Context<'_> {
                 start,
                 step,
                 length,
-            } => {
-                let x = self.operand(*x)?;
-                let extent = *x.shape.get(*axis as usize).ok_or(NodeProblem::Axis { axis: *axis })?;
-                if *step == 0 || *length == 0 {
-                    return Err(NodeProblem::Parameter {
-                        what: "the step or length",
-                    });
-                }
-                // Below 2^64: each factor is below 2^32.
-                let last = u64::from(*start) + u64::from(*length - 1) * u64::from(*step);
-                if last >= u64::from(extent) {
-                    return Err(NodeProblem::Parameter { what: "the last index" });
-                }
-                let mut shape = x.shape.clone();
-                shape[*axis as usize] = *length;
-                plain(ValueType {
-                    shape,
-                    low: x.low,
-                    high: x.high,
-                })
-            }
-            Op::ArgMax { x } => {
-                let x = self.operand(*x)?;
-                let (last, before) = x.shape.split_last().ok_or(NodeProblem::Rank { found: 0, want: 1 })?;
-                // Extents are below 2^31, as the number of elements is.
-                plain(ValueType {
-                    shape: before.to_vec(),
-                    low: 0,
-                    high: (*last - 1) as i32,
-                })
-            }
-            Op::TreeEnsemble { x, trees, rescale } => plain(self.trees(*x, trees, rescale)?),
+            } => plain(self.slice(*x, *axis, [*start, *step, *length])?),
+            Op::Gather { x, indices, axis } => plain(self.gather(*x, *indices, *axis)?),
+            Op::GatherElements { x, indices } => plain(self.gather_elements(*x, *indices)?),
+            Op::Pad {
+                x,
+                before,
+                after,
+                value,
+            } => plain(self.pad(*x, before, after, *value)?),
+            Op::Broadcast { x, shape } => plain(self.broadcast(*x, shape)?),
         }
     }
+}
 
-    fn constant(&self, shape: &[u32], data: &Array) -> Result<ValueType, NodeProblem> {
-        shape::check(shape, self.limits)?;
-        let (found, want) = (data.len() as u64, shape::elements(shape) as u64);
-        if found != want {
-            return Err(NodeProblem::Length {
-                what: "the data",
-                found,
-                want,
-            });
-        }
-        let (low, high) = match data {
-            Array::I8(v) => extremes(v.iter().map(|x| i32::from(*x))),
-            Array::I16(v) => extremes(v.iter().map(|x| i32::from(*x))),
-            Array::I32(v) => extremes(v.iter().copied()),
-            Array::I64(_) => return Err(NodeProblem::ElementType { what: "the data" }),
-        };
-        Ok(ValueType {
-            shape: shape.to_vec(),
+/// How an exact number becomes an output integer: `clamp((acc * multiplier + r) >> shift, low, high)`.
+#[derive(Clone, Copy)]
+struct Ending {
+    multiplier: i128,
+    shift: u8,
+    low: i32,
+    high: i32,
+}
+
+impl Ending {
+    /// Checked.
+    fn new(multiplier: i32, shift: u8, low: i32, high: i32) -> Result<Self, NodeProblem> {
+        check_shift(shift)?;
+        check_clamp(low, high)?;
+        Ok(Ending {
+            multiplier: multiplier.into(),
+            shift,
             low,
             high,
         })
     }
 
-    fn mat_mul(
-        &self,
-        x: ValueId,
-        weights: &Array,
-        bias: &[i64],
-        rescale: &Rescale,
-    ) -> Result<(ValueType, Sums), NodeProblem> {
-        let x = self.operand(x)?;
-        let (&k, rows) = x.shape.split_last().ok_or(NodeProblem::Rank { found: 0, want: 1 })?;
-        let k = u64::from(k);
-        let channels = weights.len() as u64 / k;
-        let want = channels.max(1) * k;
-        if weights.len() as u64 != want {
-            return Err(NodeProblem::Length {
-                what: "the weights",
-                found: weights.len() as u64,
-                want,
-            });
+    /// The outputs' range for accumulators in `low..=high`, if their products stay below 2^62.
+    fn range(self, low: i128, high: i128) -> Result<(i32, i32), NodeProblem> {
+        let (low, high) = scaled(low, high, self.multiplier);
+        if low.abs().max(high.abs()) >= PRODUCT_BOUND {
+            return Err(NodeProblem::Product { channel: 0 });
         }
-        let (low, high, sums) = weighted(x, weights, bias, rescale, channels, k)?;
-        let mut shape = rows.to_vec();
-        shape.push(u32::try_from(channels).map_err(|_| NodeProblem::Parameter {
-            what: "the number of columns",
-        })?);
-        Ok((ValueType { shape, low, high }, sums))
+        let round = |v| rounded(v, self.shift, self.low, self.high);
+        Ok((round(low), round(high)))
     }
-
-    fn rescale(&self, x: ValueId, axis: u32, bias: &[i64], rescale: &Rescale) -> Result<ValueType, NodeProblem> {
-        let x = self.operand(x)?;
-        let per_channel = bias.len() > 1 || rescale.multipliers.len() > 1;
-        let channels = match (per_channel, x.shape.get(axis as usize)) {
-            (false, _) => 1,
-            (true, Some(extent)) => u64::from(*extent),
-            (true, None) => return Err(NodeProblem::Axis { axis }),
-        };
-        check_channels("the biases", bias.len(), channels, true)?;
-        check_rescale(rescale, channels)?;
-        let mut range = Range::new(rescale);
-        for channel in 0..bias.len().max(rescale.multipliers.len()).max(1) {
-            let bias = i128::from(pick(bias, channel).unwrap_or(0));
-            let (low, high) = (i128::from(x.low) + bias, i128::from(x.high) + bias);
-            if low.abs().max(high.abs()) >= ACCUMULATOR_BOUND {
-                return Err(NodeProblem::Accumulator {
-                    channel: channel as u64,
-                });
-            }
-            range.include(channel, low, high)?;
-        }
-        Ok(ValueType {
-            shape: x.shape.clone(),
-            low: range.low,
-            high: range.high,
-        })
-    }
-
-    fn table(&self, x: ValueId, table: &[i16]) -> Result<ValueType, NodeProblem> {
-        let x = self.operand(x)?;
-        let (least, largest) = match table.len() {
-            256 => (-128, 127),
-            513 => (i32::from(i16::MIN), i32::from(i16::MAX)),
-            found => {
-                return Err(NodeProblem::Length {
-                    what: "the table (or 256)",
-                    found: found as u64,
-                    want: 513,
-                });
-            }
-        };
-        if x.low < least || x.high > largest {
-            return Err(NodeProblem::Range {
-                low: x.low,
-                high: x.high,
-            });
-        }
-        // Non-negative and below the table's length, as x is in range.
-        let [first, last] = match table.len() {
-            256 => [x.low + 128, x.high + 128],
-            _ => [(x.low + 32768) >> 7, ((x.high + 32768) >> 7) + 1],
-        }
-        .map(|i| i as usize);
-        let (low, high) = extremes(table[first..=last].iter().map(|y| i32::from(*y)));
-        Ok(ValueType {
-            shape: x.shape.clone(),
-            low,
-            high,
-        })
-    }
-
-    fn pool(&self, x: ValueId, window: &crate::graph::Window) -> Result<(&ValueType, Slide), NodeProblem> {
-        let x = self.operand(x)?;
-        let &[_, _, height, width] = x.shape.as_slice() else {
-            return Err(NodeProblem::Rank {
-                found: x.shape.len(),
-                want: 4,
-            });
-        };
-        let slide = Slide::new(height, width, window)?;
-        for axis in 0..2 {
-            // Otherwise a window might jump over the whole image and hold nothing.
-            if slide.padded[axis] != slide.image[axis] && slide.dilations[axis] > slide.image[axis] {
-                return Err(NodeProblem::Parameter {
-                    what: "the dilation (no larger than a padded axis)",
-                });
-            }
-        }
-        Ok((x, slide))
-    }
-
-    fn concat(&self, xs: &[ValueId], axis: u32) -> Result<ValueType, NodeProblem> {
-        let (first, others) = xs.split_first().ok_or(NodeProblem::Parameter {
-            what: "the number of operands",
-        })?;
-        let mut joined = self.operand(*first)?.clone();
-        let at = axis as usize;
-        if at >= joined.shape.len() {
-            return Err(NodeProblem::Axis { axis });
-        }
-        for x in others {
-            let x = self.operand(*x)?;
-            if x.shape.len() != joined.shape.len() {
-                return Err(NodeProblem::Rank {
-                    found: x.shape.len(),
-                    want: joined.shape.len(),
-                });
-            }
-            for (i, (mine, other)) in joined.shape.iter_mut().zip(&x.shape).enumerate() {
-                if i == at {
-                    let sum = mine.checked_add(*other);
-                    *mine = sum.ok_or(NodeProblem::Parameter {
-                        what: "the joined extent",
-                    })?;
-                } else if mine != other {
-                    return Err(NodeProblem::Mismatch { axis: i });
-                }
-            }
-            joined.low = joined.low.min(x.low);
-            joined.high = joined.high.max(x.high);
-        }
-        Ok(joined)
-    }
-
-    fn trees(&self, x: ValueId, trees: &Trees, rescale: &Rescale) -> Result<ValueType, NodeProblem> {
-        let x = self.operand(x)?;
-        let (&features, rows) = x.shape.split_last().ok_or(NodeProblem::Rank { found: 0, want: 1 })?;
-        let bounds = forest_bounds(trees, features)?;
-        check_rescale(rescale, bounds.len() as u64)?;
-        let mut range = Range::new(rescale);
-        for (target, bound) in bounds.iter().enumerate() {
-            if bound.magnitude >= ACCUMULATOR_BOUND {
-                return Err(NodeProblem::Accumulator { channel: target as u64 });
-            }
-            range.include(target, bound.low, bound.high)?;
-        }
-        let mut shape = rows.to_vec();
-        shape.push(u32::try_from(bounds.len()).map_err(|_| NodeProblem::Parameter {
-            what: "the number of targets",
-        })?);
-        Ok(ValueType {
-            shape,
-            low: range.low,
-            high: range.high,
-        })
-    }
-}
-
-/// Geometry of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConvShape {
-    pub batch: usize,
-    pub in_channels: usize,
-    pub channels: usize,
-    pub groups: usize,
-    /// Products per output element.
-    pub taps: usize,
-    pub slide: Slide,
-}
-
-impl ConvShape {
-    pub fn new(
-        x: &ValueType,
-        channels: u32,
-        window: &crate::graph::Window,
-        groups: u32,
-        limits: &Limits,
-    ) -> Result<Self, NodeProblem> {
-        let &[batch, in_channels, height, width] = x.shape.as_slice() else {
-            return Err(NodeProblem::Rank {
-                found: x.shape.len(),
-                want: 4,
-            });
-        };
-        if groups == 0 || channels == 0 || !in_channels.is_multiple_of(groups) || !channels.is_multiple_of(groups) {
-            return Err(NodeProblem::Parameter {
-                what: "the number of groups or channels",
-            });
-        }
-        let slide = Slide::new(height, width, window)?;
-        let per_group = in_channels / groups;
-        let extent = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
-        shape::check(&[per_group, extent(slide.padded[0]), extent(slide.padded[1])], limits)?;
-        // Bounded like a tensor: one window's elements may repeat, but they come from as many weights.
-        let taps = u64::from(per_group)
-            .checked_mul(slide.taps())
-            .and_then(|t| u32::try_from(t).ok());
-        let taps = taps.ok_or(NodeProblem::Parameter {
-            what: "the number of taps",
-        })? as usize;
-        Ok(ConvShape {
-            batch: batch as usize,
-            in_channels: in_channels as usize,
-            channels: channels as usize,
-            groups: groups as usize,
-            taps,
-            slide,
-        })
-    }
-
-    pub fn shape(&self) -> Vec<u32> {
-        let extent = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
-        [self.batch, self.channels, self.slide.out[0], self.slide.out[1]]
-            .map(extent)
-            .to_vec()
-    }
-}
-
-fn pooled(shape: &[u32], slide: &Slide) -> Result<Vec<u32>, NodeProblem> {
-    let mut out = shape.to_vec();
-    for (axis, extent) in out[2..].iter_mut().enumerate() {
-        *extent = u32::try_from(slide.out[axis]).map_err(|_| NodeProblem::Window { axis })?;
-    }
-    Ok(out)
 }
 
 fn extremes(values: impl Iterator<Item = i32>) -> (i32, i32) {
@@ -800,6 +459,13 @@ pub(crate) fn pick<T: Copy>(list: &[T], channel: usize) -> Option<T> {
 fn scaled(low: i128, high: i128, factor: i128) -> (i128, i128) {
     let (a, b) = (low * factor, high * factor);
     (a.min(b), a.max(b))
+}
+
+/// The interval of the products of two intervals.
+fn products(a: &ValueType, b: &ValueType) -> (i128, i128) {
+    let (l, h) = scaled(a.low.into(), a.high.into(), b.low.into());
+    let (l2, h2) = scaled(a.low.into(), a.high.into(), b.high.into());
+    (l.min(l2), h.max(h2))
 }
 
 /// `clamp((v + r) >> shift, low, high)`, the one rounding of the format.

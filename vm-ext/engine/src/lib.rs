@@ -55,6 +55,7 @@ mod program;
 mod run;
 mod selftest;
 mod shape;
+mod step;
 mod tensor;
 mod workspace;
 

@@ -5,18 +5,11 @@ use alloc::{string::String, vec::Vec};
 use crate::cost::{costs, Cost};
 use crate::error::LoadError;
 use crate::format;
-use crate::graph::{Array, Graph, HeaderEntry, Input, Op, ValueId};
-use crate::infer::{infer, ConvShape, Storage, Sums, ValueType};
-use crate::kernels::pack::{widened, Columns};
-use crate::kernels::portable::End;
+use crate::graph::{Graph, HeaderEntry, Input, Op, ValueId};
+use crate::infer::{infer, ValueType};
 use crate::limits::Limits;
-use crate::ops::conv::Conv;
-use crate::ops::elementwise::{Joined, Pair};
-use crate::ops::matmul::MatMul;
-use crate::ops::trees::Forest;
-use crate::ops::Scale;
 use crate::plan::{Place, Plan};
-use crate::shape::{self, BroadcastPlan, Slide};
+use crate::step::{prepare, stored, Step};
 use crate::tensor::Tensor;
 
 /// A loaded model. Immutable: any number of threads may run it at once.
@@ -64,80 +57,6 @@ pub struct NodeInfo {
     pub value: ValueType,
     /// What it costs.
     pub cost: Cost,
-}
-
-/// A node ready to run.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Its value lives elsewhere: a constant, or a reshaped operand.
-    Nothing,
-    MatMul {
-        x: ValueId,
-        product: MatMul,
-    },
-    Conv {
-        x: ValueId,
-        conv: Conv,
-    },
-    Rescale {
-        x: ValueId,
-        scale: Scale,
-        around: [usize; 3],
-    },
-    Join {
-        a: ValueId,
-        b: ValueId,
-        joined: Joined,
-    },
-    Clamp {
-        x: ValueId,
-        low: i32,
-        high: i32,
-    },
-    Table {
-        x: ValueId,
-        table: Vec<i16>,
-    },
-    Softmax {
-        x: ValueId,
-        multiplier: i32,
-        shift: u8,
-    },
-    MaxPool {
-        x: ValueId,
-        slide: Slide,
-    },
-    AvgPool {
-        x: ValueId,
-        slide: Slide,
-        count_padding: bool,
-    },
-    Upsample {
-        x: ValueId,
-        factors: [usize; 2],
-    },
-    Transpose {
-        x: ValueId,
-        plan: Vec<[usize; 2]>,
-    },
-    Concat {
-        xs: Vec<ValueId>,
-        axis: usize,
-    },
-    Slice {
-        x: ValueId,
-        axis: usize,
-        start: usize,
-        step: usize,
-        length: usize,
-    },
-    ArgMax {
-        x: ValueId,
-    },
-    Trees {
-        x: ValueId,
-        forest: Forest,
-    },
 }
 
 impl Program {
@@ -312,192 +231,15 @@ impl Program {
     }
 }
 
-impl Step {
-    /// Bytes held beside the step itself.
-    fn bytes(&self) -> usize {
-        match self {
-            Step::MatMul { product, .. } => product.weights.bytes() + product.scale.bytes(),
-            Step::Conv { conv, .. } => 2 * conv.weights.len() + conv.scale.bytes(),
-            Step::Rescale { scale, .. } => scale.bytes(),
-            Step::Join { joined, .. } => joined.plan.loops.len() * size_of::<[usize; 3]>(),
-            Step::Table { table, .. } => 2 * table.len(),
-            Step::Transpose { plan, .. } => plan.len() * size_of::<[usize; 2]>(),
-            Step::Concat { xs, .. } => 4 * xs.len(),
-            Step::Trees { forest, .. } => forest.bytes(),
-            _ => 0,
-        }
-    }
-}
-
 /// Stored numbers of a node.
 fn parameters(op: &Op) -> u64 {
     let count = match op {
         Op::Constant { data, .. } => data.len(),
         Op::MatMul { weights, bias, .. } | Op::Conv2d { weights, bias, .. } => weights.len() + bias.len(),
-        Op::Rescale { bias, .. } => bias.len(),
+        Op::Rescale { bias, .. } | Op::LayerNorm { bias, .. } => bias.len(),
         Op::Table { table, .. } => table.len(),
         Op::TreeEnsemble { trees, .. } => trees.thresholds.len() + trees.weights.len() + trees.base.len(),
         _ => 0,
     };
     count as u64
-}
-
-/// A constant in the storage of its range.
-fn stored(data: Array, storage: Storage) -> Tensor {
-    match (data, storage) {
-        (Array::I8(v), _) => Tensor::I16(v.into_iter().map(i16::from).collect()),
-        (Array::I16(v), _) => Tensor::I16(v),
-        (Array::I32(v), Storage::I16) => Tensor::I16(v.into_iter().map(|x| x as i16).collect()),
-        (Array::I32(v), Storage::I32) => Tensor::I32(v),
-        // Inference takes no constants of 64 bits.
-        (Array::I64(_), _) => Tensor::I32(Vec::new()),
-    }
-}
-
-/// A checked node, laid out for running.
-fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Limits) -> Step {
-    // Inference has seen every operand.
-    let value = |id: ValueId| &values[id as usize];
-    let slide = |x: ValueId, window: &crate::graph::Window| match value(x).shape.as_slice() {
-        [_, _, height, width] => Slide::new(*height, *width, window).ok(),
-        _ => None,
-    };
-    // Inference has built the same slides and shapes, so the `Nothing`s below are never taken.
-    match op {
-        Op::Constant { .. } | Op::Reshape { .. } => Step::Nothing,
-        Op::MatMul {
-            x,
-            weights,
-            bias,
-            rescale,
-        } => {
-            let (_, k) = value(x).rows();
-            let scale = Scale { bias, rescale };
-            Step::MatMul {
-                x,
-                product: MatMul {
-                    weights: Columns::new(&weights, k),
-                    k,
-                    scale,
-                    sums,
-                },
-            }
-        }
-        Op::Conv2d {
-            x,
-            weights,
-            channels,
-            bias,
-            window,
-            groups,
-            rescale,
-        } => {
-            let shape = ConvShape::new(value(x), channels, &window, groups, limits);
-            let scale = Scale { bias, rescale };
-            shape.map_or(Step::Nothing, |shape| Step::Conv {
-                x,
-                conv: Conv {
-                    shape,
-                    weights: widened(weights),
-                    scale,
-                    sums,
-                },
-            })
-        }
-        Op::Rescale { x, axis, bias, rescale } => {
-            let around = match bias.len().max(rescale.multipliers.len()) {
-                0 | 1 => [1, 1, out.elements()],
-                _ => shape::around(&out.shape, axis as usize),
-            };
-            Step::Rescale {
-                x,
-                scale: Scale { bias, rescale },
-                around,
-            }
-        }
-        Op::Add {
-            a,
-            b,
-            multipliers,
-            shift,
-            low,
-            high,
-        } => {
-            let plan = BroadcastPlan::new(&value(a).shape, &value(b).shape, &out.shape);
-            Step::Join {
-                a,
-                b,
-                joined: Joined {
-                    pair: Pair::Add { multipliers },
-                    end: End { shift, low, high },
-                    plan,
-                },
-            }
-        }
-        Op::Mul {
-            a,
-            b,
-            multiplier,
-            shift,
-            low,
-            high,
-        } => {
-            let plan = BroadcastPlan::new(&value(a).shape, &value(b).shape, &out.shape);
-            Step::Join {
-                a,
-                b,
-                joined: Joined {
-                    pair: Pair::Mul { multiplier },
-                    end: End { shift, low, high },
-                    plan,
-                },
-            }
-        }
-        Op::Clamp { x, low, high } => Step::Clamp { x, low, high },
-        Op::Table { x, table } => Step::Table { x, table },
-        Op::Softmax { x, multiplier, shift } => Step::Softmax { x, multiplier, shift },
-        Op::MaxPool2d { x, window } => slide(x, &window).map_or(Step::Nothing, |slide| Step::MaxPool { x, slide }),
-        Op::AvgPool2d {
-            x,
-            window,
-            count_padding,
-        } => slide(x, &window).map_or(Step::Nothing, |slide| Step::AvgPool {
-            x,
-            slide,
-            count_padding,
-        }),
-        Op::Upsample2d { x, factors } => Step::Upsample {
-            x,
-            factors: factors.map(|f| f as usize),
-        },
-        Op::Transpose { x, axes } => Step::Transpose {
-            x,
-            plan: shape::transpose_plan(&value(x).shape, &axes),
-        },
-        Op::Concat { xs, axis } => Step::Concat {
-            xs,
-            axis: axis as usize,
-        },
-        Op::Slice {
-            x,
-            axis,
-            start,
-            step,
-            length,
-        } => {
-            let [axis, start, step, length] = [axis, start, step, length].map(|v| v as usize);
-            Step::Slice {
-                x,
-                axis,
-                start,
-                step,
-                length,
-            }
-        }
-        Op::ArgMax { x } => Step::ArgMax { x },
-        Op::TreeEnsemble { x, trees, rescale } => Step::Trees {
-            x,
-            forest: Forest::new(trees, rescale),
-        },
-    }
 }

@@ -6,10 +6,11 @@ use crate::error::RunError;
 use crate::graph::ValueId;
 use crate::infer::Storage;
 use crate::kernels::Kernels;
-use crate::ops::{elementwise, movement, pool, softmax};
+use crate::ops::{elementwise, movement, pool, reduce, softmax, top_k};
 use crate::plan::Place;
-use crate::program::{Program, Step};
+use crate::program::Program;
 use crate::shape;
+use crate::step::Step;
 use crate::tensor::{View, ViewMut};
 use crate::workspace::{Arena, Scratch, Values, Workspace};
 
@@ -209,6 +210,25 @@ impl Program {
             Step::Conv { x, conv } => conv.run(view(x), out, kernels, scratch),
             Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
             Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),
+            Step::BatchMatMul { a, b, product } => product.run(view(a), view(b), out, kernels, scratch),
+            Step::Select { operands, plan } => elementwise::select(operands.each_ref().map(view), plan, out),
+            Step::Sqrt { x, end } => elementwise::sqrt(view(x), *end, out),
+            Step::LayerNorm { x, norm } => norm.run(view(x), kind(x).rows().1, out, scratch),
+            Step::Sum {
+                x,
+                around,
+                multiplier,
+                end,
+            } => reduce::sum(view(x), *around, *multiplier, *end, out),
+            Step::Max { x, around } => reduce::max(view(x), *around, out),
+            Step::Gather { x, indices, around } => movement::gather(view(x), *around, view(indices), out),
+            Step::GatherElements { x, indices } => {
+                let (columns, count) = (kind(x).rows().1, this.rows().1);
+                movement::gather_elements(view(x), columns, view(indices), count, out);
+            }
+            Step::TopK { x, k } => top_k::top_k(view(x), kind(x).rows().1, *k, out, scratch),
+            Step::Pad { x, plan, value } => movement::pad(view(x), plan, *value, out),
+            Step::Broadcast { x, plan } => movement::broadcast(view(x), plan, out),
             Step::Clamp { x, low, high } => elementwise::clamp(view(x), *low, *high, out),
             Step::Table { x, table } => elementwise::table(view(x), table, out, kernels),
             Step::Softmax { x, multiplier, shift } => {

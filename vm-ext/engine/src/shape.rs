@@ -140,34 +140,49 @@ pub fn broadcast(a: &[u32], b: &[u32]) -> Result<Vec<u32>, NodeProblem> {
         .collect()
 }
 
-/// A broadcast as loops: adjacent axes that move alike are one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BroadcastPlan {
-    /// Per loop, outermost first: extent, step of a, step of b. Steps of the innermost are 0 or 1.
-    pub loops: Vec<[usize; 3]>,
+/// One loop over operands: how often, and how far each moves on with every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loop<const N: usize> {
+    /// Steps.
+    pub extent: usize,
+    /// Elements, per operand.
+    pub steps: [usize; N],
 }
 
-impl BroadcastPlan {
+/// N operands broadcast to one shape, as loops: adjacent axes that move alike are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroadcastPlan<const N: usize> {
+    /// Outermost first. Steps of the innermost are 0 or 1.
+    pub loops: Vec<Loop<N>>,
+}
+
+impl<const N: usize> BroadcastPlan<N> {
     /// For shapes that [`broadcast`] joined to `out`.
-    pub fn new(a: &[u32], b: &[u32], out: &[u32]) -> Self {
-        let mut loops: Vec<[usize; 3]> = Vec::new();
-        let (mut step_a, mut step_b) = (1, 1);
+    pub fn new(operands: [&[u32]; N], out: &[u32]) -> Self {
+        let mut loops: Vec<Loop<N>> = Vec::new();
+        let mut strides = [1; N];
         for back in 1..=out.len() {
             let extent_at = |shape: &[u32]| shape.len().checked_sub(back).map_or(1, |i| shape[i] as usize);
-            let (extent, in_a, in_b) = (extent_at(out), extent_at(a), extent_at(b));
+            let extent = extent_at(out);
             if extent == 1 {
                 continue;
             }
-            let [sa, sb] = [if in_a == 1 { 0 } else { step_a }, if in_b == 1 { 0 } else { step_b }];
-            match loops.last_mut() {
-                Some([e, ea, eb]) if sa == *ea * *e && sb == *eb * *e => *e *= extent,
-                _ => loops.push([extent, sa, sb]),
+            let mut steps = [0; N];
+            for ((step, stride), shape) in steps.iter_mut().zip(&mut strides).zip(operands) {
+                let own = extent_at(shape);
+                *step = if own == 1 { 0 } else { *stride };
+                *stride *= own;
             }
-            step_a *= in_a;
-            step_b *= in_b;
+            match loops.last_mut() {
+                Some(last) if steps == last.steps.map(|step| step * last.extent) => last.extent *= extent,
+                _ => loops.push(Loop { extent, steps }),
+            }
         }
         if loops.is_empty() {
-            loops.push([1, 0, 0]);
+            loops.push(Loop {
+                extent: 1,
+                steps: [0; N],
+            });
         }
         loops.reverse();
         BroadcastPlan { loops }
@@ -175,7 +190,90 @@ impl BroadcastPlan {
 
     /// Length of the innermost loop.
     pub fn run(&self) -> usize {
-        self.loops.last().map_or(1, |l| l[0])
+        self.loops.last().map_or(1, |l| l.extent)
+    }
+
+    /// Calls `each` for every run of the innermost loop: where it starts in every operand, and its length and steps.
+    pub fn runs(&self, mut each: impl FnMut([usize; N], Loop<N>)) {
+        if let Some((inner, outer)) = self.loops.split_last() {
+            walk(outer, |at| each(at, *inner));
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.loops.len() * size_of::<Loop<N>>()
+    }
+}
+
+/// Calls `each` with the operands' positions at every step of nested loops (at most [`HARD_MAX_RANK`], outermost first).
+pub fn walk<const N: usize>(loops: &[Loop<N>], mut each: impl FnMut([usize; N])) {
+    let mut counter = [0usize; HARD_MAX_RANK];
+    let mut at = [0; N];
+    let count: usize = loops.iter().map(|l| l.extent).product();
+    for _ in 0..count {
+        each(at);
+        for (digit, Loop { extent, steps }) in counter.iter_mut().zip(loops.iter().rev()) {
+            *digit += 1;
+            for (at, step) in at.iter_mut().zip(steps) {
+                *at += step;
+            }
+            if *digit < *extent {
+                break;
+            }
+            *digit = 0;
+            for (at, step) in at.iter_mut().zip(steps) {
+                *at -= step * extent;
+            }
+        }
+    }
+}
+
+/// A tensor inside a padded one, as loops: extents and steps of both, adjacent axes merged where they move alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PadPlan {
+    /// Outermost first; the innermost moves by single elements.
+    pub loops: Vec<Loop<2>>,
+    /// Where the tensor starts in the padded one.
+    pub start: usize,
+}
+
+impl PadPlan {
+    /// For a tensor with so many elements before it along each axis of the padded one, `out`.
+    pub fn new(shape: &[u32], before: &[u32], out: &[u32]) -> Self {
+        let mut loops: Vec<Loop<2>> = Vec::new();
+        let (mut own, mut padded, mut start) = (1, 1, 0);
+        for ((extent, before), out) in shape.iter().zip(before).zip(out).rev() {
+            let extent = *extent as usize;
+            match loops.last_mut() {
+                Some(last) if last.steps[1] * last.extent == padded => last.extent *= extent,
+                _ => loops.push(Loop {
+                    extent,
+                    steps: [own, padded],
+                }),
+            }
+            start += *before as usize * padded;
+            own *= extent;
+            padded *= *out as usize;
+        }
+        if loops.is_empty() {
+            loops.push(Loop {
+                extent: 1,
+                steps: [1, 1],
+            });
+        }
+        loops.reverse();
+        PadPlan { loops, start }
+    }
+
+    /// Length of the innermost loop.
+    pub fn run(&self) -> usize {
+        self.loops.last().map_or(1, |l| l.extent)
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.loops.len() * size_of::<Loop<2>>()
     }
 }
 

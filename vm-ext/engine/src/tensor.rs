@@ -33,6 +33,29 @@ impl Tensor {
 }
 
 impl ViewMut<'_> {
+    pub fn len(&self) -> usize {
+        match self {
+            ViewMut::I16(v) => v.len(),
+            ViewMut::I32(v) => v.len(),
+        }
+    }
+
+    /// Makes every element `value`, which the storage holds.
+    pub fn fill(&mut self, value: i32) {
+        match self {
+            ViewMut::I16(v) => v.fill(value as i16),
+            ViewMut::I32(v) => v.fill(value),
+        }
+    }
+
+    /// So many elements from `start` on.
+    pub fn part(&mut self, start: usize, count: usize) -> ViewMut<'_> {
+        match self {
+            ViewMut::I16(v) => ViewMut::I16(&mut v[start..start + count]),
+            ViewMut::I32(v) => ViewMut::I32(&mut v[start..start + count]),
+        }
+    }
+
     /// Writes values, which the storage holds by the inferred range, from element `start` on.
     pub fn store(&mut self, start: usize, values: &[i32]) {
         match self {

@@ -74,6 +74,18 @@ pub(super) fn weighted(
     }
 }
 
+/// The width of sums over k of products below `magnitude`, of operands in 16 bits.
+pub(super) fn batched(k: u32, magnitude: i128) -> Sums {
+    let fits = |count: i128| count * magnitude < NARROW_BOUND;
+    if fits(k.into()) {
+        return Sums::I32;
+    }
+    (1..30)
+        .rev()
+        .find(|log| fits(1 << log))
+        .map_or(Sums::I64, |log| Sums::Blocks(1 << log))
+}
+
 fn certify<W: Copy + Into<i64>>(
     x: &ValueType,
     weights: &[W],

@@ -5,6 +5,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod lay_out;
 pub(crate) mod pack;
 pub(crate) mod portable;
 mod scalar;

@@ -1,9 +1,10 @@
 //! Operations on single elements, in chunks that are widened to 32 bits on the way in.
 
 use super::Scale;
+use crate::graph::Comparison;
 use crate::kernels::portable::End;
 use crate::kernels::Kernels;
-use crate::shape::{BroadcastPlan, HARD_MAX_RANK};
+use crate::shape::BroadcastPlan;
 use crate::tensor::{View, ViewMut};
 
 /// Elements handled at a time.
@@ -75,89 +76,139 @@ pub(crate) fn rescale_channels(
     }
 }
 
-/// `clamp((a * m + b * n + r) >> shift, low, high)` and likewise for products.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Pair {
-    Add { multipliers: [i32; 2] },
-    Mul { multiplier: i32 },
+/// Square roots, rounded to the nearest integer; x * 2^shift is below 2^62.
+pub(crate) fn sqrt(x: View<'_>, end: End, out: &mut ViewMut<'_>) {
+    let (low, high) = (i64::from(end.low), i64::from(end.high));
+    map(x, out, |chunk| {
+        for x in chunk {
+            let v = ((*x).max(0) as u64) << end.shift;
+            let root = v.isqrt();
+            // Half a unit more than the root has the square root^2 + root + 1/4.
+            let nearest = root + u64::from(v - root * root > root);
+            *x = (nearest as i64).clamp(low, high) as i32;
+        }
+    });
 }
 
-/// Sums or products of broadcast operands.
+/// What becomes of two elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pair {
+    /// `clamp((a * m + b * n + r) >> shift, low, high)`
+    Add {
+        multipliers: [i32; 2],
+        end: End,
+    },
+    /// `clamp((a * b * multiplier + r) >> shift, low, high)`
+    Mul {
+        multiplier: i32,
+        end: End,
+    },
+    /// `clamp(floor(a * 2^shift / b + 1/2), low, high)`
+    Div {
+        end: End,
+    },
+    Min,
+    Max,
+    Compare(Comparison),
+}
+
+/// Operations on two broadcast operands.
 #[derive(Clone, Debug)]
 pub(crate) struct Joined {
     pub pair: Pair,
-    pub end: End,
-    pub plan: BroadcastPlan,
+    pub plan: BroadcastPlan<2>,
 }
 
 impl Joined {
     #[inline(never)]
     pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels) {
-        let loops = &self.plan.loops;
-        let Some((&[run, step_a, step_b], outer)) = loops.split_last() else {
-            return;
-        };
-        let count: usize = outer.iter().map(|l| l[0]).product();
-        let (mut at_a, mut at_b) = (0, 0);
-        let mut counter = [0usize; HARD_MAX_RANK];
-        let mut buffers = [[0i32; CHUNK]; 2];
-        for index in 0..count {
-            self.run_along(
-                &mut buffers,
-                a,
-                at_a,
-                step_a,
-                b,
-                at_b,
-                step_b,
-                index * run,
-                run,
-                out,
-                kernels,
-            );
-            for (digit, [extent, sa, sb]) in counter.iter_mut().zip(outer.iter().rev()) {
-                *digit += 1;
-                at_a += sa;
-                at_b += sb;
-                if *digit < *extent {
-                    break;
-                }
-                *digit = 0;
-                at_a -= sa * extent;
-                at_b -= sb * extent;
+        let [mut left, mut right] = [[0i32; CHUNK]; 2];
+        let mut at = 0;
+        self.plan.runs(|[at_a, at_b], inner| {
+            let [step_a, step_b] = inner.steps;
+            for from in (0..inner.extent).step_by(CHUNK) {
+                let count = CHUNK.min(inner.extent - from);
+                let (left, right) = (&mut left[..count], &mut right[..count]);
+                fill(a, at_a, step_a, from, left);
+                fill(b, at_b, step_b, from, right);
+                self.pair.apply(left, right, kernels);
+                out.store(at + from, left);
             }
+            at += inner.extent;
+        });
+    }
+}
+
+/// Elements of a run from `from` on: all the same one, or neighbours.
+fn fill(x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]) {
+    match step {
+        0 => chunk.fill(x.get(at)),
+        _ => x.load(at + from, chunk),
+    }
+}
+
+impl Pair {
+    /// Into a.
+    fn apply(self, a: &mut [i32], b: &[i32], kernels: &Kernels) {
+        match self {
+            Pair::Add { multipliers, end } => (kernels.arithmetic.add)(a, b, multipliers, end),
+            Pair::Mul { multiplier, end } => (kernels.arithmetic.mul)(a, b, multiplier, end),
+            Pair::Div { end } => each(a, b, |a, b| quotient(a, b, end)),
+            Pair::Min => each(a, b, |a, b| a.min(b)),
+            Pair::Max => each(a, b, |a, b| a.max(b)),
+            Pair::Compare(Comparison::Less) => each(a, b, |a, b| i32::from(a < b)),
+            Pair::Compare(Comparison::LessEqual) => each(a, b, |a, b| i32::from(a <= b)),
+            Pair::Compare(Comparison::Equal) => each(a, b, |a, b| i32::from(a == b)),
         }
     }
+}
 
-    #[allow(clippy::too_many_arguments)]
-    fn run_along(
-        &self,
-        [left, right]: &mut [[i32; CHUNK]; 2],
-        a: View<'_>,
-        at_a: usize,
-        step_a: usize,
-        b: View<'_>,
-        at_b: usize,
-        step_b: usize,
-        at: usize,
-        run: usize,
-        out: &mut ViewMut<'_>,
-        kernels: &Kernels,
-    ) {
-        let fill = |x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]| match step {
-            0 => chunk.fill(x.get(at)),
-            _ => x.load(at + from, chunk),
-        };
-        for from in (0..run).step_by(CHUNK) {
-            let count = CHUNK.min(run - from);
-            let (left, right) = (&mut left[..count], &mut right[..count]);
-            fill(a, at_a, step_a, from, left);
-            fill(b, at_b, step_b, from, right);
-            match self.pair {
-                Pair::Add { multipliers } => (kernels.arithmetic.add)(left, right, multipliers, self.end),
-                Pair::Mul { multiplier } => (kernels.arithmetic.mul)(left, right, multiplier, self.end),
+#[inline(always)]
+fn each(a: &mut [i32], b: &[i32], f: impl Fn(i32, i32) -> i32) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = f(*a, *b);
+    }
+}
+
+/// `clamp(floor(a * 2^shift / b + 1/2), low, high)`; the dividend is below 2^62.
+fn quotient(a: i32, b: i32, end: End) -> i32 {
+    let (low, high) = (i64::from(end.low), i64::from(end.high));
+    let dividend = i64::from(a) << end.shift;
+    let rounded = match b {
+        0 => match a.signum() {
+            1 => high,
+            -1 => low,
+            _ => 0,
+        },
+        _ => {
+            let (dividend, divisor) = match b < 0 {
+                true => (-dividend, -i64::from(b)),
+                false => (dividend, i64::from(b)),
+            };
+            let (quotient, rest) = (dividend.div_euclid(divisor), dividend.rem_euclid(divisor));
+            quotient + i64::from(2 * rest >= divisor)
+        }
+    };
+    rounded.clamp(low, high) as i32
+}
+
+/// `condition != 0 ? a : b` over three broadcast operands.
+#[inline(never)]
+pub(crate) fn select([condition, a, b]: [View<'_>; 3], plan: &BroadcastPlan<3>, out: &mut ViewMut<'_>) {
+    let [mut decides, mut left, mut right] = [[0i32; CHUNK]; 3];
+    let mut at = 0;
+    plan.runs(|starts, inner| {
+        for from in (0..inner.extent).step_by(CHUNK) {
+            let count = CHUNK.min(inner.extent - from);
+            let (decides, left, right) = (&mut decides[..count], &mut left[..count], &mut right[..count]);
+            fill(condition, starts[0], inner.steps[0], from, decides);
+            fill(a, starts[1], inner.steps[1], from, left);
+            fill(b, starts[2], inner.steps[2], from, right);
+            for ((left, right), condition) in left.iter_mut().zip(&*right).zip(&*decides) {
+                *left = if *condition != 0 { *left } else { *right };
             }
             out.store(at + from, left);
         }
-    }
+        at += inner.extent;
+    });
 }

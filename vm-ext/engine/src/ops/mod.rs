@@ -1,13 +1,17 @@
 //! What each operation computes. `docs/spec/ops.md` states them by formula; the functions here assume what
 //! [`crate::infer`] has proven, and say so where a proof is needed.
 
+pub(crate) mod batch;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod exp2;
+pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod pool;
+pub(crate) mod reduce;
 pub(crate) mod softmax;
+pub(crate) mod top_k;
 pub(crate) mod trees;
 
 use alloc::vec::Vec;

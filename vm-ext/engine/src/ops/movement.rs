@@ -1,6 +1,7 @@
 //! Operations that move elements and change none.
 
-use crate::shape::HARD_MAX_RANK;
+use super::elementwise::CHUNK;
+use crate::shape::{walk, BroadcastPlan, PadPlan, HARD_MAX_RANK};
 use crate::tensor::{View, ViewMut};
 
 /// Runs a block with the elements of both tensors as slices of one type; falls back where they differ.
@@ -110,4 +111,71 @@ pub(crate) fn slice(
         }
     }
     same_storage!(x, out, |x, y| go(x, extent * inner, inner, start, step, length, y));
+}
+
+/// Repeats by the loops of a broadcast.
+pub(crate) fn broadcast(x: View<'_>, plan: &BroadcastPlan<1>, out: &mut ViewMut<'_>) {
+    fn go<T: Copy>(x: &[T], plan: &BroadcastPlan<1>, y: &mut [T]) {
+        let mut runs = y.chunks_exact_mut(plan.run());
+        plan.runs(|[at], inner| {
+            if let Some(y) = runs.next() {
+                match inner.steps {
+                    [0] => y.fill(x[at]),
+                    _ => y.copy_from_slice(&x[at..at + inner.extent]),
+                }
+            }
+        });
+    }
+    same_storage!(x, out, |x, y| go(x, plan, y));
+}
+
+/// Copies x into a tensor that is `value` elsewhere.
+pub(crate) fn pad(x: View<'_>, plan: &PadPlan, value: i32, out: &mut ViewMut<'_>) {
+    // Where nothing is padded, the value may be out of the result's range, and no element is it.
+    if x.len() < out.len() {
+        out.fill(value);
+    }
+    let Some((inner, outer)) = plan.loops.split_last() else {
+        return;
+    };
+    let mut buffer = [0i32; CHUNK];
+    walk(outer, |[from, to]| {
+        for first in (0..inner.extent).step_by(CHUNK) {
+            let chunk = &mut buffer[..CHUNK.min(inner.extent - first)];
+            x.load(from + first, chunk);
+            out.store(plan.start + to + first, chunk);
+        }
+    });
+}
+
+/// Slices of the middle axis of `[outer, extent, inner]`, by number.
+pub(crate) fn gather(x: View<'_>, [_, extent, inner]: [usize; 3], indices: View<'_>, out: &mut ViewMut<'_>) {
+    fn go<T: Copy>(x: &[T], extent: usize, inner: usize, indices: View<'_>, y: &mut [T]) {
+        let count = indices.len();
+        for (x, y) in x.chunks_exact(extent * inner).zip(y.chunks_exact_mut(count * inner)) {
+            if inner == 1 {
+                for (i, y) in y.iter_mut().enumerate() {
+                    *y = x[indices.get(i) as usize];
+                }
+            } else {
+                for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+                    let at = indices.get(i) as usize * inner;
+                    y.copy_from_slice(&x[at..at + inner]);
+                }
+            }
+        }
+    }
+    same_storage!(x, out, |x, y| go(x, extent, inner, indices, y));
+}
+
+/// Elements of every row, by number.
+pub(crate) fn gather_elements(x: View<'_>, columns: usize, indices: View<'_>, count: usize, out: &mut ViewMut<'_>) {
+    fn go<T: Copy>(x: &[T], columns: usize, indices: View<'_>, count: usize, y: &mut [T]) {
+        for (row, (x, y)) in x.chunks_exact(columns).zip(y.chunks_exact_mut(count)).enumerate() {
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = x[indices.get(row * count + i) as usize];
+            }
+        }
+    }
+    same_storage!(x, out, |x, y| go(x, columns, indices, count, y));
 }

@@ -1,7 +1,7 @@
 //! The semantics of `docs/spec/ops.md` once more, as literally as can be: 128-bit integers, indices by coordinates, no
 //! storage types, no panels. Slow and independent of the engine's code.
 
-use aiinference_engine::graph::{Array, Graph, Op, Rescale, Trees, Window};
+use aiinference_engine::graph::{Array, Comparison, Graph, Op, Rescale, Trees, Window};
 
 /// A tensor of the oracle.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,26 +96,69 @@ impl Tensor {
     }
 }
 
-fn joined(a: &Tensor, b: &Tensor, f: impl Fn(i128, i128) -> i128) -> Tensor {
-    let rank = a.shape.len().max(b.shape.len());
-    let extent = |t: &Tensor, axis: usize| {
-        let missing = rank - t.shape.len();
+/// Shapes broadcast as in NumPy.
+fn broadcast(shapes: &[&[usize]]) -> Vec<usize> {
+    let rank = shapes.iter().map(|s| s.len()).max().unwrap();
+    let extent = |shape: &[usize], axis: usize| {
+        let missing = rank - shape.len();
         if axis < missing {
             1
         } else {
-            t.shape[axis - missing]
+            shape[axis - missing]
         }
     };
-    let shape = (0..rank).map(|i| extent(a, i).max(extent(b, i))).collect();
-    let pick = |t: &Tensor, c: &[usize]| {
-        let own: Vec<usize> = c[rank - t.shape.len()..]
-            .iter()
-            .zip(&t.shape)
-            .map(|(c, e)| c % e)
-            .collect();
-        t.at(&own)
-    };
-    tabulate(shape, |c| f(pick(a, c), pick(b, c)))
+    let widest = |axis| shapes.iter().map(|s| extent(s, axis)).max().unwrap();
+    (0..rank).map(widest).collect()
+}
+
+/// The coordinates within a shape that is broadcast to where `c` lies.
+fn own(shape: &[usize], c: &[usize]) -> Vec<usize> {
+    let last = &c[c.len() - shape.len()..];
+    last.iter().zip(shape).map(|(c, e)| c % e).collect()
+}
+
+fn joined(a: &Tensor, b: &Tensor, f: impl Fn(i128, i128) -> i128) -> Tensor {
+    tabulate(broadcast(&[&a.shape, &b.shape]), |c| {
+        f(a.at(&own(&a.shape, c)), b.at(&own(&b.shape, c)))
+    })
+}
+
+/// The least r with `r + 1 > root`, of `root^2 = v`.
+fn root(v: i128) -> i128 {
+    let (mut low, mut high) = (0i128, 1i128 << 40);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        if middle * middle <= v {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// `a / b` rounded to the nearest, halves up.
+fn nearest(a: i128, b: i128) -> i128 {
+    let (a, b) = if b < 0 { (-a, -b) } else { (a, b) };
+    (2 * a + b).div_euclid(2 * b)
+}
+
+/// A normalised row in units of 2^-20.
+fn normalised(row: &[i128], epsilon: u64, center: bool) -> Vec<i128> {
+    let n = row.len() as i128;
+    let sum = if center { row.iter().sum() } else { 0 };
+    let w = n * row.iter().map(|x| x * x).sum::<i128>() - sum * sum + i128::from(epsilon);
+    if w == 0 {
+        return vec![0; row.len()];
+    }
+    let mut half = 0;
+    while w * 4i128.pow(half + 1) < 1 << 62 {
+        half += 1;
+    }
+    let inverse = (1i128 << 61) / root(w * 4i128.pow(half));
+    row.iter()
+        .map(|x| nearest((n * x - sum) * inverse, 1 << (41 - half)))
+        .collect()
 }
 
 fn out_extent(image: usize, w: &Window, axis: usize) -> usize {
@@ -405,5 +448,158 @@ fn node(op: &Op, values: &[Tensor]) -> Tensor {
             }
             Tensor { shape, data }
         }
+        Op::BatchMatMul {
+            a,
+            b,
+            transposed,
+            multiplier,
+            shift,
+            low,
+            high,
+        } => {
+            let (a, b) = (get(a), get(b));
+            let (batch_a, matrix_a) = a.shape.split_at(a.shape.len() - 2);
+            let (batch_b, matrix_b) = b.shape.split_at(b.shape.len() - 2);
+            let n = if *transposed { matrix_b[0] } else { matrix_b[1] };
+            let mut shape = broadcast(&[batch_a, batch_b]);
+            shape.extend([matrix_a[0], n]);
+            tabulate(shape, |c| {
+                let (batch, place) = c.split_at(c.len() - 2);
+                let products = (0..matrix_a[1]).map(|k| {
+                    let in_a = [own(batch_a, batch), vec![place[0], k]].concat();
+                    let in_b = if *transposed { [place[1], k] } else { [k, place[1]] };
+                    a.at(&in_a) * b.at(&[own(batch_b, batch), in_b.to_vec()].concat())
+                });
+                round(products.sum::<i128>() * i128::from(*multiplier), *shift, *low, *high)
+            })
+        }
+        Op::Min { a, b } => joined(get(a), get(b), |a, b| if a < b { a } else { b }),
+        Op::Max { a, b } => joined(get(a), get(b), |a, b| if a > b { a } else { b }),
+        Op::Compare { a, b, kind } => joined(get(a), get(b), |a, b| {
+            i128::from(match kind {
+                Comparison::Less => a < b,
+                Comparison::LessEqual => a <= b,
+                Comparison::Equal => a == b,
+            })
+        }),
+        Op::Select { condition, a, b } => {
+            let (condition, a, b) = (get(condition), get(a), get(b));
+            tabulate(broadcast(&[&condition.shape, &a.shape, &b.shape]), |c| {
+                let chosen = if condition.at(&own(&condition.shape, c)) != 0 {
+                    a
+                } else {
+                    b
+                };
+                chosen.at(&own(&chosen.shape, c))
+            })
+        }
+        Op::Div { a, b, shift, low, high } => joined(get(a), get(b), |a, b| {
+            let (low, high) = (i128::from(*low), i128::from(*high));
+            match (a, b) {
+                (0, 0) => 0.clamp(low, high),
+                (_, 0) if a > 0 => high,
+                (_, 0) => low,
+                _ => nearest(a << shift, b).clamp(low, high),
+            }
+        }),
+        Op::Sqrt { x, shift, low, high } => {
+            let x = get(x);
+            tabulate(x.shape.clone(), |c| {
+                let v = x.at(c).max(0) << shift;
+                // sqrt(v) + 1/2 is half of sqrt(4 * v) + 1.
+                ((root(4 * v) + 1) / 2).clamp((*low).into(), (*high).into())
+            })
+        }
+        Op::LayerNorm {
+            x,
+            epsilon,
+            center,
+            bias,
+            rescale: r,
+        } => {
+            let x = get(x);
+            let columns = *x.shape.last().unwrap();
+            let rows = x.data.chunks(columns).map(|row| normalised(row, *epsilon, *center));
+            let data = rows.flat_map(|row| {
+                let ended = row.into_iter().enumerate().map(|(c, z)| rescale(z, c, bias, r));
+                ended.collect::<Vec<_>>()
+            });
+            Tensor {
+                shape: x.shape.clone(),
+                data: data.collect(),
+            }
+        }
+        Op::ReduceSum {
+            x,
+            axis,
+            multiplier,
+            shift,
+            low,
+            high,
+        } => reduced(get(x), *axis as usize, |all| {
+            round(all.iter().sum::<i128>() * i128::from(*multiplier), *shift, *low, *high)
+        }),
+        Op::ReduceMax { x, axis } => reduced(get(x), *axis as usize, |all| *all.iter().max().unwrap()),
+        Op::Gather { x, indices, axis } => {
+            let (x, indices, axis) = (get(x), get(indices), *axis as usize);
+            let rank = indices.shape.len();
+            let shape = [&x.shape[..axis], &indices.shape, &x.shape[axis + 1..]].concat();
+            tabulate(shape, |c| {
+                let chosen = indices.at(&c[axis..axis + rank]) as usize;
+                x.at(&[&c[..axis], &[chosen], &c[axis + rank..]].concat())
+            })
+        }
+        Op::GatherElements { x, indices } => {
+            let (x, indices) = (get(x), get(indices));
+            tabulate(indices.shape.clone(), |c| {
+                let mut source = c.to_vec();
+                *source.last_mut().unwrap() = indices.at(c) as usize;
+                x.at(&source)
+            })
+        }
+        Op::TopK { x, k } => {
+            let x = get(x);
+            let (columns, rows) = x.shape.split_last().unwrap();
+            let largest = |row: &[i128]| {
+                let mut order: Vec<usize> = (0..*columns).collect();
+                // Stable: of equals the first stays first.
+                order.sort_by_key(|i| -row[*i]);
+                order.truncate(*k as usize);
+                order.into_iter().map(|i| i as i128).collect::<Vec<_>>()
+            };
+            Tensor {
+                shape: [rows, &[*k as usize]].concat(),
+                data: x.data.chunks(*columns).flat_map(largest).collect(),
+            }
+        }
+        Op::Pad {
+            x,
+            before,
+            after,
+            value,
+        } => {
+            let x = get(x);
+            let (before, after) = (usizes(before), usizes(after));
+            let shape = (0..x.shape.len()).map(|i| before[i] + x.shape[i] + after[i]);
+            tabulate(shape.collect(), |c| {
+                let source: Option<Vec<usize>> = c.iter().zip(&before).map(|(c, b)| c.checked_sub(*b)).collect();
+                source
+                    .filter(|source| source.iter().zip(&x.shape).all(|(c, e)| c < e))
+                    .map_or((*value).into(), |source| x.at(&source))
+            })
+        }
+        Op::Broadcast { x, shape } => {
+            let x = get(x);
+            tabulate(usizes(shape), |c| x.at(&own(&x.shape, c)))
+        }
     }
+}
+
+/// One result for each line of elements along an axis.
+fn reduced(x: &Tensor, axis: usize, f: impl Fn(&[i128]) -> i128) -> Tensor {
+    let shape = [&x.shape[..axis], &x.shape[axis + 1..]].concat();
+    tabulate(shape, |c| {
+        let line = (0..x.shape[axis]).map(|i| x.at(&[&c[..axis], &[i], &c[axis..]].concat()));
+        f(&line.collect::<Vec<_>>())
+    })
 }

@@ -1,6 +1,6 @@
 //! Random models: nodes are drawn at random and kept where the engine takes them.
 
-use aiinference_engine::graph::{Array, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window};
+use aiinference_engine::graph::{Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window};
 use aiinference_engine::infer::{infer, ValueType};
 
 use super::LIMITS;
@@ -177,7 +177,7 @@ impl Draw {
         let shift = self.u32(0, 40) as u8;
         let axis = self.u32(0, shape.len().max(1) as u32 - 1);
         let extent = shape.get(axis as usize).copied().unwrap_or(1);
-        match self.next() % 20 {
+        match self.next() % 36 {
             0 => {
                 let shape = {
                     let rank = self.u32(0, 4) as usize;
@@ -247,6 +247,12 @@ impl Draw {
                 low,
                 high,
             },
+            // Often the numbers of something's elements.
+            8 if self.one_in(2) => Op::Clamp {
+                x,
+                low: 0,
+                high: self.u32(0, 4) as i32,
+            },
             8 => Op::Clamp { x, low, high },
             9 => {
                 let count = self.pick(&[256, 513]);
@@ -311,10 +317,157 @@ impl Draw {
                 }
             }
             18 => Op::ArgMax { x },
-            _ => {
+            19 => {
                 let trees = self.trees(last as u32);
                 let rescale = self.rescale(trees.base.len());
                 Op::TreeEnsemble { x, trees, rescale }
+            }
+            _ => self.later_node(values, x),
+        }
+    }
+
+    /// A value that satisfies a condition, if any does; else any.
+    fn such(&mut self, values: &[ValueType], wanted: impl Fn(&ValueType) -> bool) -> u32 {
+        let fitting: Vec<u32> = (0..values.len() as u32)
+            .filter(|v| wanted(&values[*v as usize]))
+            .collect();
+        match fitting.is_empty() {
+            true => self.u32(0, values.len() as u32 - 1),
+            false => self.pick(&fitting),
+        }
+    }
+
+    /// A value of the same shape as x, or any.
+    fn mate(&mut self, values: &[ValueType], x: u32) -> u32 {
+        let any = self.one_in(3);
+        self.such(values, |v| any || v.shape == values[x as usize].shape)
+    }
+
+    fn later_node(&mut self, values: &[ValueType], x: u32) -> Op {
+        let this = &values[x as usize];
+        let last = this.shape.last().copied().unwrap_or(1);
+        let (low, high) = self.range();
+        let axis = self.u32(0, this.shape.len().max(1) as u32 - 1);
+        let extent = this.shape.get(axis as usize).copied().unwrap_or(1);
+        let bits = self.u32(0, 30);
+        let multiplier = self.int(-(1 << bits) / 8, 1 << bits) as i32;
+        let shift = self.u32(0, 40) as u8;
+        let magnitude = i64::from(this.low).abs().max(i64::from(this.high).abs());
+        // So that x * 2^room stays below 2^62.
+        let room = (magnitude.leading_zeros() as u8).saturating_sub(3).min(62);
+        let numbers = |v: &ValueType, extent: u32| v.low >= 0 && i64::from(v.high) < i64::from(extent);
+        match self.next() % 16 {
+            0 | 1 => {
+                let narrow = |v: &ValueType| v.shape.len() > 1 && v.low >= -32768 && v.high <= 32767;
+                let a = self.such(values, narrow);
+                let transposed = self.one_in(2);
+                let shape = &values[a as usize].shape;
+                let columns = shape.last().copied().unwrap_or(1);
+                let fits = |v: &ValueType| {
+                    let axis = v.shape.len().wrapping_sub(if transposed { 1 } else { 2 });
+                    narrow(v) && v.shape.get(axis) == Some(&columns)
+                };
+                Op::BatchMatMul {
+                    a,
+                    b: self.such(values, fits),
+                    transposed,
+                    multiplier,
+                    shift,
+                    low,
+                    high,
+                }
+            }
+            2 => Op::Min {
+                a: x,
+                b: self.mate(values, x),
+            },
+            3 => Op::Max {
+                a: x,
+                b: self.mate(values, x),
+            },
+            4 => Op::Compare {
+                a: x,
+                b: self.mate(values, x),
+                kind: self.pick(&[Comparison::Less, Comparison::LessEqual, Comparison::Equal]),
+            },
+            5 => Op::Select {
+                condition: self.mate(values, x),
+                a: x,
+                b: self.mate(values, x),
+            },
+            6 => Op::Div {
+                a: x,
+                b: self.mate(values, x),
+                shift: self.u32(0, room.into()) as u8,
+                low,
+                high,
+            },
+            7 => Op::Sqrt {
+                x,
+                shift: self.u32(0, room.into()) as u8,
+                low,
+                high,
+            },
+            8 => Op::LayerNorm {
+                x,
+                epsilon: match self.next() % 4 {
+                    0 => 0,
+                    1 => 1,
+                    2 => self.int(0, 1 << 20) as u64,
+                    _ => self.int(0, 1 << 61) as u64,
+                },
+                center: self.one_in(2),
+                bias: self.bias(last as usize),
+                rescale: self.rescale(last as usize),
+            },
+            9 => Op::ReduceSum {
+                x,
+                axis,
+                multiplier,
+                shift,
+                low,
+                high,
+            },
+            10 => Op::ReduceMax { x, axis },
+            11 => Op::Gather {
+                x,
+                indices: self.such(values, |v| numbers(v, extent) && v.elements() < 100),
+                axis,
+            },
+            12 => {
+                let mut rows = this.shape.clone();
+                rows.pop();
+                let fits = |v: &ValueType| {
+                    numbers(v, last) && v.shape.len() == rows.len() + 1 && v.shape[..rows.len()] == rows
+                };
+                let indices = self.such(values, fits);
+                Op::GatherElements { x, indices }
+            }
+            13 => Op::TopK {
+                x,
+                k: self.u32(1, last),
+            },
+            14 => {
+                let rank = this.shape.len();
+                let side = |d: &mut Self| d.list(rank, |d| if d.one_in(3) { d.u32(0, 3) } else { 0 });
+                Op::Pad {
+                    x,
+                    before: side(self),
+                    after: side(self),
+                    value: if self.one_in(2) { 0 } else { self.extreme(low, high) },
+                }
+            }
+            _ => {
+                let mut shape = this.shape.clone();
+                for extent in &mut shape {
+                    if *extent == 1 {
+                        *extent = self.u32(1, 4);
+                    }
+                }
+                if shape.len() < 4 && self.one_in(3) {
+                    shape.insert(0, self.u32(1, 3));
+                }
+                Op::Broadcast { x, shape }
             }
         }
     }

@@ -1,0 +1,401 @@
+//! Work and scratch space, operation by operation.
+
+use super::sum;
+use crate::gas;
+use crate::graph::Op;
+use crate::infer::{forest_work, matrices, ConvShape, Sums, ValueType};
+use crate::kernels::lay_out;
+use crate::kernels::pack::Split;
+use crate::kernels::WIDE;
+use crate::limits::Limits;
+use crate::ops::matmul::ROW_BLOCK;
+use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees};
+use crate::plan::Room;
+use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
+
+/// Work of a node beside its result.
+#[derive(Default)]
+pub(super) struct Work {
+    pub gas: u64,
+    pub macs: u64,
+    pub scratch: Room,
+}
+
+pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Limits) -> Work {
+    // Inference has seen every operand.
+    let value = |id: &u32| &values[*id as usize];
+    let elements = out.elements() as u64;
+    let plain = |gas: u64| Work { gas, ..Work::default() };
+    match op {
+        Op::Constant { .. } | Op::Reshape { .. } => Work::default(),
+        Op::MatMul { x, weights, .. } => {
+            let (rows, k) = value(x).rows();
+            mat_mul(rows as u64, k as u64, weights, sums)
+        }
+        Op::Conv2d {
+            x,
+            channels,
+            window,
+            groups,
+            ..
+        } => {
+            // Inference has built the same shape.
+            match ConvShape::new(value(x), *channels, window, *groups, limits) {
+                Ok(shape) => conv2d(&shape, sums, far(value(x))),
+                Err(_) => Work {
+                    gas: u64::MAX,
+                    macs: u64::MAX,
+                    scratch: Room::default(),
+                },
+            }
+        }
+        Op::Rescale {
+            axis, bias, rescale, ..
+        } => {
+            let runs = match bias.len().max(rescale.multipliers.len()) {
+                0 | 1 => 1,
+                _ => {
+                    let [outer, channels, inner] = shape::around(&out.shape, *axis as usize);
+                    if inner == 1 {
+                        1
+                    } else {
+                        outer as u64 * channels as u64
+                    }
+                }
+            };
+            plain(sum!(elements, gas::ARITHMETIC; runs, gas::RUN))
+        }
+        Op::Add { a, b, .. }
+        | Op::Mul { a, b, .. }
+        | Op::Div { a, b, .. }
+        | Op::Min { a, b }
+        | Op::Max { a, b }
+        | Op::Compare { a, b, .. } => {
+            let plan = BroadcastPlan::new([&value(a).shape, &value(b).shape], &out.shape);
+            let each = match op {
+                Op::Add { .. } | Op::Mul { .. } => gas::ARITHMETIC,
+                Op::Div { .. } => gas::DIV,
+                _ => gas::COMPARE,
+            };
+            plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
+        }
+        Op::Select { condition, a, b } => {
+            let shapes = [condition, a, b].map(|x| value(x).shape.as_slice());
+            let plan = BroadcastPlan::new(shapes, &out.shape);
+            plain(sum!(elements, gas::SELECT; elements / plan.run() as u64, gas::RUN))
+        }
+        Op::Sqrt { .. } => plain(sum!(elements, gas::SQRT)),
+        Op::BatchMatMul { a, b, .. } => batch_mat_mul(value(a), value(b), out, sums),
+        Op::LayerNorm { .. } => {
+            let (rows, columns) = out.rows();
+            Work {
+                gas: sum!(elements, gas::LAYER_NORM; rows, gas::LAYER_NORM_ROW),
+                macs: 0,
+                scratch: layer_norm::scratch(columns),
+            }
+        }
+        Op::ReduceSum { x, axis, .. } | Op::ReduceMax { x, axis } => {
+            let [outer, extent, inner] = shape::around(&value(x).shape, *axis as usize);
+            let steps = match inner {
+                1 => 1,
+                _ => sum!(extent, inner.div_ceil(elementwise::CHUNK)),
+            };
+            let all = value(x).elements();
+            plain(sum!(all, gas::REDUCE; outer, steps, gas::REDUCE_STEP; elements, gas::REDUCED))
+        }
+        Op::Gather { x, axis, .. } => {
+            let [_, _, inner] = shape::around(&value(x).shape, *axis as usize);
+            plain(sum!(elements, gas::MOVE; elements / inner as u64, gathered(value(x))))
+        }
+        Op::GatherElements { x, .. } => {
+            let (rows, _) = out.rows();
+            plain(sum!(elements, gathered(value(x)); rows, gas::RUN))
+        }
+        Op::TopK { x, k } => {
+            let (rows, columns) = value(x).rows();
+            let levels = u64::from(u32::BITS - k.leading_zeros());
+            let row =
+                sum!(columns, gas::TOP_K; columns, levels, gas::TOP_K_LEVEL; *k, levels, gas::TOP_K_LEVEL; gas::RUN);
+            Work {
+                gas: sum!(rows, row),
+                macs: 0,
+                scratch: top_k::scratch(*k),
+            }
+        }
+        Op::Pad { x, before, .. } => {
+            let x = value(x);
+            let plan = PadPlan::new(&x.shape, before, &out.shape);
+            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::RUN))
+        }
+        Op::Broadcast { x, .. } => {
+            let plan = BroadcastPlan::new([&value(x).shape], &out.shape);
+            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::RUN))
+        }
+        Op::Clamp { .. } => plain(sum!(elements, gas::CLAMP)),
+        Op::Table { .. } => plain(sum!(elements, gas::TABLE)),
+        Op::Softmax { .. } => {
+            let (rows, columns) = out.rows();
+            Work {
+                gas: sum!(elements, gas::SOFTMAX; rows, gas::SOFTMAX_ROW),
+                macs: 0,
+                scratch: softmax::scratch(columns),
+            }
+        }
+        Op::MaxPool2d { x, window } | Op::AvgPool2d { x, window, .. } => {
+            let taps = match value(x).shape.as_slice() {
+                [_, _, height, width] => Slide::new(*height, *width, window).map_or(u64::MAX, |s| pool_taps(&s)),
+                _ => u64::MAX,
+            };
+            let tap = if far(value(x)) {
+                gas::POOL_TAP_FAR
+            } else {
+                gas::POOL_TAP
+            };
+            plain(sum!(elements, gas::POOL; elements, taps, tap))
+        }
+        Op::Upsample2d { x, .. } => {
+            let x = value(x);
+            plain(sum!(elements, gas::MOVE; x.elements(), gas::UPSAMPLE))
+        }
+        Op::Transpose { x, axes } => {
+            let plan = shape::transpose_plan(&value(x).shape, axes);
+            let [run, step] = plan.last().copied().unwrap_or([1, 1]);
+            let each = if step == 1 { gas::MOVE } else { strided(value(x)) };
+            plain(sum!(elements, each; elements / run as u64, gas::RUN))
+        }
+        Op::Concat { xs, axis } => {
+            let [outer, _, _] = shape::around(&out.shape, *axis as usize);
+            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::RUN))
+        }
+        Op::Slice {
+            x, axis, step, length, ..
+        } => {
+            let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
+            match (*step, inner) {
+                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::RUN)),
+                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::RUN)),
+                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::RUN)),
+            }
+        }
+        Op::ArgMax { x } => plain(sum!(value(x).elements(), gas::ARG_MAX; elements, gas::RUN)),
+        Op::TreeEnsemble { x, trees, .. } => {
+            let (rows, features) = value(x).rows();
+            let (levels, entries) = forest_work(trees);
+            let targets = trees.base.len();
+            // Walks miss the caches that the forest and the row that it reads do not fit into.
+            let forest = sum!(
+                trees.features.len(), trees::NODE_BYTES;
+                trees.leaf_starts.len(), 4;
+                trees.weights.len(), 8;
+                features, 4
+            );
+            let level = match forest {
+                0..=0x8_0000 => gas::TREE_LEVEL,
+                0x8_0001..=0x80_0000 => gas::TREE_LEVEL_FAR,
+                _ => gas::TREE_LEVEL_FARTHEST,
+            };
+            let row = sum!(
+                levels, level;
+                entries, gas::TREE_ENTRY;
+                trees.roots.len(), gas::TREE;
+                features, gas::TREE_FEATURE;
+                targets, gas::RESCALE_WIDE;
+                gas::RUN
+            );
+            Work {
+                gas: sum!(rows, row),
+                macs: 0,
+                scratch: trees::scratch(features, targets),
+            }
+        }
+    }
+}
+
+/// Most taps that a window has inside the image.
+fn pool_taps(slide: &Slide) -> u64 {
+    let along = |axis: usize| slide.kernel[axis].min(slide.image[axis].div_ceil(slide.dilations[axis])) as u64;
+    along(0).saturating_mul(along(1))
+}
+
+fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work {
+    let columns = weights.len() as u64 / k;
+    let macs = sum!(rows, k, columns);
+    let narrow = matches!(weights, crate::graph::Array::I8(_));
+    let bytes = if narrow {
+        weights.len() as u64
+    } else {
+        2 * weights.len() as u64
+    };
+    let touched = sum!(bytes, gas::WEIGHT_BYTE);
+    let results = sum!(rows, columns);
+    let Some(flushes) = flushes(k, sums) else {
+        let split = Split::new(columns as usize);
+        let padded = (WIDE * split.wide + crate::kernels::NARROW * split.narrow + split.single) as u64;
+        let panels = split.wide + split.narrow + split.single;
+        let gas = sum!(
+            touched;
+            rows, k, padded, gas::MAC_WIDE;
+            rows, panels, gas::TILE_ROW;
+            results, gas::RESCALE_WIDE
+        );
+        return Work {
+            gas,
+            macs,
+            scratch: Room::default(),
+        };
+    };
+    let split = Split::new(columns as usize);
+    // A narrow panel takes about as long as a wide one.
+    let panels = (split.wide + split.narrow) as u64;
+    let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
+    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let gas = sum!(
+        touched;
+        rows, panels, WIDE, k + 1, mac;
+        rows, panels, gas::TILE_ROW;
+        rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
+        rows, panels, flushes, gas::FLUSH;
+        rows, panels, WIDE, rescale;
+        rows, split.single, k, gas::MAC_DOT;
+        rows, split.single, gas::DOT;
+        rows, split.single, flushes, gas::DOT
+    );
+    Work {
+        gas,
+        macs,
+        scratch: Room::default(),
+    }
+}
+
+fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> Work {
+    let ((batch_a, [m, k]), (batch_b, _), (batch, [_, n])) =
+        (matrices(&a.shape), matrices(&b.shape), matrices(&out.shape));
+    let plan = BroadcastPlan::new([batch_a, batch_b], batch);
+    let results = out.elements() as u64;
+    let (k, n) = (u64::from(k), u64::from(n));
+    let (rows, products) = plan.loops.last().map_or((1, 1), |inner| {
+        let (products, rows) = batch::products(*inner, m as usize);
+        (
+            rows as u64,
+            shape::elements(batch) as u64 / inner.extent as u64 * products as u64,
+        )
+    });
+    let split = Split::new(n as usize);
+    let panels = (split.wide + split.narrow) as u64;
+    let laid_out = sum!(products, lay_out::elements(n, k), gas::LAY_OUT);
+    let macs = sum!(results, k);
+    let scratch = batch::scratch(k, n, sums);
+    let Some(flushes) = flushes(k, sums) else {
+        let gas = sum!(laid_out; macs, gas::MAC_WIDE; results, gas::RESCALE_WIDE);
+        return Work { gas, macs, scratch };
+    };
+    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let gas = sum!(
+        laid_out;
+        products, rows, panels, WIDE, k + 1, gas::MAC_I16;
+        products, rows, panels, gas::TILE_ROW;
+        products, rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
+        products, rows, panels, flushes, gas::FLUSH;
+        products, rows, panels, WIDE, rescale;
+        products, rows, split.single, k, gas::MAC_DOT;
+        products, rows, split.single, gas::DOT;
+        products, rows, split.single, flushes, gas::DOT;
+        products, gas::RUN
+    );
+    Work { gas, macs, scratch }
+}
+
+/// How often a sum over k moves to 64 bits; none where it lives there.
+fn flushes(k: u64, sums: Sums) -> Option<u64> {
+    match sums {
+        Sums::I32 => Some(0),
+        Sums::Blocks(block) => Some(k.div_ceil(block.into())),
+        Sums::I64 => None,
+    }
+}
+
+/// Whether an operand is too large for every cache.
+fn far(x: &ValueType) -> bool {
+    x.bytes() as u64 > gas::FAR_BYTES
+}
+
+/// Price of an element or run of elements found by number.
+fn gathered(x: &ValueType) -> u64 {
+    if far(x) {
+        gas::GATHERED_FAR
+    } else {
+        gas::GATHERED
+    }
+}
+
+/// Price of an element copied from anywhere.
+fn strided(x: &ValueType) -> u64 {
+    if far(x) {
+        gas::MOVE_STRIDED_FAR
+    } else {
+        gas::MOVE_STRIDED
+    }
+}
+
+fn conv2d(shape: &ConvShape, sums: Sums, far: bool) -> Work {
+    let slide = &shape.slide;
+    let pixels = slide.out[0] as u64 * slide.out[1] as u64;
+    let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
+    let taps = shape.taps as u64;
+    let macs = sum!(batch, channels, pixels, taps);
+    let scratch = conv::scratch(shape, sums);
+    let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
+    let (mac, gather) = if far {
+        (gas::MAC_WIDE_CONV_FAR, gas::GATHER_FAR)
+    } else {
+        (gas::MAC_WIDE_CONV, gas::GATHER)
+    };
+    let Some(flushes) = flushes(taps, sums) else {
+        let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE);
+        return Work { gas, macs, scratch };
+    };
+    let wide = WIDE as u64;
+    let panels = pixels.div_ceil(wide);
+    // A panel that does not lie within one row of the result is gathered element by element.
+    let scattered = if slide.strides[1] == 1 {
+        let broken = if slide.out[1].is_multiple_of(WIDE) {
+            0
+        } else {
+            slide.out[0] as u64
+        };
+        panels.min(broken)
+    } else {
+        panels
+    };
+    let group_out = channels / groups;
+    // Every panel reads its group's weights again, from further away where they do not stay near.
+    let group_bytes = 2 * group_out * taps;
+    let again = if group_bytes > gas::NEAR_BYTES {
+        sum!(batch, groups, panels, group_bytes)
+    } else {
+        0
+    };
+    let tiles = sum!(batch, groups, panels, group_out.div_ceil(conv::CHANNEL_BLOCK as u64));
+    let padded = if slide.pads() {
+        sum!(batch, shape.in_channels, slide.padded[0], slide.padded[1])
+    } else {
+        0
+    };
+    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let gas = sum!(
+        touched;
+        again, gas::WEIGHT_BYTE_AGAIN;
+        scratch.bytes(), gas::RESULT_BYTE;
+        padded, gas::MOVE;
+        batch, shape.in_channels, slide.image[0], gas::RUN;
+        batch, groups, panels - scattered, taps, wide, gas::GATHER_RUN;
+        batch, groups, scattered, taps, wide, gather;
+        batch, groups, panels, gas::RUN;
+        tiles, gas::TILE;
+        batch, channels, panels, wide, taps + 1, gas::MAC_I16;
+        batch, channels, panels, gas::TILE_ROW;
+        batch, channels, panels, flushes, gas::FLUSH;
+        batch, channels, panels, wide, rescale
+    );
+    Work { gas, macs, scratch }
+}
