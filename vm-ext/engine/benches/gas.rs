@@ -7,7 +7,7 @@
 
 mod common;
 
-use aiinference_engine::graph::{Array, Graph, Op, Trees, Window};
+use aiinference_engine::graph::{Array, Comparison, Graph, Op, Output, Trees, Window};
 use aiinference_engine::{Kernels, Program};
 use common::{input, model, rescale, Draw, LIMITS};
 
@@ -184,8 +184,339 @@ fn pair(a: &[u32], b: &[u32], product: bool) -> Graph {
     graph
 }
 
-fn cases() -> Vec<(String, Graph)> {
+/// A node over inputs of these shapes and ranges.
+fn over(ports: &[(&[u32], i32, i32)], op: Op) -> Graph {
+    let mut graph = Graph::new();
+    for (i, (shape, low, high)) in ports.iter().enumerate() {
+        let mut port = input(shape, *low, *high);
+        port.name = format!("x{i}");
+        graph.input(port);
+    }
+    let value = graph.push(op);
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    graph
+}
+
+/// Operations on tensors that are all computed.
+fn computed_cases() -> Vec<(String, Graph)> {
     let mut all: Vec<(String, Graph)> = Vec::new();
+    let mut add = |name: String, graph| all.push((name, graph));
+    for (batch, m, k, n) in [
+        (1, 1, 1, 1),
+        (100_000, 1, 1, 1),
+        (10_000, 1, 4, 4),
+        (10_000, 4, 1, 4),
+        (10_000, 2, 2, 17),
+        (12, 128, 32, 128),
+        (12, 128, 128, 32),
+        (1, 1, 384, 384),
+        (1, 1, 4096, 4096),
+        (1, 1, 3, 1_000_000),
+        (1, 1, 1_000_000, 3),
+        (1, 1_000_000, 1, 1),
+        (1, 1000, 1000, 1),
+        (1, 1, 1000, 1000),
+        (1, 500, 500, 500),
+        (64, 49, 65, 33),
+    ] {
+        for (range, kind) in [(30, "x8"), (32767, "x16"), (32768, "least")] {
+            for transposed in [false, true] {
+                if i64::from(k) * i64::from(range) * i64::from(range) >= 1 << 46
+                    || (range > 32767 && batch * m * k * n > 4_000_000)
+                {
+                    continue;
+                }
+                let b = if transposed { [batch, n, k] } else { [batch, k, n] };
+                let op = Op::BatchMatMul {
+                    a: 0,
+                    b: 1,
+                    transposed,
+                    multiplier: 3,
+                    shift: 20,
+                    low: -32767,
+                    high: 32767,
+                };
+                add(
+                    format!(
+                        "BatchMatMul {batch}x{m}x{k}x{n} {kind} {}",
+                        if transposed { "t" } else { "" }
+                    ),
+                    over(
+                        &[
+                            (&[batch, m, k], -range, range.min(32767)),
+                            (&b, -range, range.min(32767)),
+                        ],
+                        op,
+                    ),
+                );
+            }
+        }
+    }
+    add(
+        "BatchMatMul 1000 of b for one a".into(),
+        over(
+            &[(&[8, 64], -99, 99), (&[1000, 64, 8], -99, 99)],
+            Op::BatchMatMul {
+                a: 0,
+                b: 1,
+                transposed: false,
+                multiplier: 1,
+                shift: 4,
+                low: -32767,
+                high: 32767,
+            },
+        ),
+    );
+    for shape in [[1u32, 1], [1, 100], [1000, 1000], [500_000, 2], [3000, 3000]] {
+        let name = |op: &str| format!("{op} {}x{}", shape[0], shape[1]);
+        let wide = (&shape[..], -30000, 30000);
+        let wider = (&shape[..], -3_000_000, 3_000_000);
+        let row = [shape[1]];
+        let column = [shape[0], 1];
+        let end = |a, b, shift| Op::Div {
+            a,
+            b,
+            shift,
+            low: -32767,
+            high: 32767,
+        };
+        add(name("Min"), over(&[wide, wide], Op::Min { a: 0, b: 1 }));
+        add(name("Max x32"), over(&[wider, wider], Op::Max { a: 0, b: 1 }));
+        add(
+            name("Max column"),
+            over(&[wide, (&column, -9, 9)], Op::Max { a: 0, b: 1 }),
+        );
+        for kind in [Comparison::Less, Comparison::LessEqual, Comparison::Equal] {
+            add(
+                name(&format!("Compare {kind:?}")),
+                over(&[wide, wide], Op::Compare { a: 0, b: 1, kind }),
+            );
+        }
+        let select = Op::Select {
+            condition: 0,
+            a: 1,
+            b: 2,
+        };
+        add(name("Select"), over(&[(&shape, 0, 1), wide, wide], select.clone()));
+        add(
+            name("Select x32"),
+            over(&[(&shape, -1 << 20, 1 << 20), wider, wider], select.clone()),
+        );
+        add(
+            name("Select broadcast"),
+            over(&[(&column, 0, 1), (&row, -9, 9), wide], select),
+        );
+        add(name("Div"), over(&[wide, wide], end(0, 1, 15)));
+        add(name("Div long"), over(&[wider, wide], end(0, 1, 39)));
+        add(name("Div by row"), over(&[wide, (&row, 1, 900)], end(0, 1, 8)));
+        for shift in [0, 31] {
+            let op = Op::Sqrt {
+                x: 0,
+                shift,
+                low: 0,
+                high: i32::MAX,
+            };
+            add(
+                name(&format!("Sqrt shift {shift}")),
+                over(&[(&shape, 0, i32::MAX >> 1)], op),
+            );
+        }
+        for axis in 0..2 {
+            let op = Op::ReduceSum {
+                x: 0,
+                axis,
+                multiplier: 3,
+                shift: 12,
+                low: -32767,
+                high: 32767,
+            };
+            add(name(&format!("ReduceSum axis {axis}")), over(&[wide], op.clone()));
+            add(name(&format!("ReduceSum x32 axis {axis}")), over(&[wider], op));
+            add(
+                name(&format!("ReduceMax axis {axis}")),
+                over(&[wide], Op::ReduceMax { x: 0, axis }),
+            );
+        }
+        for (kind, value, per_column) in [("", 0, false), ("per column", 0, true), ("root mean square", 1, true)] {
+            let columns = shape[1] as usize;
+            let op = Op::LayerNorm {
+                x: 0,
+                epsilon: 1000,
+                center: value == 0,
+                bias: if per_column { vec![7; columns] } else { vec![] },
+                rescale: rescale(if per_column { columns } else { 1 }),
+            };
+            let range = if shape[1] > 60_000 {
+                1
+            } else {
+                (i32::MAX / 3 / shape[1] as i32).min(30_000)
+            };
+            add(name(&format!("LayerNorm {kind}")), over(&[(&shape, -range, range)], op));
+        }
+        let pad = |before: [u32; 2], after: [u32; 2]| Op::Pad {
+            x: 0,
+            before: before.to_vec(),
+            after: after.to_vec(),
+            value: 5,
+        };
+        add(name("Pad rows"), over(&[wide], pad([3, 0], [4, 0])));
+        add(name("Pad columns"), over(&[wide], pad([0, 1], [0, 1])));
+        add(
+            name("Pad to x32"),
+            over(
+                &[wide],
+                Op::Pad {
+                    x: 0,
+                    before: vec![0, 2],
+                    after: vec![0, 0],
+                    value: 1 << 20,
+                },
+            ),
+        );
+        add(
+            name("Broadcast column"),
+            over(
+                &[(&column, -9, 9)],
+                Op::Broadcast {
+                    x: 0,
+                    shape: shape.to_vec(),
+                },
+            ),
+        );
+        add(
+            name("Broadcast row"),
+            over(
+                &[(&row, -9, 9)],
+                Op::Broadcast {
+                    x: 0,
+                    shape: shape.to_vec(),
+                },
+            ),
+        );
+        add(
+            name("Broadcast one"),
+            over(
+                &[(&[1], -9, 9)],
+                Op::Broadcast {
+                    x: 0,
+                    shape: shape.to_vec(),
+                },
+            ),
+        );
+        for axis in 0..2 {
+            let most = shape[axis as usize] as i32 - 1;
+            for count in [1, 1000, 100_000] {
+                let op = Op::Gather { x: 0, indices: 1, axis };
+                if u64::from(count) * u64::from(shape[1 - axis as usize]) < 20_000_000 {
+                    add(
+                        name(&format!("Gather {count} axis {axis}")),
+                        over(&[wide, (&[count], 0, most)], op),
+                    );
+                }
+            }
+        }
+        let numbers = (&shape[..], 0, shape[1] as i32 - 1);
+        add(
+            name("GatherElements"),
+            over(&[wide, numbers], Op::GatherElements { x: 0, indices: 1 }),
+        );
+        for k in [1, 2, 5, 64, 1000, 3000] {
+            if k <= shape[1] {
+                add(name(&format!("TopK {k}")), over(&[wide], Op::TopK { x: 0, k }));
+            }
+        }
+    }
+    for n in [1_000_000u32, 20_000_000] {
+        let x = (&[1, n][..], -30000, 30000);
+        let count = n.min(1_000_000);
+        add(
+            format!("GatherElements 1x{n} far"),
+            over(
+                &[x, (&[1, count], 0, n as i32 - 1)],
+                Op::GatherElements { x: 0, indices: 1 },
+            ),
+        );
+        add(
+            format!("Gather 1x{n} far"),
+            over(
+                &[x, (&[count], 0, n as i32 - 1)],
+                Op::Gather {
+                    x: 0,
+                    indices: 1,
+                    axis: 1,
+                },
+            ),
+        );
+        let pairs = (&[n / 2, 2][..], -30000, 30000);
+        add(
+            format!("Gather pairs {n} far"),
+            over(
+                &[pairs, (&[count / 2], 0, n as i32 / 2 - 1)],
+                Op::Gather {
+                    x: 0,
+                    indices: 1,
+                    axis: 0,
+                },
+            ),
+        );
+        let lines = (&[n / 40, 40][..], -30000, 30000);
+        add(
+            format!("Gather forties {n} far"),
+            over(
+                &[lines, (&[count / 40], 0, n as i32 / 40 - 1)],
+                Op::Gather {
+                    x: 0,
+                    indices: 1,
+                    axis: 0,
+                },
+            ),
+        );
+    }
+    for k in [1, 10, 1000, 100_000, 1_000_000] {
+        // Elements are drawn at random: what ascends is worse.
+        add(
+            format!("TopK ascending 1000000 {k}"),
+            over(&[(&[1_000_000], -1 << 30, 1 << 30)], Op::TopK { x: 0, k }),
+        );
+    }
+    for width in [3u32, 255, 257] {
+        let op = Op::ReduceSum {
+            x: 0,
+            axis: 1,
+            multiplier: 3,
+            shift: 12,
+            low: -32767,
+            high: 32767,
+        };
+        add(
+            format!("ReduceSum 10x10000x{width}"),
+            over(&[(&[10, 10_000, width], -99, 99)], op),
+        );
+    }
+    add(
+        "ReduceSum far 4096x2048x2".into(),
+        over(
+            &[(&[1, 4096, 2048], -99, 99)],
+            Op::ReduceSum {
+                x: 0,
+                axis: 1,
+                multiplier: 1,
+                shift: 0,
+                low: -9,
+                high: 9,
+            },
+        ),
+    );
+    all
+}
+
+fn cases() -> Vec<(String, Graph)> {
+    let mut all: Vec<(String, Graph)> = computed_cases();
     let mut add = |name: String, graph| all.push((name, graph));
     for (m, k, n) in [
         (1, 1, 1),
@@ -579,7 +910,10 @@ fn main() {
         if !filter.iter().all(|f| name.contains(f.as_str())) {
             continue;
         }
-        let inputs = common::inputs(&graph);
+        let mut inputs = common::inputs(&graph);
+        if name.contains("ascending") {
+            inputs.iter_mut().for_each(|input| input.sort_unstable());
+        }
         let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
         let program = Program::new(graph, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
         let time = |set: &Kernels| common::time(|| program.run(&views, set).expect("inputs within their ranges"));
