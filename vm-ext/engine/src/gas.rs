@@ -52,7 +52,7 @@ pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 3_000;
 /// An element of Div.
-pub const DIV: u64 = 15_000;
+pub const DIV: u64 = 20_000;
 /// An element of Min, Max or Compare.
 pub const COMPARE: u64 = 2_000;
 /// An element of Select.
@@ -61,6 +61,8 @@ pub const SELECT: u64 = 3_000;
 pub const SQRT: u64 = 25_000;
 /// An element of a computed matrix laid out for the tiled kernels.
 pub const LAY_OUT: u64 = 3_000;
+/// A product of matrices of a batch, beside what it consists of.
+pub const BATCH: u64 = 80_000;
 /// An element of LayerNorm.
 pub const LAYER_NORM: u64 = 6_000;
 /// A row of LayerNorm.

@@ -213,7 +213,7 @@ impl Program {
             Step::BatchMatMul { a, b, product } => product.run(view(a), view(b), out, kernels, scratch),
             Step::Select { operands, plan } => elementwise::select(operands.each_ref().map(view), plan, out),
             Step::Sqrt { x, end } => elementwise::sqrt(view(x), *end, out),
-            Step::LayerNorm { x, norm } => norm.run(view(x), kind(x).rows().1, out, scratch),
+            Step::LayerNorm { x, norm } => norm.run(view(x), kind(x).rows().1, out, kernels, scratch),
             Step::Sum {
                 x,
                 around,

@@ -153,7 +153,7 @@ impl Step {
             Step::Select { plan, .. } => plan.bytes(),
             Step::Broadcast { plan, .. } => plan.bytes(),
             Step::Pad { plan, .. } => plan.bytes(),
-            Step::LayerNorm { norm, .. } => norm.scale.bytes(),
+            Step::LayerNorm { norm, .. } => norm.bytes(),
             Step::Table { table, .. } => 2 * table.len(),
             Step::Transpose { plan, .. } => plan.len() * size_of::<[usize; 2]>(),
             Step::Concat { xs, .. } => 4 * xs.len(),
@@ -315,12 +315,7 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
             rescale,
         } => Step::LayerNorm {
             x,
-            norm: LayerNorm {
-                epsilon,
-                center,
-                origin: if center { value(x).low } else { 0 },
-                scale: Scale { bias, rescale },
-            },
+            norm: LayerNorm::new(epsilon, center, value(x).low, Scale { bias, rescale }, out.rows().1),
         },
         Op::ReduceSum {
             x,

@@ -286,7 +286,7 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
     let macs = sum!(results, k);
     let scratch = batch::scratch(k, n, sums);
     let Some(flushes) = flushes(k, sums) else {
-        let gas = sum!(laid_out; macs, gas::MAC_WIDE; results, gas::RESCALE_WIDE);
+        let gas = sum!(macs, gas::MAC_WIDE; results, gas::RESCALE_WIDE; products, gas::BATCH);
         return Work { gas, macs, scratch };
     };
     let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
@@ -300,7 +300,7 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
         products, rows, split.single, k, gas::MAC_DOT;
         products, rows, split.single, gas::DOT;
         products, rows, split.single, flushes, gas::DOT;
-        products, gas::RUN
+        products, gas::BATCH
     );
     Work { gas, macs, scratch }
 }

@@ -39,12 +39,14 @@ pub(super) const KERNELS: Kernels = Kernels {
         // SAFETY: the machine has AVX2.
         unsafe { rescale_row(acc, channel, low, high) }
     },
-    // SAFETY (all four): the machine has AVX2; the bodies are safe code compiled for it.
+    // SAFETY (all): the machine has AVX2; the bodies are safe code compiled for it.
     arithmetic: Arithmetic {
         add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
         mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
         rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
         table: |x, table| unsafe { table_513(x, table) },
+        sums: |x, origin| unsafe { sums(x, origin) },
+        normalise: |x, normal| unsafe { normalise(x, normal) },
     },
 };
 
@@ -66,6 +68,16 @@ fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
 #[target_feature(enable = "avx2")]
 fn table_513(x: &mut [i32], table: &[i16; 513]) {
     portable::table(x, table);
+}
+
+#[target_feature(enable = "avx2")]
+fn sums(x: &mut [i32], origin: i32) -> (i64, i64) {
+    portable::sums(x, origin)
+}
+
+#[target_feature(enable = "avx2")]
+fn normalise(x: &mut [i32], normal: portable::Normal) {
+    portable::normalise(x, normal);
 }
 
 /// Tiles and dot products for one type of weights; `$load` reads 16 of them as 16-bit lanes.

@@ -39,12 +39,14 @@ const KERNELS: Kernels = Kernels {
         // SAFETY: the machine has AVX-512.
         unsafe { rescale_row(acc, channel, low, high) }
     },
-    // SAFETY (all four): the machine has AVX-512; the bodies are safe code compiled for it.
+    // SAFETY (all): the machine has AVX-512; the bodies are safe code compiled for it.
     arithmetic: Arithmetic {
         add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
         mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
         rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
         table: |x, table| unsafe { table_513(x, table) },
+        sums: |x, origin| unsafe { sums(x, origin) },
+        normalise: |x, normal| unsafe { normalise(x, normal) },
     },
 };
 
@@ -73,6 +75,16 @@ fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn table_513(x: &mut [i32], table: &[i16; 513]) {
     portable::table(x, table);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn sums(x: &mut [i32], origin: i32) -> (i64, i64) {
+    portable::sums(x, origin)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn normalise(x: &mut [i32], normal: portable::Normal) {
+    portable::normalise(x, normal);
 }
 
 /// Products with weights of one type on machines with `$features`; `$load` reads 32 weights as 16-bit lanes, `$step`

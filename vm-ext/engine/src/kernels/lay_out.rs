@@ -21,30 +21,46 @@ pub(crate) fn elements(n: u64, k: u64) -> u64 {
 }
 
 impl<'a> LaidOut<'a> {
-    /// Lays out n columns of k elements each, `element(column, at)`, in `data`, which has [`elements`].
-    pub fn new(n: usize, k: usize, data: &'a mut [i16], element: impl Fn(usize, usize) -> i16) -> Self {
+    /// Lays out n columns of k elements in `data`, which has [`elements`]. Element k of column c is `b[c * k + at]`
+    /// where transposed, else `b[at * n + c]`.
+    pub fn new(n: usize, k: usize, transposed: bool, b: &[i16], data: &'a mut [i16]) -> Self {
         let split = Split::new(n);
         let even = k.next_multiple_of(2);
         let (tiled, single) = data.split_at_mut(even * (WIDE * split.wide + NARROW * split.narrow));
         for (p, panel) in tiled.chunks_mut(even * WIDE).enumerate() {
             let (first, width) = (p * WIDE, if p < split.wide { WIDE } else { NARROW });
             let count = width.min(n - first);
-            for (pair, block) in panel.chunks_exact_mut(2 * width).enumerate() {
-                let (used, padding) = block.split_at_mut(2 * count);
-                for (i, b) in used.chunks_exact_mut(2).enumerate() {
-                    b[0] = element(first + i, 2 * pair);
-                    b[1] = if 2 * pair + 1 < k {
-                        element(first + i, 2 * pair + 1)
-                    } else {
-                        0
-                    };
+            if count < width || k < even {
+                panel.fill(0);
+            }
+            if transposed {
+                for (c, column) in b[first * k..(first + count) * k].chunks_exact(k).enumerate() {
+                    let pairs = panel.chunks_exact_mut(2 * width).zip(column.chunks(2));
+                    for (place, pair) in pairs {
+                        place[2 * c..][..pair.len()].copy_from_slice(pair);
+                    }
                 }
-                padding.fill(0);
+            } else {
+                for (place, rows) in panel.chunks_exact_mut(2 * width).zip(b.chunks(2 * n)) {
+                    for (half, row) in rows.chunks_exact(n).enumerate() {
+                        for (b, place) in row[first..first + count]
+                            .iter()
+                            .zip(place[half..].iter_mut().step_by(2))
+                        {
+                            *place = *b;
+                        }
+                    }
+                }
             }
         }
-        for (i, row) in single.chunks_exact_mut(k).enumerate() {
-            for (at, b) in row.iter_mut().enumerate() {
-                *b = element(n - split.single + i, at);
+        for (i, column) in single.chunks_exact_mut(k).enumerate() {
+            let c = n - split.single + i;
+            if transposed {
+                column.copy_from_slice(&b[c * k..(c + 1) * k]);
+            } else {
+                for (place, b) in column.iter_mut().zip(b[c..].iter().step_by(n)) {
+                    *place = *b;
+                }
             }
         }
         LaidOut { split, k, data }

@@ -66,6 +66,8 @@ pub(crate) struct Arithmetic {
     pub mul: fn(&mut [i32], &[i32], i32, portable::End),
     pub rescale: fn(&mut [i32], i64, i32, portable::End),
     pub table: fn(&mut [i32], &[i16; 513]),
+    pub sums: fn(&mut [i32], i32) -> (i64, i64),
+    pub normalise: fn(&mut [i32], portable::Normal),
 }
 
 /// A set of inner loops.

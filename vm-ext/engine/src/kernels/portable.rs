@@ -58,6 +58,40 @@ pub(super) fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32
     rescale(acc, channel.bias.into(), channel.multiplier, end);
 }
 
+/// How a row is normalised: `((factor * x - sum) * inverse + 2^(shift - 1)) >> shift`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normal {
+    pub factor: i32,
+    pub sum: i32,
+    pub inverse: i32,
+    /// 11 to 41.
+    pub shift: u32,
+}
+
+/// Subtracts `origin` from every element; then their sum, and the sum of their squares. All fit (the loader's bound).
+#[inline(always)]
+pub(super) fn sums(x: &mut [i32], origin: i32) -> (i64, i64) {
+    let (mut sum, mut squares) = (0i64, 0i64);
+    for x in x {
+        *x = x.wrapping_sub(origin);
+        let wide = i64::from(*x);
+        sum = sum.wrapping_add(wide);
+        squares = squares.wrapping_add(wide.wrapping_mul(wide));
+    }
+    (sum, squares)
+}
+
+/// Normalises a row in place; `factor * x - sum` and the results fit 32 bits.
+#[inline(always)]
+pub(super) fn normalise(x: &mut [i32], normal: Normal) {
+    let (inverse, half) = (i64::from(normal.inverse), (1i64 << (normal.shift & 63)) >> 1);
+    for x in x {
+        let distance = x.wrapping_mul(normal.factor).wrapping_sub(normal.sum);
+        // Below 2^62.
+        *x = (i64::from(distance).wrapping_mul(inverse).wrapping_add(half) >> (normal.shift & 63)) as i32;
+    }
+}
+
 /// Interpolates between 513 knots; x lies in -32768..=32767.
 #[inline(always)]
 pub(super) fn table(x: &mut [i32], table: &[i16; 513]) {

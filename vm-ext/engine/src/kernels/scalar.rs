@@ -27,6 +27,8 @@ pub(super) const KERNELS: Kernels = Kernels {
         mul: portable::mul,
         rescale: portable::rescale,
         table: portable::table,
+        sums: portable::sums,
+        normalise: portable::normalise,
     },
 };
 

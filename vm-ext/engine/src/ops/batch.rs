@@ -73,10 +73,7 @@ impl BatchMatMul {
             return self.exact(a, b, out);
         }
         let data = &mut scratch.i16[..lay_out::elements(n as u64, k as u64) as usize];
-        let b = match self.transposed {
-            true => LaidOut::new(n, k, data, |column, at| b[column * k + at]),
-            false => LaidOut::new(n, k, data, |column, at| b[at * n + column]),
-        };
+        let b = LaidOut::new(n, k, self.transposed, b, data);
         for (block, a) in a.chunks(ROW_BLOCK * k).enumerate() {
             let rows = a.len() / k;
             let out = &mut out.part(block * ROW_BLOCK * n, rows * n);

@@ -181,12 +181,13 @@ fn quotient(a: i32, b: i32, end: End) -> i32 {
             _ => 0,
         },
         _ => {
-            let (dividend, divisor) = match b < 0 {
-                true => (-dividend, -i64::from(b)),
-                false => (dividend, i64::from(b)),
-            };
-            let (quotient, rest) = (dividend.div_euclid(divisor), dividend.rem_euclid(divisor));
-            quotient + i64::from(2 * rest >= divisor)
+            let (size, divisor) = (dividend.unsigned_abs(), u64::from(b.unsigned_abs()));
+            let (quotient, rest) = (size / divisor, size % divisor);
+            // Halves round up: away from zero above it, towards zero below.
+            match (dividend < 0) == (b < 0) {
+                true => (quotient + u64::from(2 * rest >= divisor)) as i64,
+                false => -((quotient + u64::from(2 * rest > divisor)) as i64),
+            }
         }
     };
     rounded.clamp(low, high) as i32

@@ -1,6 +1,10 @@
 //! Normalisation of rows.
 
+use alloc::vec::Vec;
+
 use super::Scale;
+use crate::kernels::portable::{End, Normal};
+use crate::kernels::{Kernels, Lanes, WIDE};
 use crate::plan::Room;
 use crate::tensor::{View, ViewMut};
 use crate::workspace::Scratch;
@@ -9,6 +13,8 @@ use crate::workspace::Scratch;
 pub(crate) const MAX_COLUMNS: u32 = 1 << 16;
 /// Fraction bits of a normalised element before it is rescaled.
 pub(crate) const FRACTION_BITS: u32 = 20;
+/// A normalised element, and its bias where that is smaller than this, fit 32 bits together.
+const NARROW_BIAS: u64 = 1 << 30;
 
 /// Scratch space: a row.
 pub(crate) fn scratch(columns: usize) -> Room {
@@ -21,53 +27,90 @@ pub(crate) fn scratch(columns: usize) -> Room {
 /// LayerNorm, or RMSNorm where the mean is not subtracted.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerNorm {
-    pub epsilon: u64,
-    pub center: bool,
+    epsilon: u64,
+    center: bool,
     /// What is subtracted from every element first, so that sums of squares fit 64 bits: the least element where the
     /// mean is subtracted anyway, else 0.
-    pub origin: i32,
-    pub scale: Scale,
+    origin: i32,
+    scale: Scale,
+    lanes: Vec<Lanes>,
 }
 
 impl LayerNorm {
+    /// For elements of which none is less than `least`.
+    pub fn new(epsilon: u64, center: bool, least: i32, scale: Scale, columns: usize) -> Self {
+        let per_column = scale.bias.len() > 1 || scale.rescale.multipliers.len() > 1;
+        let narrow = scale.bias.iter().all(|bias| bias.unsigned_abs() < NARROW_BIAS);
+        let first_columns = (0..columns).step_by(WIDE).filter(|_| per_column && narrow);
+        let lanes = first_columns.map(|first| scale.lanes(first, WIDE.min(columns - first)));
+        LayerNorm {
+            epsilon,
+            center,
+            origin: if center { least } else { 0 },
+            lanes: lanes.collect(),
+            scale,
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.scale.bytes() + self.lanes.len() * size_of::<Lanes>()
+    }
+
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, columns: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch) {
-        let n = columns as i64;
+    pub fn run(&self, x: View<'_>, columns: usize, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
         let row = &mut scratch.i32[..columns];
         for start in (0..x.len()).step_by(columns) {
             x.load(start, row);
-            let (mut sum, mut squares) = (0i64, 0u64);
-            for x in row.iter_mut() {
-                // Below 2^31 / N in magnitude (the loader's bound), so every sum below fits.
-                *x = x.wrapping_sub(self.origin);
-                sum += i64::from(*x);
-                squares += (i64::from(*x) * i64::from(*x)) as u64;
-            }
+            let (sum, squares) = (kernels.arithmetic.sums)(row, self.origin);
             let sum = if self.center { sum } else { 0 };
-            // Below 2^62 each.
-            let spread = columns as u64 * squares - (sum * sum) as u64 + self.epsilon;
+            // Each is below 2^62 (the loader's bound), and so is what they come to.
+            let spread = (columns as i64 * squares - sum * sum) as u64 + self.epsilon;
             let (inverse, shift) = inverse_root(spread);
-            let half = (1i64 << shift) >> 1;
-            for (column, x) in row.iter_mut().enumerate() {
-                // Below 2^31 times at most 2^31.
-                let z = ((n * i64::from(*x) - sum) * inverse + half) >> shift;
-                *x = self.scale.apply(column, z);
-            }
+            let normal = Normal {
+                // Below 2^31 each.
+                factor: columns as i32,
+                sum: sum as i32,
+                inverse,
+                shift,
+            };
+            (kernels.arithmetic.normalise)(row, normal);
+            self.finish(row, kernels);
             out.store(start, row);
+        }
+    }
+
+    /// Rescales normalised elements.
+    fn finish(&self, row: &mut [i32], kernels: &Kernels) {
+        let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
+        if self.scale.bias.len().max(self.scale.rescale.multipliers.len()) <= 1 {
+            let (bias, multiplier, shift) = self.scale.of(0);
+            return (kernels.arithmetic.rescale)(row, bias, multiplier, End { shift, low, high });
+        }
+        let mut lanes = self.lanes.iter();
+        for (block, row) in row.chunks_mut(WIDE).enumerate() {
+            match (lanes.next(), <&mut [i32; WIDE]>::try_from(&mut *row)) {
+                (Some(lanes), Ok(row)) => (kernels.rescale_columns)(row, WIDE, lanes, low, high),
+                _ => {
+                    for (i, x) in row.iter_mut().enumerate() {
+                        *x = self.scale.apply(block * WIDE + i, i64::from(*x));
+                    }
+                }
+            }
         }
     }
 }
 
 /// `(inverse, shift)` such that `inverse / 2^shift` is `2^20 / sqrt(w)`, but for less than one part in 2^29. For w = 0
 /// the inverse is 0.
-fn inverse_root(w: u64) -> (i64, u32) {
+fn inverse_root(w: u64) -> (i32, u32) {
     if w == 0 {
         return (0, 41);
     }
-    // An even shift that brings w to 2^60 .. 2^62.
+    // An even shift that brings w to 2^60 .. 2^62, so the root to 2^30 .. 2^31.
     let up = (w.leading_zeros() - 2) & !1;
     let root = (w << up).isqrt();
-    (((1u64 << 61) / root) as i64, 41 - up / 2)
+    ((((1u64 << 61) - 1) / root) as i32, 41 - up / 2)
 }
 
 #[cfg(test)]
@@ -82,7 +125,7 @@ mod tests {
         while w < 1 << 62 {
             for w in [w, w + 1, 2 * w - 1, w + w / 3] {
                 let (inverse, shift) = inverse_root(w.min((1 << 62) - 1));
-                assert!((11..=41).contains(&shift) && inverse <= 1 << 31);
+                assert!((11..=41).contains(&shift) && inverse >= 1 << 30);
                 // (inverse^2 * w) / 2^(2 * shift + 40) is 1, but for two parts in 2^29.
                 let square = (inverse as u128).pow(2) * u128::from(w.min((1 << 62) - 1));
                 let one = 1u128 << (2 * shift + 40);

@@ -1,6 +1,5 @@
 //! Operations that move elements and change none.
 
-use super::elementwise::CHUNK;
 use crate::shape::{walk, BroadcastPlan, PadPlan, HARD_MAX_RANK};
 use crate::tensor::{View, ViewMut};
 
@@ -135,17 +134,24 @@ pub(crate) fn pad(x: View<'_>, plan: &PadPlan, value: i32, out: &mut ViewMut<'_>
     if x.len() < out.len() {
         out.fill(value);
     }
-    let Some((inner, outer)) = plan.loops.split_last() else {
-        return;
-    };
-    let mut buffer = [0i32; CHUNK];
-    walk(outer, |[from, to]| {
-        for first in (0..inner.extent).step_by(CHUNK) {
-            let chunk = &mut buffer[..CHUNK.min(inner.extent - first)];
-            x.load(from + first, chunk);
-            out.store(plan.start + to + first, chunk);
-        }
-    });
+    fn go<T: Copy, Y: From<T>>(x: &[T], plan: &PadPlan, y: &mut [Y]) {
+        let Some((inner, outer)) = plan.loops.split_last() else {
+            return;
+        };
+        walk(outer, |[from, to]| {
+            let y = &mut y[plan.start + to..][..inner.extent];
+            for (y, x) in y.iter_mut().zip(&x[from..from + inner.extent]) {
+                *y = (*x).into();
+            }
+        });
+    }
+    match (x, out) {
+        (View::I16(x), ViewMut::I16(y)) => go(x, plan, y),
+        (View::I32(x), ViewMut::I32(y)) => go(x, plan, y),
+        // The value may need the wider storage.
+        (View::I16(x), ViewMut::I32(y)) => go(x, plan, y),
+        (View::I32(_), ViewMut::I16(_)) => debug_assert!(false, "the padded range holds the operand's"),
+    }
 }
 
 /// Slices of the middle axis of `[outer, extent, inner]`, by number.

@@ -155,7 +155,7 @@ fn normalised(row: &[i128], epsilon: u64, center: bool) -> Vec<i128> {
     while w * 4i128.pow(half + 1) < 1 << 62 {
         half += 1;
     }
-    let inverse = (1i128 << 61) / root(w * 4i128.pow(half));
+    let inverse = ((1i128 << 61) - 1) / root(w * 4i128.pow(half));
     row.iter()
         .map(|x| nearest((n * x - sum) * inverse, 1 << (41 - half)))
         .collect()
