@@ -62,11 +62,11 @@ pub const SQRT: u64 = 25_000;
 /// An element of a computed matrix laid out for the tiled kernels.
 pub const LAY_OUT: u64 = 3_000;
 /// A product of matrices of a batch, beside what it consists of.
-pub const BATCH: u64 = 80_000;
+pub const BATCH: u64 = 120_000;
 /// An element of LayerNorm.
-pub const LAYER_NORM: u64 = 6_000;
+pub const LAYER_NORM: u64 = 4_000;
 /// A row of LayerNorm.
-pub const LAYER_NORM_ROW: u64 = 60_000;
+pub const LAYER_NORM_ROW: u64 = 80_000;
 /// An element that ReduceSum or ReduceMax looks at.
 pub const REDUCE: u64 = 1_500;
 /// A run of up to 256 neighbours that they fold into as many others.
