@@ -206,7 +206,7 @@ impl Program {
         let this = &self.values[value];
         match step {
             Step::Nothing => {}
-            Step::MatMul { x, product } => product.run(view(x), out, kernels),
+            Step::MatMul { x, product } => product.run(view(x), out, kernels, scratch),
             Step::Conv { x, conv } => conv.run(view(x), out, kernels, scratch),
             Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
             Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),

@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 
 use crate::graph::{Array, Op, ValueId};
 use crate::infer::{matrices, ConvShape, Storage, Sums, ValueType};
-use crate::kernels::pack::{widened, Columns};
+use crate::kernels::pack::{Columns, Rows};
 use crate::kernels::portable::End;
+use crate::kernels::Width;
 use crate::limits::Limits;
 use crate::ops::batch::BatchMatMul;
 use crate::ops::conv::Conv;
@@ -145,8 +146,8 @@ impl Step {
     /// Bytes held beside the step itself.
     pub fn bytes(&self) -> usize {
         match self {
-            Step::MatMul { product, .. } => product.weights.bytes() + product.scale.bytes(),
-            Step::Conv { conv, .. } => 2 * conv.weights.len() + conv.scale.bytes(),
+            Step::MatMul { product, .. } => product.bytes(),
+            Step::Conv { conv, .. } => conv.bytes(),
             Step::Rescale { scale, .. } => scale.bytes(),
             Step::Join { joined, .. } => joined.plan.bytes(),
             Step::BatchMatMul { product, .. } => product.plan.bytes(),
@@ -179,6 +180,7 @@ pub(crate) fn stored(data: Array, storage: Storage) -> Tensor {
 pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums, limits: &Limits) -> Step {
     // Inference has seen every operand.
     let value = |id: ValueId| &values[id as usize];
+    let width = |x: ValueId| Width::of(value(x).low, value(x).high);
     let slide = |x: ValueId, window: &crate::graph::Window| match value(x).shape.as_slice() {
         [_, _, height, width] => Slide::new(*height, *width, window).ok(),
         _ => None,
@@ -204,12 +206,7 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
             let scale = Scale { bias, rescale };
             Step::MatMul {
                 x,
-                product: MatMul {
-                    weights: Columns::new(&weights, k),
-                    k,
-                    scale,
-                    sums,
-                },
+                product: MatMul::new(Columns::new(&weights, k, sums), k, scale, sums, width(x)),
             }
         }
         Op::Conv2d {
@@ -225,12 +222,7 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
             let scale = Scale { bias, rescale };
             shape.map_or(Step::Nothing, |shape| Step::Conv {
                 x,
-                conv: Conv {
-                    shape,
-                    weights: widened(weights),
-                    scale,
-                    sums,
-                },
+                conv: Conv::new(shape, Rows::new(weights, shape.taps, sums), scale, sums, width(x)),
             })
         }
         Op::BatchMatMul {

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::kernels::{Kernels, WIDE};
+
 /// Owned elements: those of constants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tensor {
@@ -61,6 +63,38 @@ impl ViewMut<'_> {
         match self {
             ViewMut::I16(v) => narrow(values, &mut v[start..start + values.len()]),
             ViewMut::I32(v) => v[start..start + values.len()].copy_from_slice(values),
+        }
+    }
+
+    /// The same by a kernel: worth it for long runs.
+    pub fn store_run(&mut self, start: usize, values: &[i32], kernels: &Kernels) {
+        match self {
+            ViewMut::I16(v) => (kernels.ends.narrow)(values, &mut v[start..start + values.len()]),
+            ViewMut::I32(_) => self.store(start, values),
+        }
+    }
+
+    /// Writes panels of `rows` rows of 16 columns, `columns` in all, into rows that start `stride` apart.
+    pub fn store_panels(
+        &mut self,
+        start: usize,
+        values: &[i32],
+        rows: usize,
+        stride: usize,
+        columns: usize,
+        kernels: &Kernels,
+    ) {
+        match self {
+            ViewMut::I16(v) => (kernels.ends.narrow_columns)(values, rows, &mut v[start..], stride, columns),
+            ViewMut::I32(v) => {
+                for (p, panel) in values.chunks_exact(rows * WIDE).enumerate() {
+                    let count = WIDE.min(columns - p * WIDE);
+                    for (r, row) in panel.chunks_exact(WIDE).enumerate() {
+                        let at = start + r * stride + p * WIDE;
+                        v[at..at + count].copy_from_slice(&row[..count]);
+                    }
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use aiinference_engine::graph::Op;
+use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Window};
 use aiinference_engine::infer::{infer, Storage, Sums};
 use aiinference_engine::{format, Kernels, Program, Workspace};
 use common::{oracle, random, LIMITS};
@@ -36,6 +36,85 @@ fn random_models_reach_every_operation() {
     assert!(widths.values().all(|count| *count >= 5), "{widths:?}");
     assert_eq!(seen.len(), Op::NAMES.len(), "{seen:?}");
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
+}
+
+/// Sums of 8-bit weights that are moved to 64 bits on the way, at any width of activations, beside those that are not.
+#[test]
+fn long_sums_of_narrow_weights_are_exact() {
+    let draw = &mut random::Draw::new(1);
+    for (range, k, bias) in [
+        ((-32768, 32767), 700, 0),
+        ((-32768, 32767), 1031, 1i64 << 40),
+        ((-128, 127), 1031, 1 << 33),
+        ((0, 255), 515, 1 << 33),
+        ((-128, 127), 515, 7),
+        ((0, 255), 1031, 7),
+    ] {
+        let mut list = |count: usize| draw.list(count, |d| d.extreme(-128, 127) as i8);
+        let port = |name: &str, shape: &[u32]| Input {
+            name: name.into(),
+            shape: shape.to_vec(),
+            fraction_bits: 0,
+            low: range.0,
+            high: range.1,
+            saturate: false,
+        };
+        let rescale = Rescale {
+            multipliers: vec![3],
+            shifts: vec![9],
+            low: i32::MIN,
+            high: i32::MAX,
+        };
+        let mut graph = Graph::new();
+        graph.input(port("rows", &[50, k]));
+        graph.input(port("image", &[1, k, 2, 19]));
+        let product = graph.push(Op::MatMul {
+            x: 0,
+            weights: Array::I8(list(35 * k as usize)),
+            bias: vec![bias; 35],
+            rescale: rescale.clone(),
+        });
+        let conv = graph.push(Op::Conv2d {
+            x: 1,
+            weights: Array::I8(list(5 * k as usize)),
+            channels: 5,
+            bias: vec![bias; 5],
+            window: Window {
+                kernel: [1, 1],
+                strides: [1, 1],
+                dilations: [1, 1],
+                pads: [0; 4],
+            },
+            groups: 1,
+            rescale,
+        });
+        for value in [product, conv] {
+            graph.outputs.push(Output {
+                name: format!("y{value}"),
+                value,
+                fraction_bits: 0,
+                labels: vec![],
+            });
+        }
+        let inputs: Vec<Vec<i32>> = graph
+            .inputs
+            .iter()
+            .map(|port| {
+                let count = port.shape.iter().product::<u32>() as usize;
+                draw.list(count, |d| d.extreme(range.0, range.1))
+            })
+            .collect();
+        let program = Program::new(graph.clone(), &LIMITS).expect("a valid model");
+        let expected = oracle::values(&graph, &inputs);
+        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        for kernels in Kernels::available() {
+            let results = program.run(&views, &kernels).expect("valid inputs");
+            for (got, want) in results.iter().zip(&expected[2..]) {
+                let got: Vec<i128> = got.iter().map(|x| i128::from(*x)).collect();
+                assert!(got == want.data, "{kernels:?} {range:?} {k}");
+            }
+        }
+    }
 }
 
 thread_local! {

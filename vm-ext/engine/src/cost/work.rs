@@ -2,13 +2,13 @@
 
 use super::sum;
 use crate::gas;
-use crate::graph::Op;
+use crate::graph::{Array, Op};
 use crate::infer::{forest_work, matrices, ConvShape, Sums, ValueType};
 use crate::kernels::lay_out;
 use crate::kernels::pack::Split;
 use crate::kernels::WIDE;
 use crate::limits::Limits;
-use crate::ops::matmul::ROW_BLOCK;
+use crate::ops::matmul::{self, ROW_BLOCK};
 use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees};
 use crate::plan::Room;
 use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
@@ -34,6 +34,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         }
         Op::Conv2d {
             x,
+            weights,
             channels,
             window,
             groups,
@@ -41,7 +42,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         } => {
             // Inference has built the same shape.
             match ConvShape::new(value(x), *channels, window, *groups, limits) {
-                Ok(shape) => conv2d(&shape, sums, far(value(x))),
+                Ok(shape) => conv2d(&shape, matches!(weights, Array::I8(_)), sums, far(value(x))),
                 Err(_) => Work {
                     gas: u64::MAX,
                     macs: u64::MAX,
@@ -217,10 +218,10 @@ fn pool_taps(slide: &Slide) -> u64 {
     along(0).saturating_mul(along(1))
 }
 
-fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work {
+fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
     let columns = weights.len() as u64 / k;
     let macs = sum!(rows, k, columns);
-    let narrow = matches!(weights, crate::graph::Array::I8(_));
+    let narrow = matches!(weights, Array::I8(_));
     let bytes = if narrow {
         weights.len() as u64
     } else {
@@ -228,25 +229,18 @@ fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work
     };
     let touched = sum!(bytes, gas::WEIGHT_BYTE);
     let results = sum!(rows, columns);
+    let split = Split::new(columns as usize);
+    let scratch = matmul::scratch(rows, k, split, narrow, sums);
+    let (panels, single) = (split.panels as u64, split.single as u64);
     let Some(flushes) = flushes(k, sums) else {
-        let split = Split::new(columns as usize);
-        let padded = (WIDE * split.wide + crate::kernels::NARROW * split.narrow + split.single) as u64;
-        let panels = split.wide + split.narrow + split.single;
         let gas = sum!(
             touched;
-            rows, k, padded, gas::MAC_WIDE;
-            rows, panels, gas::TILE_ROW;
+            rows, k, WIDE as u64 * panels + single, gas::MAC_WIDE;
+            rows, panels + single, gas::TILE_ROW;
             results, gas::RESCALE_WIDE
         );
-        return Work {
-            gas,
-            macs,
-            scratch: Room::default(),
-        };
+        return Work { gas, macs, scratch };
     };
-    let split = Split::new(columns as usize);
-    // A narrow panel takes about as long as a wide one.
-    let panels = (split.wide + split.narrow) as u64;
     let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
     let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
     let gas = sum!(
@@ -256,15 +250,11 @@ fn mat_mul(rows: u64, k: u64, weights: &crate::graph::Array, sums: Sums) -> Work
         rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
         rows, panels, flushes, gas::FLUSH;
         rows, panels, WIDE, rescale;
-        rows, split.single, k, gas::MAC_DOT;
-        rows, split.single, gas::DOT;
-        rows, split.single, flushes, gas::DOT
+        rows, single, k, gas::MAC_DOT;
+        rows, single, gas::DOT;
+        rows, single, flushes, gas::DOT
     );
-    Work {
-        gas,
-        macs,
-        scratch: Room::default(),
-    }
+    Work { gas, macs, scratch }
 }
 
 fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> Work {
@@ -281,7 +271,7 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
         )
     });
     let split = Split::new(n as usize);
-    let panels = (split.wide + split.narrow) as u64;
+    let panels = split.panels as u64;
     let laid_out = sum!(products, lay_out::elements(n, k), gas::LAY_OUT);
     let macs = sum!(results, k);
     let scratch = batch::scratch(k, n, sums);
@@ -337,13 +327,13 @@ fn strided(x: &ValueType) -> u64 {
     }
 }
 
-fn conv2d(shape: &ConvShape, sums: Sums, far: bool) -> Work {
+fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
     let slide = &shape.slide;
     let pixels = slide.out[0] as u64 * slide.out[1] as u64;
     let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
     let taps = shape.taps as u64;
     let macs = sum!(batch, channels, pixels, taps);
-    let scratch = conv::scratch(shape, sums);
+    let scratch = conv::scratch(shape, narrow, sums);
     let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
     let (mac, gather) = if far {
         (gas::MAC_WIDE_CONV_FAR, gas::GATHER_FAR)

@@ -5,7 +5,10 @@
 
 use core::arch::x86_64::*;
 
-use super::{portable, Arithmetic, BlockTile, Channel, Dot, Kernels, Lanes, Products, Tile, NARROW, WIDE};
+use super::portable::compiled_for;
+use super::quads::quad_products;
+use super::sse2::{self, check};
+use super::{Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Words, WIDE};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -16,254 +19,187 @@ pub(super) fn kernels() -> Option<Kernels> {
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
-    i8: Products {
-        wide: i8::wide as Tile<i8>,
-        narrow: i8::narrow,
-        wide_blocks: i8::wide_blocks as BlockTile<i8>,
-        narrow_blocks: i8::narrow_blocks,
-        dot: i8::dot as Dot<i8>,
+    bytes: Bytes {
+        columns: quads::columns,
+        rows: quads::rows,
+        dot: dot_i8::dot,
+        ..sse2::KERNELS.bytes
     },
-    i16: Products {
-        wide: i16::wide as Tile<i16>,
-        narrow: i16::narrow,
-        wide_blocks: i16::wide_blocks as BlockTile<i16>,
-        narrow_blocks: i16::narrow_blocks,
-        dot: i16::dot as Dot<i16>,
+    words: Words {
+        tile: wide,
+        blocks: wide_blocks,
+        dot: dot_i16::dot,
     },
-    rescale_columns: |acc, width, lanes, low, high| {
-        assert!(width == WIDE || width == NARROW);
-        // SAFETY: the machine has AVX2.
-        unsafe { rescale_columns(acc, width, lanes, low, high) }
+    depthwise: compiled::DEPTHWISE as Depthwise,
+    ends: Ends {
+        // SAFETY (both): the machine has AVX2.
+        columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
+        rows: |acc, channels, low, high| unsafe { rescale_rows(acc, channels, low, high) },
+        ..compiled::ENDS
     },
-    rescale_row: |acc, channel, low, high| {
-        // SAFETY: the machine has AVX2.
-        unsafe { rescale_row(acc, channel, low, high) }
-    },
-    // SAFETY (all): the machine has AVX2; the bodies are safe code compiled for it.
-    arithmetic: Arithmetic {
-        add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
-        mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
-        rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
-        table: |x, table| unsafe { table_513(x, table) },
-        sums: |x, origin| unsafe { sums(x, origin) },
-        normalise: |x, normal| unsafe { normalise(x, normal) },
-    },
+    arithmetic: compiled::ARITHMETIC as Arithmetic,
 };
 
+compiled_for!("avx2");
+
+quad_products!(
+    "avx2", lanes 4, rows 6, _mm256_setzero_si256(),
+    weights |p: *const i8| _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())),
+    pixels |p: *const i32| _mm256_loadu_si256(p.cast()),
+    activation |p: *const i32| _mm256_set1_epi64x(p.cast::<i64>().read_unaligned()),
+    weight |p: *const i8| _mm256_cvtepi8_epi16(_mm_set1_epi32(p.cast::<i32>().read_unaligned())),
+    step |sum, x, w| _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)),
+    store |a, b, out: *mut i32| {
+        let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b));
+        _mm256_storeu_si256(out.cast(), sums);
+    },
+);
+
+/// 16 weights.
+///
+/// # Safety
+/// `p` is readable for 16 elements.
+#[inline]
 #[target_feature(enable = "avx2")]
-fn add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: portable::End) {
-    portable::add(a, b, multipliers, end);
+unsafe fn load(p: *const i16) -> __m256i {
+    _mm256_loadu_si256(p.cast())
 }
 
-#[target_feature(enable = "avx2")]
-fn mul(a: &mut [i32], b: &[i32], multiplier: i32, end: portable::End) {
-    portable::mul(a, b, multiplier, end);
+fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+    check(a.len(), lda, rows, k, b.len(), out.len());
+    let mut r = 0;
+    while r < rows {
+        // SAFETY: the machine has AVX2, and `check` has proven the extents that `tile` asks for.
+        unsafe {
+            let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+            match rows - r {
+                6.. => r += tile::<6, 2>(a, lda, k, b.as_ptr(), out),
+                4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
+                2.. => r += tile::<2, 2>(a, lda, k, b.as_ptr(), out),
+                _ => r += tile::<1, 2>(a, lda, k, b.as_ptr(), out),
+            }
+        }
+    }
 }
 
+/// R rows against a panel of V * 8 columns. Gives R.
+///
+/// # Safety
+/// AVX2; `a` is readable for k elements at each of R rows lda apart, `b` for V * 16 elements per pair of k
+/// (an odd k rounded up), `out` writable for R * V * 8.
 #[target_feature(enable = "avx2")]
-fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
-    portable::rescale(x, bias, multiplier, end);
+unsafe fn tile<const R: usize, const V: usize>(
+    a: *const i16,
+    lda: usize,
+    k: usize,
+    b: *const i16,
+    out: *mut i32,
+) -> usize {
+    let mut sums = [[_mm256_setzero_si256(); V]; R];
+    for pair in 0..k / 2 {
+        let mut w = [_mm256_setzero_si256(); V];
+        for (v, w) in w.iter_mut().enumerate() {
+            *w = load(b.add((pair * V + v) * 16));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+            }
+        }
+    }
+    if k % 2 == 1 {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            // The upper half is 0: what the panel holds there does not matter.
+            let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + k - 1) as u16));
+            for (v, sum) in sums.iter_mut().enumerate() {
+                let w = load(b.add((k / 2 * V + v) * 16));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+            }
+        }
+    }
+    for (i, sum) in sums.iter().flatten().enumerate() {
+        _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
+    }
+    R
 }
 
-#[target_feature(enable = "avx2")]
-fn table_513(x: &mut [i32], table: &[i16; 513]) {
-    portable::table(x, table);
+fn wide_blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16], out: &mut [i64]) {
+    check(a.len(), lda, rows, k, b.len(), out.len());
+    assert!(block >= 2 && block.is_multiple_of(2));
+    let mut r = 0;
+    while r < rows {
+        // SAFETY: as in `wide`.
+        unsafe {
+            let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
+            match rows - r {
+                2.. => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
+                _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
+            }
+        }
+    }
 }
 
+/// R rows against a panel of V * 8 columns, sums of each block moved to 64 bits. Gives R.
+///
+/// # Safety
+/// As for `tile`; `block` is even and not 0.
 #[target_feature(enable = "avx2")]
-fn sums(x: &mut [i32], origin: i32) -> (i64, i64) {
-    portable::sums(x, origin)
+unsafe fn block_tile<const R: usize, const V: usize>(
+    a: *const i16,
+    lda: usize,
+    k: usize,
+    block: usize,
+    b: *const i16,
+    out: *mut i64,
+) -> usize {
+    // Lanes 0 to 3 and 4 to 7 of each vector.
+    let mut totals = [[[_mm256_setzero_si256(); 2]; V]; R];
+    let mut from = 0;
+    while from < k {
+        let end = from + block.min(k - from);
+        let mut sums = [[_mm256_setzero_si256(); V]; R];
+        for pair in from / 2..end / 2 {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let w = load(b.add((pair * V + v) * 16));
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                }
+            }
+        }
+        if end % 2 == 1 {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + end - 1) as u16));
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let w = load(b.add((end / 2 * V + v) * 16));
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                }
+            }
+        }
+        for (totals, sums) in totals.iter_mut().zip(&sums) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(*sum));
+                let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(*sum));
+                total[0] = _mm256_add_epi64(total[0], low);
+                total[1] = _mm256_add_epi64(total[1], high);
+            }
+        }
+        from = end;
+    }
+    for (i, total) in totals.iter().flatten().flatten().enumerate() {
+        _mm256_storeu_si256(out.add(i * 4).cast(), *total);
+    }
+    R
 }
 
-#[target_feature(enable = "avx2")]
-fn normalise(x: &mut [i32], normal: portable::Normal) {
-    portable::normalise(x, normal);
-}
-
-/// Tiles and dot products for one type of weights; `$load` reads 16 of them as 16-bit lanes.
-macro_rules! products {
-    ($module:ident, $load:expr) => {
+/// Dot products; `$load` reads 16 weights as 16-bit lanes.
+macro_rules! dot {
+    ($module:ident, $weight:ident, $load:expr) => {
         mod $module {
             use super::*;
 
-            pub fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$module], out: &mut [i32]) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
-                let mut r = 0;
-                while r < rows {
-                    // SAFETY: the machine has AVX2, and `check` has proven the extents that `tile` asks for.
-                    unsafe {
-                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
-                        match rows - r {
-                            6.. => r += tile::<6, 2>(a, lda, k, b.as_ptr(), out),
-                            4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
-                            2.. => r += tile::<2, 2>(a, lda, k, b.as_ptr(), out),
-                            _ => r += tile::<1, 2>(a, lda, k, b.as_ptr(), out),
-                        }
-                    }
-                }
-            }
-
-            pub fn narrow(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$module], out: &mut [i32]) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), NARROW);
-                let mut r = 0;
-                while r < rows {
-                    // SAFETY: as in `wide`.
-                    unsafe {
-                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * NARROW));
-                        match rows - r {
-                            8.. => r += tile::<8, 1>(a, lda, k, b.as_ptr(), out),
-                            4.. => r += tile::<4, 1>(a, lda, k, b.as_ptr(), out),
-                            2.. => r += tile::<2, 1>(a, lda, k, b.as_ptr(), out),
-                            _ => r += tile::<1, 1>(a, lda, k, b.as_ptr(), out),
-                        }
-                    }
-                }
-            }
-
-            /// R rows against a panel of V * 8 columns. Gives R.
-            ///
-            /// # Safety
-            /// AVX2; `a` is readable for k elements at each of R rows lda apart, `b` for V * 16 elements per pair of k
-            /// (an odd k rounded up), `out` writable for R * V * 8.
-            #[target_feature(enable = "avx2")]
-            unsafe fn tile<const R: usize, const V: usize>(
-                a: *const i16,
-                lda: usize,
-                k: usize,
-                b: *const $module,
-                out: *mut i32,
-            ) -> usize {
-                let mut sums = [[_mm256_setzero_si256(); V]; R];
-                for pair in 0..k / 2 {
-                    let mut w = [_mm256_setzero_si256(); V];
-                    for (v, w) in w.iter_mut().enumerate() {
-                        *w = $load(b.add((pair * V + v) * 16));
-                    }
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
-                        for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                        }
-                    }
-                }
-                if k % 2 == 1 {
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        // The upper half is 0: what the panel holds there does not matter.
-                        let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + k - 1) as u16));
-                        for (v, sum) in sums.iter_mut().enumerate() {
-                            let w = $load(b.add((k / 2 * V + v) * 16));
-                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                        }
-                    }
-                }
-                for (i, sum) in sums.iter().flatten().enumerate() {
-                    _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
-                }
-                R
-            }
-
-            pub fn wide_blocks(
-                a: &[i16],
-                lda: usize,
-                rows: usize,
-                k: usize,
-                block: usize,
-                b: &[$module],
-                out: &mut [i64],
-            ) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
-                assert!(block >= 2 && block % 2 == 0);
-                let mut r = 0;
-                while r < rows {
-                    // SAFETY: as in `wide`.
-                    unsafe {
-                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
-                        match rows - r {
-                            2.. => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
-                            _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
-                        }
-                    }
-                }
-            }
-
-            pub fn narrow_blocks(
-                a: &[i16],
-                lda: usize,
-                rows: usize,
-                k: usize,
-                block: usize,
-                b: &[$module],
-                out: &mut [i64],
-            ) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), NARROW);
-                assert!(block >= 2 && block % 2 == 0);
-                let mut r = 0;
-                while r < rows {
-                    // SAFETY: as in `wide`.
-                    unsafe {
-                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * NARROW));
-                        match rows - r {
-                            2.. => r += block_tile::<2, 1>(a, lda, k, block, b.as_ptr(), out),
-                            _ => r += block_tile::<1, 1>(a, lda, k, block, b.as_ptr(), out),
-                        }
-                    }
-                }
-            }
-
-            /// R rows against a panel of V * 8 columns, sums of each block moved to 64 bits. Gives R.
-            ///
-            /// # Safety
-            /// As for `tile`; `block` is even and not 0.
-            #[target_feature(enable = "avx2")]
-            unsafe fn block_tile<const R: usize, const V: usize>(
-                a: *const i16,
-                lda: usize,
-                k: usize,
-                block: usize,
-                b: *const $module,
-                out: *mut i64,
-            ) -> usize {
-                // Lanes 0 to 3 and 4 to 7 of each vector.
-                let mut totals = [[[_mm256_setzero_si256(); 2]; V]; R];
-                let mut from = 0;
-                while from < k {
-                    let end = from + block.min(k - from);
-                    let mut sums = [[_mm256_setzero_si256(); V]; R];
-                    for pair in from / 2..end / 2 {
-                        for (r, sums) in sums.iter_mut().enumerate() {
-                            let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
-                            for (v, sum) in sums.iter_mut().enumerate() {
-                                let w = $load(b.add((pair * V + v) * 16));
-                                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                            }
-                        }
-                    }
-                    if end % 2 == 1 {
-                        for (r, sums) in sums.iter_mut().enumerate() {
-                            let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + end - 1) as u16));
-                            for (v, sum) in sums.iter_mut().enumerate() {
-                                let w = $load(b.add((end / 2 * V + v) * 16));
-                                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                            }
-                        }
-                    }
-                    for (totals, sums) in totals.iter_mut().zip(&sums) {
-                        for (total, sum) in totals.iter_mut().zip(sums) {
-                            let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(*sum));
-                            let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(*sum));
-                            total[0] = _mm256_add_epi64(total[0], low);
-                            total[1] = _mm256_add_epi64(total[1], high);
-                        }
-                    }
-                    from = end;
-                }
-                for (i, total) in totals.iter().flatten().flatten().enumerate() {
-                    _mm256_storeu_si256(out.add(i * 4).cast(), *total);
-                }
-                R
-            }
-
-            pub fn dot(a: &[i16], b: &[$module]) -> i32 {
+            pub fn dot(a: &[i16], b: &[$weight]) -> i32 {
                 assert_eq!(a.len(), b.len());
                 // SAFETY: the machine has AVX2; both slices have this many elements.
                 unsafe { dot_of(a.as_ptr(), b.as_ptr(), a.len()) }
@@ -272,7 +208,7 @@ macro_rules! products {
             /// # Safety
             /// AVX2; `a` and `b` are readable for k elements.
             #[target_feature(enable = "avx2")]
-            unsafe fn dot_of(a: *const i16, b: *const $module, k: usize) -> i32 {
+            unsafe fn dot_of(a: *const i16, b: *const $weight, k: usize) -> i32 {
                 let mut sums = [_mm256_setzero_si256(); 4];
                 let mut at = 0;
                 while at + 64 <= k {
@@ -305,21 +241,10 @@ macro_rules! products {
     };
 }
 
-products!(i8, |p: *const i8| _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())));
-products!(i16, |p: *const i16| _mm256_loadu_si256(p.cast()));
-
-/// Panics unless `a` holds `rows` rows of k elements, lda apart, `b` a panel of k, and `out` the results.
-#[inline]
-pub(super) fn check(a: usize, lda: usize, rows: usize, k: usize, b: usize, out: usize, width: usize) {
-    let rows_end = rows
-        .checked_sub(1)
-        .and_then(|r| r.checked_mul(lda))
-        .and_then(|r| r.checked_add(k));
-    let panel = k.div_ceil(2).checked_mul(2 * width);
-    let results = rows.checked_mul(width);
-    assert!(rows_end.is_some_and(|end| end <= a) || rows == 0);
-    assert!(panel.is_some_and(|end| end <= b) && results.is_some_and(|end| end <= out));
-}
+dot!(dot_i8, i8, |p: *const i8| _mm256_cvtepi8_epi16(_mm_loadu_si128(
+    p.cast()
+)));
+dot!(dot_i16, i16, |p: *const i16| _mm256_loadu_si256(p.cast()));
 
 /// Rescaling parameters of 8 lanes, the even and odd ones apart as 64-bit lanes.
 #[derive(Clone, Copy)]
@@ -336,7 +261,7 @@ struct Vectors {
 
 impl Vectors {
     #[target_feature(enable = "avx2")]
-    fn new(lanes: &Lanes, first: usize) -> Self {
+    fn new(lanes: &Lanes<i32>, first: usize) -> Self {
         let mut v = Vectors {
             bias: _mm256_setzero_si256(),
             multiplier: [_mm256_setzero_si256(); 2],
@@ -376,44 +301,44 @@ impl Vectors {
         let odd = half(_mm256_srli_epi64::<32>(acc), 1);
         _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
     }
+
+    /// The same in place, for 8 elements.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn apply_to(&self, eight: &mut [i32], low: __m256i, high: __m256i) {
+        assert_eq!(eight.len(), 8);
+        let at = eight.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: 8 elements.
+        unsafe { _mm256_storeu_si256(at, self.apply(_mm256_loadu_si256(at), low, high)) };
+    }
 }
 
+/// Panels of rows of 16 columns.
 #[target_feature(enable = "avx2")]
-fn rescale_columns(acc: &mut [i32], width: usize, lanes: &Lanes, low: i32, high: i32) {
+fn rescale_columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {
     let (low, high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
-    let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, NARROW)];
-    for row in acc.chunks_exact_mut(width) {
-        for (eight, vectors) in row.chunks_exact_mut(8).zip(&vectors) {
-            // SAFETY: a chunk of 8 elements.
-            unsafe {
-                let at = eight.as_mut_ptr().cast::<__m256i>();
-                _mm256_storeu_si256(at, vectors.apply(_mm256_loadu_si256(at), low, high));
+    let panel = acc.len() / lanes.len().max(1);
+    for (panel, lanes) in acc.chunks_exact_mut(panel.max(1)).zip(lanes) {
+        let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, 8)];
+        for row in panel.chunks_exact_mut(WIDE) {
+            for (eight, vectors) in row.chunks_exact_mut(8).zip(&vectors) {
+                vectors.apply_to(eight, low, high);
             }
         }
     }
 }
 
+/// The same with a channel for each row.
 #[target_feature(enable = "avx2")]
-fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
-    let Channel {
-        bias,
-        multiplier,
-        shift,
-    } = channel;
-    let lanes = Lanes {
-        bias: [bias; WIDE],
-        multiplier: [multiplier; WIDE],
-        shift: [shift; WIDE],
-    };
-    let vectors = Vectors::new(&lanes, 0);
-    let (wide_low, wide_high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
-    let mut chunks = acc.chunks_exact_mut(8);
-    for eight in &mut chunks {
-        // SAFETY: a chunk of 8 elements.
-        unsafe {
-            let at = eight.as_mut_ptr().cast::<__m256i>();
-            _mm256_storeu_si256(at, vectors.apply(_mm256_loadu_si256(at), wide_low, wide_high));
+fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32) {
+    let (low, high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
+    for (r, channel) in channels.iter().enumerate() {
+        let lanes = Lanes::alike(channel.bias, channel.multiplier, channel.shift);
+        let vectors = Vectors::new(&lanes, 0);
+        for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
+            for eight in panel[r * WIDE..(r + 1) * WIDE].chunks_exact_mut(8) {
+                vectors.apply_to(eight, low, high);
+            }
         }
     }
-    portable::rescale_row(chunks.into_remainder(), channel, low, high);
 }

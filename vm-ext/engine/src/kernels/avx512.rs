@@ -8,8 +8,10 @@
 
 use core::arch::x86_64::*;
 
-use super::avx2::{self, check};
-use super::{portable, Arithmetic, Channel, Kernels, Lanes, Products, WIDE};
+use super::portable::compiled_for;
+use super::quads::quad_products;
+use super::sse2::check;
+use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Words, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -19,89 +21,57 @@ pub(super) fn kernels() -> Option<Kernels> {
     detected::get().then_some(KERNELS)
 }
 
-/// The set with `vpdpwssd`, where the machine has VNNI, too.
-pub(super) fn vnni_kernels() -> Option<Kernels> {
-    // Leaf 7 exists: the features above are told there.
-    let vnni = || __cpuid_count(7, 0).ecx & (1 << 11) != 0;
-    (detected::get() && vnni()).then_some(VNNI_KERNELS)
-}
-
-const KERNELS: Kernels = Kernels {
+pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
-    i8: plain_i8::PRODUCTS,
-    i16: plain_i16::PRODUCTS,
-    rescale_columns: |acc, width, lanes, low, high| match width {
-        // SAFETY: the machine has AVX-512.
-        WIDE => unsafe { rescale_columns(acc, lanes, low, high) },
-        _ => (avx2::KERNELS.rescale_columns)(acc, width, lanes, low, high),
+    bytes: Bytes {
+        columns: quads::columns,
+        rows: quads::rows,
+        ..avx2::KERNELS.bytes
     },
-    rescale_row: |acc, channel, low, high| {
-        // SAFETY: the machine has AVX-512.
-        unsafe { rescale_row(acc, channel, low, high) }
+    words: plain::WORDS,
+    depthwise: compiled::DEPTHWISE as Depthwise,
+    ends: Ends {
+        // SAFETY (both): the machine has AVX-512.
+        columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
+        rows: |acc, channels, low, high| unsafe { rescale_rows(acc, channels, low, high) },
+        ..compiled::ENDS
     },
-    // SAFETY (all): the machine has AVX-512; the bodies are safe code compiled for it.
-    arithmetic: Arithmetic {
-        add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
-        mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
-        rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
-        table: |x, table| unsafe { table_513(x, table) },
-        sums: |x, origin| unsafe { sums(x, origin) },
-        normalise: |x, normal| unsafe { normalise(x, normal) },
-    },
+    arithmetic: compiled::ARITHMETIC as Arithmetic,
 };
 
-const VNNI_KERNELS: Kernels = Kernels {
-    name: "avx512vnni",
-    i8: vnni_i8::PRODUCTS,
-    i16: vnni_i16::PRODUCTS,
-    ..KERNELS
-};
+/// Products with 16-bit weights on machines that have `vpdpwssd`.
+pub(super) const VNNI_WORDS: Words = vnni::WORDS;
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: portable::End) {
-    portable::add(a, b, multipliers, end);
-}
+compiled_for!("avx512f,avx512bw,avx512dq,avx512vl");
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn mul(a: &mut [i32], b: &[i32], multiplier: i32, end: portable::End) {
-    portable::mul(a, b, multiplier, end);
-}
+quad_products!(
+    "avx512f,avx512bw,avx512dq,avx512vl", lanes 8, rows 12, _mm512_setzero_si512(),
+    weights |p: *const i8| _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())),
+    pixels |p: *const i32| _mm512_loadu_si512(p.cast()),
+    activation |p: *const i32| _mm512_set1_epi64(p.cast::<i64>().read_unaligned()),
+    weight |p: *const i8| _mm512_cvtepi8_epi16(_mm256_set1_epi32(p.cast::<i32>().read_unaligned())),
+    step |sum, x, w| _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)),
+    store |a, b, out: *mut i32| {
+        let pairs = |sums| _mm512_cvtepi64_epi32(_mm512_add_epi32(sums, _mm512_srli_epi64::<32>(sums)));
+        _mm256_storeu_si256(out.cast(), pairs(a));
+        _mm256_storeu_si256(out.add(8).cast(), pairs(b));
+    },
+);
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: portable::End) {
-    portable::rescale(x, bias, multiplier, end);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn table_513(x: &mut [i32], table: &[i16; 513]) {
-    portable::table(x, table);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn sums(x: &mut [i32], origin: i32) -> (i64, i64) {
-    portable::sums(x, origin)
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn normalise(x: &mut [i32], normal: portable::Normal) {
-    portable::normalise(x, normal);
-}
-
-/// Products with weights of one type on machines with `$features`; `$load` reads 32 weights as 16-bit lanes, `$step`
-/// adds the products of pairs of lanes to a sum.
+/// Products with 16-bit weights on machines with `$features`; `$step` adds the products of pairs of lanes to a sum.
 macro_rules! products {
-    ($module:ident, $weight:ident, $features:literal, $load:expr, $step:expr) => {
+    ($module:ident, $features:literal, $step:expr) => {
         mod $module {
             use super::*;
 
-            pub const PRODUCTS: Products<$weight> = Products {
-                wide,
-                wide_blocks,
-                ..avx2::KERNELS.$weight
+            pub const WORDS: Words = Words {
+                tile: wide,
+                blocks: wide_blocks,
+                ..avx2::KERNELS.words
             };
 
-            fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[$weight], out: &mut [i32]) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
+            fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+                check(a.len(), lda, rows, k, b.len(), out.len());
                 let mut r = 0;
                 while r < rows {
                     // SAFETY: the machine has the features, and `check` has proven the extents that `tile` asks for.
@@ -127,7 +97,7 @@ macro_rules! products {
                 a: *const i16,
                 lda: usize,
                 k: usize,
-                b: *const $weight,
+                b: *const i16,
                 out: *mut i32,
             ) -> usize {
                 let sums = sums::<R, U>(a, lda, 0, k, b);
@@ -137,9 +107,9 @@ macro_rules! products {
                 R
             }
 
-            fn wide_blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[$weight], out: &mut [i64]) {
-                check(a.len(), lda, rows, k, b.len(), out.len(), WIDE);
-                assert!(block >= 2 && block % 2 == 0);
+            fn wide_blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16], out: &mut [i64]) {
+                check(a.len(), lda, rows, k, b.len(), out.len());
+                assert!(block >= 2 && block.is_multiple_of(2));
                 let mut r = 0;
                 while r < rows {
                     // SAFETY: as in `wide`.
@@ -164,7 +134,7 @@ macro_rules! products {
                 lda: usize,
                 k: usize,
                 block: usize,
-                b: *const $weight,
+                b: *const i16,
                 out: *mut i64,
             ) -> usize {
                 // Lanes 0 to 7 and 8 to 15.
@@ -200,14 +170,14 @@ macro_rules! products {
                 lda: usize,
                 from: usize,
                 end: usize,
-                b: *const $weight,
+                b: *const i16,
             ) -> [__m512i; R] {
                 let mut parts = [[_mm512_setzero_si512(); R]; U];
                 let mut k = from;
                 while k + 2 * U <= end {
                     for (u, sums) in parts.iter_mut().enumerate() {
                         let k = k + 2 * u;
-                        let w = $load(b.add(k * WIDE));
+                        let w = _mm512_loadu_si512(b.add(k * WIDE).cast());
                         for (r, sum) in sums.iter_mut().enumerate() {
                             let x = _mm512_set1_epi32(a.add(r * lda + k).cast::<i32>().read_unaligned());
                             *sum = $step(*sum, x, w);
@@ -219,7 +189,7 @@ macro_rules! products {
                     return [_mm512_setzero_si512(); R];
                 };
                 while k < end {
-                    let w = $load(b.add(k * WIDE));
+                    let w = _mm512_loadu_si512(b.add(k * WIDE).cast());
                     for (r, sum) in sums.iter_mut().enumerate() {
                         let x = a.add(r * lda + k);
                         // Beside an odd last one stands 0: what the panel holds there does not matter.
@@ -242,34 +212,12 @@ macro_rules! products {
     };
 }
 
-products!(
-    plain_i8,
-    i8,
-    "avx512f,avx512bw,avx512dq,avx512vl",
-    |p: *const i8| _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())),
-    |sum, x, w| _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
-);
-products!(
-    plain_i16,
-    i16,
-    "avx512f,avx512bw,avx512dq,avx512vl",
-    |p: *const i16| _mm512_loadu_si512(p.cast()),
-    |sum, x, w| _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
-);
-products!(
-    vnni_i8,
-    i8,
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
-    |p: *const i8| _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())),
-    |sum, x, w| _mm512_dpwssd_epi32(sum, x, w)
-);
-products!(
-    vnni_i16,
-    i16,
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
-    |p: *const i16| _mm512_loadu_si512(p.cast()),
-    |sum, x, w| _mm512_dpwssd_epi32(sum, x, w)
-);
+products!(plain, "avx512f,avx512bw,avx512dq,avx512vl", |sum, x, w| {
+    _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
+});
+products!(vnni, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", |sum, x, w| {
+    _mm512_dpwssd_epi32(sum, x, w)
+});
 
 /// Rescaling parameters of 16 lanes, the even and odd ones apart as 64-bit lanes.
 #[derive(Clone, Copy)]
@@ -284,7 +232,7 @@ struct Vectors {
 
 impl Vectors {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn of_lanes(lanes: &Lanes) -> Self {
+    fn of_lanes(lanes: &Lanes<i32>) -> Self {
         // SAFETY: each list has 16 elements.
         let (bias, multiplier, shift) = unsafe {
             (
@@ -297,7 +245,7 @@ impl Vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn of_channel(channel: Channel) -> Self {
+    fn of_channel(channel: &Channel<i32>) -> Self {
         Vectors::new(
             _mm512_set1_epi32(channel.bias),
             _mm512_set1_epi32(channel.multiplier),
@@ -335,29 +283,38 @@ impl Vectors {
         _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, _mm512_slli_epi64::<32>(odd))
     }
 
-    /// The same in place; gives what is left beyond the last sixteen.
+    /// The same in place, for 16 elements.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn apply_to<'a>(&self, acc: &'a mut [i32], low: i32, high: i32) -> &'a mut [i32] {
-        let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
-        let mut chunks = acc.chunks_exact_mut(16);
-        for sixteen in &mut chunks {
-            let at = sixteen.as_mut_ptr();
-            // SAFETY: a chunk of 16 elements.
-            unsafe { _mm512_storeu_si512(at.cast(), self.apply(_mm512_loadu_si512(at.cast()), low, high)) };
-        }
-        chunks.into_remainder()
+    fn apply_to(&self, sixteen: &mut [i32], low: __m512i, high: __m512i) {
+        assert_eq!(sixteen.len(), WIDE);
+        let at = sixteen.as_mut_ptr();
+        // SAFETY: 16 elements.
+        unsafe { _mm512_storeu_si512(at.cast(), self.apply(_mm512_loadu_si512(at.cast()), low, high)) };
     }
 }
 
-/// Rows of 16 columns.
+/// Panels of rows of 16 columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_columns(acc: &mut [i32], lanes: &Lanes, low: i32, high: i32) {
-    Vectors::of_lanes(lanes).apply_to(acc, low, high);
+fn rescale_columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {
+    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
+    let panel = acc.len() / lanes.len().max(1);
+    for (panel, lanes) in acc.chunks_exact_mut(panel.max(1)).zip(lanes) {
+        let vectors = Vectors::of_lanes(lanes);
+        for row in panel.chunks_exact_mut(WIDE) {
+            vectors.apply_to(row, low, high);
+        }
+    }
 }
 
+/// The same with a channel for each row.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
-    let rest = Vectors::of_channel(channel).apply_to(acc, low, high);
-    portable::rescale_row(rest, channel, low, high);
+fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32) {
+    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
+    for (r, channel) in channels.iter().enumerate() {
+        let vectors = Vectors::of_channel(channel);
+        for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
+            vectors.apply_to(&mut panel[r * WIDE..(r + 1) * WIDE], low, high);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Computed matrices laid out for the kernels, in scratch space: the panels of [`super::pack`], made anew in every run.
 
 use super::pack::Split;
-use super::{NARROW, WIDE};
+use super::WIDE;
 
 /// A matrix of n columns of k elements in panels.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct LaidOut<'a> {
 /// Elements that a matrix takes, saturated.
 pub(crate) fn elements(n: u64, k: u64) -> u64 {
     let split = Split::new(n as usize);
-    let tiled = (WIDE * split.wide + NARROW * split.narrow) as u64;
+    let tiled = (WIDE * split.panels) as u64;
     let even = k.next_multiple_of(2);
     even.saturating_mul(tiled)
         .saturating_add(k.saturating_mul(split.single as u64))
@@ -26,22 +26,22 @@ impl<'a> LaidOut<'a> {
     pub fn new(n: usize, k: usize, transposed: bool, b: &[i16], data: &'a mut [i16]) -> Self {
         let split = Split::new(n);
         let even = k.next_multiple_of(2);
-        let (tiled, single) = data.split_at_mut(even * (WIDE * split.wide + NARROW * split.narrow));
+        let (tiled, single) = data.split_at_mut(even * WIDE * split.panels);
         for (p, panel) in tiled.chunks_mut(even * WIDE).enumerate() {
-            let (first, width) = (p * WIDE, if p < split.wide { WIDE } else { NARROW });
-            let count = width.min(n - first);
-            if count < width || k < even {
+            let first = p * WIDE;
+            let count = WIDE.min(n - first);
+            if count < WIDE || k < even {
                 panel.fill(0);
             }
             if transposed {
                 for (c, column) in b[first * k..(first + count) * k].chunks_exact(k).enumerate() {
-                    let pairs = panel.chunks_exact_mut(2 * width).zip(column.chunks(2));
+                    let pairs = panel.chunks_exact_mut(2 * WIDE).zip(column.chunks(2));
                     for (place, pair) in pairs {
                         place[2 * c..][..pair.len()].copy_from_slice(pair);
                     }
                 }
             } else {
-                for (place, rows) in panel.chunks_exact_mut(2 * width).zip(b.chunks(2 * n)) {
+                for (place, rows) in panel.chunks_exact_mut(2 * WIDE).zip(b.chunks(2 * n)) {
                     for (half, row) in rows.chunks_exact(n).enumerate() {
                         for (b, place) in row[first..first + count]
                             .iter()
@@ -66,11 +66,10 @@ impl<'a> LaidOut<'a> {
         LaidOut { split, k, data }
     }
 
-    /// Panel p: the wide ones, then the narrow one.
+    /// Panel p.
     pub fn panel(&self, p: usize) -> &'a [i16] {
         let even = self.k.next_multiple_of(2);
-        let width = if p < self.split.wide { WIDE } else { NARROW };
-        &self.data[p * even * WIDE..][..even * width]
+        &self.data[p * even * WIDE..][..even * WIDE]
     }
 
     /// Single column i.

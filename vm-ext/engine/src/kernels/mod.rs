@@ -1,5 +1,9 @@
 //! The inner loops, chosen at run time. Every set computes the same integers: the loader proves that no sum can
 //! overflow in the width it is kept in, so order and vector width change nothing.
+//!
+//! Products come in two families. With 8-bit weights k goes in quads: weights are panels `[k / 4][16 columns][4]` or rows,
+//! activations are brought into an order of the set's own first ([`Bytes::pack_rows`], [`Bytes::pack_pixels`]), two
+//! words of 32 bits a quad. With 16-bit weights k goes in pairs and activations are read where they are.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -8,56 +12,154 @@ mod avx512;
 pub(crate) mod lay_out;
 pub(crate) mod pack;
 pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+mod quads;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use alloc::vec::Vec;
 
-/// Columns of a wide panel.
+/// Columns of a panel.
 pub(crate) const WIDE: usize = 16;
-/// Columns of a narrow panel.
-pub(crate) const NARROW: usize = 8;
+/// k that products with 8-bit weights take together.
+pub(crate) const QUAD: usize = 4;
+/// Words of 32 bits that a quad of activations takes.
+pub(crate) const QUAD_WORDS: usize = 2;
 
-/// `out[r * W + c] = sum over k of a[r * lda + k] * b[(k / 2 * W + c) * 2 + k % 2]`, W being the panel's width, for
-/// `rows` rows; `b` holds k in pairs, an odd last one with a zero.
+/// What fits the range of activations, as the loader inferred it: narrow ones have quicker products with 8-bit weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// -128 to 127.
+    I8,
+    /// 0 to 255.
+    U8,
+    I16,
+}
+
+impl Width {
+    pub fn of(low: i32, high: i32) -> Self {
+        match (low, high) {
+            (-128.., ..=127) => Width::I8,
+            (0.., ..=255) => Width::U8,
+            _ => Width::I16,
+        }
+    }
+}
+
+/// Panels of weights `[k / 4][16][4]`, beside each other.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelsOf8<'a> {
+    pub data: &'a [i8],
+    /// Elements from one panel to the next.
+    pub stride: usize,
+    /// The sum of each column over the k at hand.
+    pub sums: &'a [i32],
+}
+
+/// Rows of weights, each with whole quads of k at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct RowsOf8<'a> {
+    pub data: &'a [i8],
+    /// Elements from one row to the next.
+    pub stride: usize,
+    /// The sum of each row over the k at hand.
+    pub sums: &'a [i32],
+}
+
+/// Products of activations with 8-bit weights; every sum fits 32 bits (the caller's certificate).
+#[derive(Clone, Copy)]
+#[allow(clippy::type_complexity)]
+pub(crate) struct Bytes {
+    /// Lays out rows of activations: `(x, from row to row, rows, k, width, words)`, two words a row and quad.
+    pub pack_rows: fn(&[i16], usize, usize, usize, Width, &mut [i32]),
+    /// `out[p][r][c] = sum over k of x[r][k] * w[p * 16 + c][k]`, for `(words of packed rows, rows, quads, width, panels,
+    /// out)`: as many panels as out holds.
+    pub columns: fn(&[i32], usize, usize, Width, PanelsOf8<'_>, &mut [i32]),
+    /// Lays out 16 neighbouring pixels, the k-th 16 from `start + offsets[k]` on: `(source, start, offsets, width, from,
+    /// words)`, 32 words a quad, beginning with quad `from`.
+    pub pack_pixels: fn(&[i16], usize, &[i32], Width, usize, &mut [i32]),
+    /// `out[p][r][c] = sum over k of w[r][k] * x[p][k][c]` for `(weights, packed pixels, words from 16 to 16 of them, quads,
+    /// width, out)`: as many rows as the weights have sums, as many times 16 pixels as out holds.
+    pub rows: fn(RowsOf8<'_>, &[i32], usize, usize, Width, &mut [i32]),
+    /// `sum over k of x[k] * w[k]`.
+    pub dot: Dot<i8>,
+}
+
+/// `out[r * 16 + c] = sum over k of a[r * lda + k] * b[(k / 2 * 16 + c) * 2 + k % 2]` for `rows` rows; `b` holds k in
+/// pairs, an odd last one with a zero.
 ///
 /// Arguments: a, lda, rows, k, b, out. Every partial sum fits 32 bits (the caller's certificate).
-pub(crate) type Tile<B> = fn(&[i16], usize, usize, usize, &[B], &mut [i32]);
+pub(crate) type Tile = fn(&[i16], usize, usize, usize, &[i16], &mut [i32]);
 
 /// The same with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate.
 ///
 /// Arguments: a, lda, rows, k, block, b, out.
-pub(crate) type BlockTile<B> = fn(&[i16], usize, usize, usize, usize, &[B], &mut [i64]);
+pub(crate) type BlockTile = fn(&[i16], usize, usize, usize, usize, &[i16], &mut [i64]);
 
 /// `sum over k of a[k] * b[k]`; every partial sum fits 32 bits.
 pub(crate) type Dot<B> = fn(&[i16], &[B]) -> i32;
 
-/// Rescaling parameters of up to 16 neighbouring columns.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lanes {
-    pub bias: [i32; WIDE],
-    pub multiplier: [i32; WIDE],
-    pub shift: [u8; WIDE],
+/// Products of activations with 16-bit weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Words {
+    pub tile: Tile,
+    pub blocks: BlockTile,
+    pub dot: Dot<i16>,
 }
 
-/// Rescaling parameters of one channel.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Channel {
-    pub bias: i32,
+/// Rescaling parameters of one channel, whose bias takes 32 or 64 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Channel<B> {
+    pub bias: B,
     pub multiplier: i32,
     pub shift: u8,
 }
 
-/// The loops that come in several versions for weights of one type.
-#[derive(Clone, Copy)]
-pub(crate) struct Products<B: 'static> {
-    pub wide: Tile<B>,
-    pub narrow: Tile<B>,
-    pub wide_blocks: BlockTile<B>,
-    pub narrow_blocks: BlockTile<B>,
-    pub dot: Dot<B>,
+/// Those of 16 neighbouring columns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lanes<B> {
+    pub bias: [B; WIDE],
+    pub multiplier: [i32; WIDE],
+    pub shift: [u8; WIDE],
 }
+
+impl<B: Copy> Lanes<B> {
+    /// The same for all columns.
+    pub fn alike(bias: B, multiplier: i32, shift: u8) -> Self {
+        Lanes {
+            bias: [bias; WIDE],
+            multiplier: [multiplier; WIDE],
+            shift: [shift; WIDE],
+        }
+    }
+}
+
+/// What sums go through: `clamp(((sum + bias) * multiplier + r) >> shift, low, high)`.
+#[derive(Clone, Copy)]
+#[allow(clippy::type_complexity)]
+pub(crate) struct Ends {
+    /// In place: panels of rows of 16 columns, as many panels as there are lanes.
+    pub columns: fn(&mut [i32], &[Lanes<i32>], i32, i32),
+    /// In place: panels of rows of 16 columns, as many rows as there are channels.
+    pub rows: fn(&mut [i32], &[Channel<i32>], i32, i32),
+    /// Rows of 16 columns, from 64 bits.
+    pub wide_columns: fn(&[i64], &Lanes<i64>, i32, i32, &mut [i32]),
+    /// As `rows`, from 64 bits.
+    pub wide_rows: fn(&[i64], &[Channel<i64>], i32, i32, &mut [i32]),
+    /// The low 16 bits of each.
+    pub narrow: fn(&[i32], &mut [i16]),
+    /// The same for panels of rows of 16 columns: `(panels, rows, out, from row to row, columns)`.
+    pub narrow_columns: fn(&[i32], usize, &mut [i16], usize, usize),
+}
+
+/// Sums over few taps of neighbouring pixels: `(source, start, offsets, step, weights, sums)`, where pixel p of tap t
+/// is `source[start + offsets[t] + p * step]`.
+pub(crate) type Depthwise = fn(&[i16], usize, &[i32], usize, &[i16], &mut [i32]);
 
 /// The loops over single elements; formulas in [`portable`].
 #[derive(Clone, Copy)]
@@ -74,18 +176,16 @@ pub(crate) struct Arithmetic {
 #[derive(Clone, Copy)]
 pub struct Kernels {
     name: &'static str,
-    pub(crate) i8: Products<i8>,
-    pub(crate) i16: Products<i16>,
-    /// In place over rows of W columns: `clamp(((acc + bias) * multiplier + r) >> shift, low, high)` per column.
-    pub(crate) rescale_columns: fn(&mut [i32], usize, &Lanes, i32, i32),
-    /// The same with one channel's parameters for all.
-    pub(crate) rescale_row: fn(&mut [i32], Channel, i32, i32),
+    pub(crate) bytes: Bytes,
+    pub(crate) words: Words,
+    pub(crate) depthwise: Depthwise,
+    pub(crate) ends: Ends,
     pub(crate) arithmetic: Arithmetic,
 }
 
 impl Kernels {
     /// The names of all sets, from the slowest to the fastest.
-    pub const NAMES: [&str; 4] = ["scalar", "avx2", "avx512", "avx512vnni"];
+    pub const NAMES: [&str; 5] = ["scalar", "sse2", "avx2", "avx512", "avx512vnni"];
 
     /// The portable set: plain Rust, the reference.
     pub fn scalar() -> Self {
@@ -116,11 +216,13 @@ impl Kernels {
             "auto" => Some(Kernels::auto()),
             "scalar" => Some(Kernels::scalar()),
             #[cfg(target_arch = "x86_64")]
+            "sse2" => Some(sse2::KERNELS),
+            #[cfg(target_arch = "x86_64")]
             "avx2" => avx2::kernels(),
             #[cfg(target_arch = "x86_64")]
             "avx512" => avx512::kernels(),
             #[cfg(target_arch = "x86_64")]
-            "avx512vnni" => avx512::vnni_kernels(),
+            "avx512vnni" => vnni::kernels(),
             _ => None,
         }
     }

@@ -2,18 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::{NARROW, WIDE};
+use super::{PanelsOf8, RowsOf8, QUAD, WIDE};
 use crate::graph::Array;
-
-/// Columns of a matrix `[N, K]` in panels: first those 16 wide, then at most one 8 wide, then up to three single rows.
-///
-/// Padding at most doubles the columns, and K to the next even number.
-#[derive(Clone, Debug)]
-pub(crate) struct Panels<B> {
-    pub split: Split,
-    k: usize,
-    data: Vec<B>,
-}
+use crate::infer::Sums;
 
 /// How N columns are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,109 +12,234 @@ pub(crate) struct Split {
     /// Columns.
     pub columns: usize,
     /// Panels of 16; the last may be padded.
-    pub wide: usize,
-    /// Panels of 8 (0 or 1).
-    pub narrow: usize,
-    /// Single rows (0 to 3).
+    pub panels: usize,
+    /// Single columns (0 to 3), too few for a panel.
     pub single: usize,
 }
 
 impl Split {
     pub fn new(columns: usize) -> Self {
         let (full, rest) = (columns / WIDE, columns % WIDE);
-        let (wide, narrow, single) = match rest {
-            0..=3 => (full, 0, rest),
-            4..=8 => (full, 1, 0),
-            _ => (full + 1, 0, 0),
-        };
+        let (panels, single) = if rest < 4 { (full, rest) } else { (full + 1, 0) };
         Split {
             columns,
-            wide,
-            narrow,
+            panels,
             single,
+        }
+    }
+
+    /// Columns that are in panels.
+    pub fn in_panels(&self) -> usize {
+        self.columns - self.single
+    }
+}
+
+/// Columns of a matrix `[N, K]` in panels of 16, k in groups, then up to three single columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Panels<B> {
+    pub split: Split,
+    k: usize,
+    group: usize,
+    data: Vec<B>,
+    single: Vec<B>,
+}
+
+impl<B: Copy + Default> Panels<B> {
+    fn new(weights: &[B], k: usize, group: usize) -> Self {
+        let split = Split::new(weights.len() / k);
+        let groups = k.div_ceil(group);
+        let mut data = alloc::vec![B::default(); group * groups * WIDE * split.panels];
+        let (in_panels, single) = weights.split_at(split.in_panels() * k);
+        for (column, weights) in in_panels.chunks_exact(k).enumerate() {
+            let panel = &mut data[column / WIDE * groups * WIDE * group..];
+            let rows = panel.chunks_exact_mut(WIDE * group);
+            for (weights, row) in weights.chunks(group).zip(rows) {
+                row[column % WIDE * group..][..weights.len()].copy_from_slice(weights);
+            }
+        }
+        Panels {
+            split,
+            k,
+            group,
+            data,
+            single: single.to_vec(),
+        }
+    }
+
+    /// Elements of a panel.
+    fn length(&self) -> usize {
+        self.k.next_multiple_of(self.group) * WIDE
+    }
+
+    /// Panel p: `[k / group][16][group]`, what is beyond k being 0.
+    pub fn panel(&self, p: usize) -> &[B] {
+        let length = self.length();
+        &self.data[p * length..(p + 1) * length]
+    }
+
+    /// Single column i.
+    pub fn single(&self, i: usize) -> &[B] {
+        &self.single[i * self.k..(i + 1) * self.k]
+    }
+
+    /// How many k stand together.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    fn elements(&self) -> usize {
+        self.data.len() + self.single.len()
+    }
+}
+
+/// Panels of 8-bit weights and the sums of their columns, over each block of k.
+#[derive(Clone, Debug)]
+pub(crate) struct BytePanels {
+    pub panels: Panels<i8>,
+    /// k of a block, a multiple of 4, or all.
+    pub block: usize,
+    sums: Vec<i32>,
+}
+
+impl BytePanels {
+    fn new(weights: &[i8], k: usize, sums: Sums) -> Self {
+        let panels = Panels::new(weights, k, QUAD);
+        let block = block_of(sums, k);
+        let columns = weights.chunks_exact(k).take(panels.split.in_panels());
+        let padded = panels.split.panels * WIDE;
+        let sums = block_sums(columns, k, block, padded);
+        BytePanels { panels, block, sums }
+    }
+
+    /// The panels from `first` on, over the block of k that starts at `from`.
+    pub fn of(&self, first: usize, from: usize) -> PanelsOf8<'_> {
+        let stride = self.panels.length();
+        let start = from / self.block * self.panels.split.panels * WIDE;
+        PanelsOf8 {
+            data: &self.panels.data[first * stride + from * WIDE..],
+            stride,
+            sums: &self.sums[start + first * WIDE..],
         }
     }
 }
 
-impl<B: Copy + Default> Panels<B> {
-    fn new(weights: &[B], k: usize) -> Self {
-        let split = Split::new(weights.len() / k);
-        let pairs = k.div_ceil(2);
-        let mut data = Vec::with_capacity(2 * pairs * (WIDE * split.wide + NARROW * split.narrow) + k * split.single);
-        let element = |column: usize, at: usize| match column < split.columns && at < k {
-            true => weights[column * k + at],
-            false => B::default(),
-        };
-        let mut panel = |first: usize, width: usize| {
-            for pair in 0..pairs {
-                for column in first..first + width {
-                    data.extend([element(column, 2 * pair), element(column, 2 * pair + 1)]);
-                }
-            }
-        };
-        for p in 0..split.wide {
-            panel(p * WIDE, WIDE);
+/// Rows of 8-bit weights `[O, taps]`, padded to whole quads, and their sums over each block of taps.
+#[derive(Clone, Debug)]
+pub(crate) struct ByteRows {
+    data: Vec<i8>,
+    /// Elements of a row.
+    pub stride: usize,
+    /// Taps of a block, a multiple of 4, or all.
+    pub block: usize,
+    channels: usize,
+    sums: Vec<i32>,
+}
+
+impl ByteRows {
+    fn new(weights: &[i8], taps: usize, sums: Sums) -> Self {
+        let (channels, stride) = (weights.len() / taps, taps.next_multiple_of(QUAD));
+        let mut data = alloc::vec![0; channels * stride];
+        for (row, weights) in data.chunks_exact_mut(stride).zip(weights.chunks_exact(taps)) {
+            row[..taps].copy_from_slice(weights);
         }
-        if split.narrow > 0 {
-            panel(split.wide * WIDE, NARROW);
+        let block = block_of(sums, taps);
+        let sums = block_sums(weights.chunks_exact(taps), taps, block, channels);
+        ByteRows {
+            data,
+            stride,
+            block,
+            channels,
+            sums,
         }
-        data.extend_from_slice(&weights[weights.len() - split.single * k..]);
-        Panels { split, k, data }
     }
 
-    /// Wide panel p.
-    pub fn wide(&self, p: usize) -> &[B] {
-        let length = self.k.next_multiple_of(2) * WIDE;
-        &self.data[p * length..(p + 1) * length]
+    /// `count` rows from `first` on, over the block that starts at tap `from`.
+    pub fn of(&self, first: usize, count: usize, from: usize) -> RowsOf8<'_> {
+        let start = from / self.block * self.channels + first;
+        RowsOf8 {
+            data: &self.data[first * self.stride + from..],
+            stride: self.stride,
+            sums: &self.sums[start..start + count],
+        }
     }
 
-    /// The narrow panel.
-    pub fn narrow(&self) -> &[B] {
-        let even = self.k.next_multiple_of(2);
-        let start = self.split.wide * even * WIDE;
-        &self.data[start..start + even * NARROW]
+    /// Row i.
+    pub fn row(&self, i: usize) -> &[i8] {
+        &self.data[i * self.stride..(i + 1) * self.stride]
     }
+}
 
-    /// Single row i.
-    pub fn single(&self, i: usize) -> &[B] {
-        let start = self.data.len() - (self.split.single - i) * self.k;
-        &self.data[start..start + self.k]
+/// k of a block. With 8-bit weights a block that fits 32 bits has at least 256, or holds all.
+fn block_of(sums: Sums, k: usize) -> usize {
+    match sums {
+        Sums::Blocks(block) => (block as usize).min(k.next_multiple_of(QUAD)),
+        Sums::I32 | Sums::I64 => k.next_multiple_of(QUAD),
     }
+}
+
+/// `[block][row]`, rows padded with zeros to `padded` of them.
+fn block_sums<'a>(rows: impl Iterator<Item = &'a [i8]>, k: usize, block: usize, padded: usize) -> Vec<i32> {
+    let mut sums = alloc::vec![0; k.div_ceil(block) * padded];
+    for (i, row) in rows.enumerate() {
+        for (b, part) in row.chunks(block).enumerate() {
+            // At most 2^31 terms of at most 2^7 could pass 32 bits; then the kernels' sums wrap by as much.
+            sums[b * padded + i] = part.iter().fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w)));
+        }
+    }
+    sums
 }
 
 /// Weights of a MatMul.
 #[derive(Clone, Debug)]
 pub(crate) enum Columns {
-    I8(Panels<i8>),
+    I8(BytePanels),
     I16(Panels<i16>),
 }
 
 impl Columns {
     /// Of I8 or I16 weights.
-    pub fn new(weights: &Array, k: usize) -> Self {
+    pub fn new(weights: &Array, k: usize, sums: Sums) -> Self {
         match weights {
-            Array::I8(w) => Columns::I8(Panels::new(w, k)),
-            Array::I16(w) => Columns::I16(Panels::new(w, k)),
+            Array::I8(w) => Columns::I8(BytePanels::new(w, k, sums)),
+            Array::I16(w) => Columns::I16(Panels::new(w, k, 2)),
             // Inference takes no other types; an empty matrix computes nothing.
-            _ => Columns::I8(Panels::new(&[], k)),
+            _ => Columns::I16(Panels::new(&[], k, 2)),
         }
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         match self {
-            Columns::I8(p) => p.data.len(),
-            Columns::I16(p) => p.data.len() * 2,
+            Columns::I8(p) => p.panels.elements() + 4 * p.sums.len(),
+            Columns::I16(p) => p.elements() * 2,
         }
     }
 }
 
-/// Weights of a Conv2d: as they are, in 16 bits.
-pub(crate) fn widened(weights: Array) -> Vec<i16> {
-    match weights {
-        Array::I8(w) => w.into_iter().map(i16::from).collect(),
-        Array::I16(w) => w,
-        // Inference takes no other types.
-        _ => Vec::new(),
+/// Weights of a Conv2d.
+#[derive(Clone, Debug)]
+pub(crate) enum Rows {
+    I8(ByteRows),
+    /// As they are.
+    I16(Vec<i16>),
+}
+
+impl Rows {
+    /// Of I8 or I16 weights.
+    pub fn new(weights: Array, taps: usize, sums: Sums) -> Self {
+        match weights {
+            Array::I8(w) => Rows::I8(ByteRows::new(&w, taps, sums)),
+            Array::I16(w) => Rows::I16(w),
+            // Inference takes no other types.
+            _ => Rows::I16(Vec::new()),
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Rows::I8(rows) => rows.data.len() + 4 * rows.sums.len(),
+            Rows::I16(rows) => 2 * rows.len(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
-use super::{rescale as rescale_one, Channel};
+use super::{rescale as rescale_one, Channel, Lanes, WIDE};
 
 /// How a product or sum ends: shift and output range.
 #[derive(Clone, Copy, Debug)]
@@ -47,15 +47,108 @@ pub(super) fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End) {
     }
 }
 
-/// The same for sums of 32 bits.
+/// Panels of rows of 16 columns, lanes for each panel.
 #[inline(always)]
-pub(super) fn rescale_row(acc: &mut [i32], channel: Channel, low: i32, high: i32) {
-    let end = End {
-        shift: channel.shift,
-        low,
-        high,
-    };
-    rescale(acc, channel.bias.into(), channel.multiplier, end);
+pub(super) fn columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {
+    let panel = acc.len() / lanes.len().max(1);
+    for (panel, lanes) in acc.chunks_exact_mut(panel.max(1)).zip(lanes) {
+        for row in panel.chunks_exact_mut(WIDE) {
+            for (c, acc) in row.iter_mut().enumerate() {
+                let sum = i64::from(*acc).wrapping_add(i64::from(lanes.bias[c]));
+                *acc = rescale_one(sum, lanes.multiplier[c], lanes.shift[c], low, high);
+            }
+        }
+    }
+}
+
+/// Panels of rows of 16 columns, a channel for each row.
+#[inline(always)]
+pub(super) fn rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32) {
+    for panel in acc.chunks_exact_mut((channels.len() * WIDE).max(1)) {
+        for (row, channel) in panel.chunks_exact_mut(WIDE).zip(channels) {
+            let end = End {
+                shift: channel.shift,
+                low,
+                high,
+            };
+            rescale(row, channel.bias.into(), channel.multiplier, end);
+        }
+    }
+}
+
+/// Rows of 16 columns, from 64 bits.
+#[inline(always)]
+pub(super) fn wide_columns(sums: &[i64], lanes: &Lanes<i64>, low: i32, high: i32, out: &mut [i32]) {
+    for (out, sums) in out.chunks_exact_mut(WIDE).zip(sums.chunks_exact(WIDE)) {
+        for c in 0..WIDE {
+            let sum = sums[c].wrapping_add(lanes.bias[c]);
+            out[c] = rescale_one(sum, lanes.multiplier[c], lanes.shift[c], low, high);
+        }
+    }
+}
+
+/// Panels of rows of 16 columns, a channel for each row, from 64 bits.
+#[inline(always)]
+pub(super) fn wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high: i32, out: &mut [i32]) {
+    let rows = out.chunks_exact_mut(WIDE).zip(sums.chunks_exact(WIDE));
+    for ((out, sums), channel) in rows.zip(channels.iter().cycle()) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            let sum = sum.wrapping_add(channel.bias);
+            *out = rescale_one(sum, channel.multiplier, channel.shift, low, high);
+        }
+    }
+}
+
+/// The low 16 bits, which are the value where it fits.
+#[inline(always)]
+pub(super) fn narrow(values: &[i32], out: &mut [i16]) {
+    for (y, x) in out.iter_mut().zip(values) {
+        *y = *x as i16;
+    }
+}
+
+/// The same for panels of `rows` rows of 16 columns, to rows of `columns` elements, `stride` apart.
+#[inline(always)]
+pub(super) fn narrow_columns(values: &[i32], rows: usize, out: &mut [i16], stride: usize, columns: usize) {
+    for (p, panel) in values.chunks_exact(rows * WIDE).enumerate() {
+        let first = p * WIDE;
+        let count = columns.saturating_sub(first).min(WIDE);
+        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
+            let at = r * stride + first;
+            match out.get_mut(at..at + WIDE).filter(|_| count == WIDE) {
+                // Of a length that the compiler knows.
+                Some(sixteen) => narrow(row, sixteen),
+                None => narrow(row, &mut out[at..at + count]),
+            }
+        }
+    }
+}
+
+/// Sums over taps, pixel by pixel; see [`super::Depthwise`].
+#[inline(always)]
+pub(super) fn depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]) {
+    sums.fill(0);
+    for (offset, w) in offsets.iter().zip(weights) {
+        let w = i32::from(*w);
+        let source = &source[start + *offset as usize..];
+        match step {
+            1 => {
+                for (sum, x) in sums.iter_mut().zip(source) {
+                    *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
+                }
+            }
+            2 => {
+                for (sum, x) in sums.iter_mut().zip(source.chunks(2)) {
+                    *sum = sum.wrapping_add(i32::from(x[0]).wrapping_mul(w));
+                }
+            }
+            _ => {
+                for (sum, x) in sums.iter_mut().zip(source.iter().step_by(step)) {
+                    *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
+                }
+            }
+        }
+    }
 }
 
 /// How a row is normalised: `((factor * x - sum) * inverse + 2^(shift - 1)) >> shift`.
@@ -102,3 +195,62 @@ pub(super) fn table(x: &mut [i32], table: &[i16; 513]) {
         *x = (y0 * (128 - f) + y1 * f + 64) >> 7;
     }
 }
+
+/// Compiles one loop of this file for machines with `$features`.
+macro_rules! compile {
+    ($features:literal, $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?) => {
+        #[target_feature(enable = $features)]
+        fn $name($($argument: $type),*) $(-> $result)? {
+            portable::$name($($argument),*)
+        }
+    };
+}
+pub(super) use compile;
+
+/// Compiles the loops of this file for machines with `$features`, which the caller of `KERNELS` has found there.
+macro_rules! compiled_for {
+    ($features:literal) => {
+        mod compiled {
+            use super::super::portable::{self, compile, End, Normal};
+            use super::super::{Arithmetic, Channel, Ends, Lanes};
+
+            compile!($features, columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32));
+            compile!($features, rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32));
+            compile!($features, wide_columns(sums: &[i64], lanes: &Lanes<i64>, low: i32, high: i32, out: &mut [i32]));
+            compile!($features, wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high: i32, out: &mut [i32]));
+            compile!($features, narrow(values: &[i32], out: &mut [i16]));
+            compile!($features, narrow_columns(values: &[i32], rows: usize, out: &mut [i16], stride: usize, columns: usize));
+            compile!($features, depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]));
+            compile!($features, add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
+            compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
+            compile!($features, rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End));
+            compile!($features, table(x: &mut [i32], table: &[i16; 513]));
+            compile!($features, sums(x: &mut [i32], origin: i32) -> (i64, i64));
+            compile!($features, normalise(x: &mut [i32], normal: Normal));
+
+            // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
+            pub const ENDS: Ends = Ends {
+                columns: |acc, lanes, low, high| unsafe { columns(acc, lanes, low, high) },
+                rows: |acc, channels, low, high| unsafe { rows(acc, channels, low, high) },
+                wide_columns: |sums, lanes, low, high, out| unsafe { wide_columns(sums, lanes, low, high, out) },
+                wide_rows: |sums, channels, low, high, out| unsafe { wide_rows(sums, channels, low, high, out) },
+                narrow: |values, out| unsafe { narrow(values, out) },
+                narrow_columns: |values, rows, out, stride, columns| unsafe {
+                    narrow_columns(values, rows, out, stride, columns)
+                },
+            };
+            pub const DEPTHWISE: super::super::Depthwise = |source, start, offsets, step, weights, sums| unsafe {
+                depthwise(source, start, offsets, step, weights, sums)
+            };
+            pub const ARITHMETIC: Arithmetic = Arithmetic {
+                add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
+                mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
+                rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
+                table: |x, table_of| unsafe { table(x, table_of) },
+                sums: |x, origin| unsafe { sums(x, origin) },
+                normalise: |x, normal| unsafe { normalise(x, normal) },
+            };
+        }
+    };
+}
+pub(super) use compiled_for;

@@ -2,26 +2,31 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
-use super::{portable, rescale, Arithmetic, Kernels, Lanes, Products, NARROW, WIDE};
+use super::{portable, Arithmetic, Bytes, Ends, Kernels, PanelsOf8, RowsOf8, Width, Words, QUAD, QUAD_WORDS, WIDE};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
-    i8: Products {
-        wide: tile::<i8, WIDE>,
-        narrow: tile::<i8, NARROW>,
-        wide_blocks: block_tile::<i8, WIDE>,
-        narrow_blocks: block_tile::<i8, NARROW>,
+    bytes: Bytes {
+        pack_rows,
+        columns,
+        pack_pixels,
+        rows,
         dot: dot::<i8>,
     },
-    i16: Products {
-        wide: tile::<i16, WIDE>,
-        narrow: tile::<i16, NARROW>,
-        wide_blocks: block_tile::<i16, WIDE>,
-        narrow_blocks: block_tile::<i16, NARROW>,
+    words: Words {
+        tile,
+        blocks,
         dot: dot::<i16>,
     },
-    rescale_columns,
-    rescale_row: portable::rescale_row,
+    depthwise: portable::depthwise,
+    ends: Ends {
+        columns: portable::columns,
+        rows: portable::rows,
+        wide_columns: portable::wide_columns,
+        wide_rows: portable::wide_rows,
+        narrow: portable::narrow,
+        narrow_columns: portable::narrow_columns,
+    },
     arithmetic: Arithmetic {
         add: portable::add,
         mul: portable::mul,
@@ -32,16 +37,98 @@ pub(super) const KERNELS: Kernels = Kernels {
     },
 };
 
-fn tile<B: Copy + Into<i32>, const W: usize>(a: &[i16], lda: usize, rows: usize, k: usize, b: &[B], out: &mut [i32]) {
-    for (r, out) in out.chunks_exact_mut(W).take(rows).enumerate() {
+/// Two elements in a word, the first in its low half.
+fn word(first: i16, second: i16) -> i32 {
+    i32::from(first as u16) | i32::from(second) << 16
+}
+
+/// The four elements of two words.
+fn quad(words: &[i32]) -> [i32; QUAD] {
+    let half = |word: i32, high: bool| i32::from(if high { word >> 16 } else { word } as i16);
+    [
+        half(words[0], false),
+        half(words[0], true),
+        half(words[1], false),
+        half(words[1], true),
+    ]
+}
+
+/// A quad of a row: its elements in order.
+fn pack_rows(x: &[i16], stride: usize, rows: usize, k: usize, _: Width, words: &mut [i32]) {
+    let row_words = k.div_ceil(QUAD) * QUAD_WORDS;
+    for (r, words) in words.chunks_exact_mut(row_words).take(rows).enumerate() {
+        let row = &x[r * stride..r * stride + k];
+        let at = |i: usize| row.get(i).copied().unwrap_or(0);
+        for (i, w) in words.iter_mut().enumerate() {
+            *w = word(at(2 * i), at(2 * i + 1));
+        }
+    }
+}
+
+fn columns(words: &[i32], rows: usize, quads: usize, _: Width, panels: PanelsOf8<'_>, out: &mut [i32]) {
+    for (p, out) in out.chunks_exact_mut(rows * WIDE).enumerate() {
+        let panel = &panels.data[p * panels.stride..][..quads * QUAD * WIDE];
+        for (row, out) in words.chunks_exact(quads * QUAD_WORDS).zip(out.chunks_exact_mut(WIDE)) {
+            let mut sums = [0i32; WIDE];
+            for (x, w) in row.chunks_exact(QUAD_WORDS).zip(panel.chunks_exact(QUAD * WIDE)) {
+                let x = quad(x);
+                for (sum, w) in sums.iter_mut().zip(w.chunks_exact(QUAD)) {
+                    *sum = sum.wrapping_add(product(x, w));
+                }
+            }
+            out.copy_from_slice(&sums);
+        }
+    }
+}
+
+/// Below 2^25.
+fn product(x: [i32; QUAD], w: &[i8]) -> i32 {
+    x.iter()
+        .zip(w)
+        .fold(0i32, |sum, (x, w)| sum.wrapping_add(x.wrapping_mul(i32::from(*w))))
+}
+
+/// A quad: 16 times its four elements.
+fn pack_pixels(source: &[i16], start: usize, offsets: &[i32], _: Width, from: usize, words: &mut [i32]) {
+    let words = words.chunks_exact_mut(WIDE * QUAD_WORDS).skip(from);
+    for (quad, words) in offsets.chunks(QUAD).zip(words) {
+        let lines: [Option<&[i16]>; QUAD] = core::array::from_fn(|i| {
+            let offset = quad.get(i)?;
+            Some(&source[start + *offset as usize..][..WIDE])
+        });
+        for (c, words) in words.chunks_exact_mut(QUAD_WORDS).enumerate() {
+            let x = lines.map(|line| line.map_or(0, |line| line[c]));
+            words.copy_from_slice(&[word(x[0], x[1]), word(x[2], x[3])]);
+        }
+    }
+}
+
+fn rows(weights: RowsOf8<'_>, pixels: &[i32], stride: usize, quads: usize, _: Width, out: &mut [i32]) {
+    let rows = weights.sums.len();
+    for (p, out) in out.chunks_exact_mut((rows * WIDE).max(1)).enumerate() {
+        let pixels = &pixels[p * stride..][..quads * WIDE * QUAD_WORDS];
+        for (r, sums) in out.chunks_exact_mut(WIDE).enumerate() {
+            let row = &weights.data[r * weights.stride..][..quads * QUAD];
+            sums.fill(0);
+            for (w, x) in row.chunks_exact(QUAD).zip(pixels.chunks_exact(WIDE * QUAD_WORDS)) {
+                for (sum, x) in sums.iter_mut().zip(x.chunks_exact(QUAD_WORDS)) {
+                    *sum = sum.wrapping_add(product(quad(x), w));
+                }
+            }
+        }
+    }
+}
+
+fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+    for (r, out) in out.chunks_exact_mut(WIDE).take(rows).enumerate() {
         let row = &a[r * lda..r * lda + k];
-        let mut sums = [0i32; W];
+        let mut sums = [0i32; WIDE];
         let pairs = row.chunks_exact(2);
         let odd = pairs.remainder().first().copied();
-        let mut panel = b.chunks_exact(2 * W);
+        let mut panel = b.chunks_exact(2 * WIDE);
         for (pair, b) in pairs.zip(&mut panel) {
             let (x, y) = (i32::from(pair[0]), i32::from(pair[1]));
-            for c in 0..W {
+            for c in 0..WIDE {
                 let products = x
                     .wrapping_mul(b[2 * c].into())
                     .wrapping_add(y.wrapping_mul(b[2 * c + 1].into()));
@@ -49,7 +136,7 @@ fn tile<B: Copy + Into<i32>, const W: usize>(a: &[i16], lda: usize, rows: usize,
             }
         }
         if let (Some(x), Some(b)) = (odd, panel.next()) {
-            for c in 0..W {
+            for c in 0..WIDE {
                 sums[c] = sums[c].wrapping_add(i32::from(x).wrapping_mul(b[2 * c].into()));
             }
         }
@@ -57,27 +144,13 @@ fn tile<B: Copy + Into<i32>, const W: usize>(a: &[i16], lda: usize, rows: usize,
     }
 }
 
-fn block_tile<B: Copy + Into<i32>, const W: usize>(
-    a: &[i16],
-    lda: usize,
-    rows: usize,
-    k: usize,
-    block: usize,
-    b: &[B],
-    out: &mut [i64],
-) {
-    for (r, out) in out.chunks_exact_mut(W).take(rows).enumerate() {
+fn blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16], out: &mut [i64]) {
+    for (r, out) in out.chunks_exact_mut(WIDE).take(rows).enumerate() {
         out.fill(0);
-        let mut part = [0i32; W];
+        let mut part = [0i32; WIDE];
         for from in (0..k).step_by(block) {
-            tile::<B, W>(
-                &a[r * lda + from..],
-                lda,
-                1,
-                block.min(k - from),
-                &b[from * W..],
-                &mut part,
-            );
+            let row = &a[r * lda + from..];
+            tile(row, lda, 1, block.min(k - from), &b[from * WIDE..], &mut part);
             for (sum, part) in out.iter_mut().zip(part) {
                 // Below 2^46 (the certificate).
                 *sum = sum.wrapping_add(i64::from(part));
@@ -90,13 +163,4 @@ fn dot<B: Copy + Into<i32>>(a: &[i16], b: &[B]) -> i32 {
     a.iter().zip(b).fold(0i32, |sum, (x, y)| {
         sum.wrapping_add(i32::from(*x).wrapping_mul((*y).into()))
     })
-}
-
-fn rescale_columns(acc: &mut [i32], width: usize, lanes: &Lanes, low: i32, high: i32) {
-    for row in acc.chunks_exact_mut(width) {
-        for (c, acc) in row.iter_mut().enumerate() {
-            let sum = i64::from(*acc).wrapping_add(i64::from(lanes.bias[c]));
-            *acc = rescale(sum, lanes.multiplier[c], lanes.shift[c], low, high);
-        }
-    }
 }

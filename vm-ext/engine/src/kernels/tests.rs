@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::portable::End;
-use super::{BlockTile, Channel, Dot, Kernels, Lanes, Products, Tile, NARROW, WIDE};
+use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Width, QUAD, QUAD_WORDS, WIDE};
 
 /// A small generator (xorshift64*).
 struct Draw(u64);
@@ -39,51 +39,136 @@ impl Draw {
     }
 }
 
-/// Whatever they add up to: where a sum leaves 32 bits, every set wraps alike.
-fn products<B>(set: &Products<B>, scalar: &Products<B>, low: i64, high: i64, draw: &mut Draw)
-where
-    B: Copy + TryFrom<i64>,
-    B::Error: core::fmt::Debug,
-{
+/// An activation's width and range.
+fn width(draw: &mut Draw) -> (Width, i64, i64) {
+    match draw.int(0, 2) {
+        0 => (Width::I8, -128, 127),
+        1 => (Width::U8, 0, 255),
+        _ => (Width::I16, -32768, 32767),
+    }
+}
+
+/// Products with 8-bit weights, whatever they add up to: where a sum leaves 32 bits, every set wraps alike.
+fn bytes(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
+    let (width, low, high) = width(draw);
+    let (rows, k) = (draw.int(1, 30) as usize, draw.int(1, 90) as usize);
+    let (lda, quads) = (k + draw.int(0, 3) as usize, k.div_ceil(QUAD));
+    let panels = draw.int(0, 4) as usize;
+    let x: Vec<i16> = draw.list(rows * lda, low, high);
+    // Beyond k weights are 0.
+    let mut weights: Vec<i8> = draw.list(panels * WIDE * quads * QUAD, -128, 127);
+    for (i, w) in weights.iter_mut().enumerate() {
+        if i / (WIDE * QUAD) % quads * QUAD + i % QUAD >= k {
+            *w = 0;
+        }
+    }
+    let at = |p: usize, c: usize, i: usize| weights[((p * quads + i / QUAD) * WIDE + c) * QUAD + i % QUAD];
+    let sum = |p: usize, c: usize| (0..k).map(|i| i32::from(at(p, c, i))).sum();
+    let sums: Vec<i32> = (0..panels * WIDE).map(|c| sum(c / WIDE, c % WIDE)).collect();
+    let columns = |kernels: &Kernels| {
+        let mut words = alloc::vec![-1; rows * quads * QUAD_WORDS];
+        (kernels.bytes.pack_rows)(&x, lda, rows, k, width, &mut words);
+        let panels_of = PanelsOf8 {
+            data: &weights,
+            stride: WIDE * quads * QUAD,
+            sums: &sums,
+        };
+        let mut out = alloc::vec![7; panels * rows * WIDE];
+        (kernels.bytes.columns)(&words, rows, quads, width, panels_of, &mut out);
+        out
+    };
+    assert_eq!(
+        columns(set),
+        columns(scalar),
+        "{rows} rows, k {k}, {panels} panels, {width:?}"
+    );
+
+    // The same weights as rows, against pixels.
+    let stride = quads * QUAD;
+    let by_rows: Vec<i8> = (0..panels * WIDE)
+        .flat_map(|c| (0..stride).map(move |i| (c, i)))
+        .map(|(c, i)| if i < k { at(c / WIDE, c % WIDE, i) } else { 0 })
+        .collect();
+    let source: Vec<i16> = draw.list(200, low, high);
+    let offsets: Vec<i32> = draw.list(k, 0, 150);
+    let sixteens = draw.int(1, 3) as usize;
+    let rows = |kernels: &Kernels| {
+        let stride_words = quads * QUAD_WORDS * WIDE + 5;
+        let mut words = alloc::vec![-1; sixteens * stride_words];
+        for (p, words) in words.chunks_exact_mut(stride_words).enumerate() {
+            // In two pieces.
+            let (first, second) = offsets.split_at(k.min(8));
+            (kernels.bytes.pack_pixels)(&source, p, first, width, 0, words);
+            (kernels.bytes.pack_pixels)(&source, p, second, width, 2, words);
+        }
+        let rows_of = RowsOf8 {
+            data: &by_rows,
+            stride,
+            sums: &sums,
+        };
+        let mut out = alloc::vec![7; sixteens * sums.len() * WIDE];
+        (kernels.bytes.rows)(rows_of, &words, stride_words, quads, width, &mut out);
+        out
+    };
+    assert_eq!(
+        rows(set),
+        rows(scalar),
+        "{sixteens} x 16, k {k}, {panels} panels, {width:?}"
+    );
+}
+
+/// Products with 16-bit weights.
+fn words(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let (rows, k) = (draw.int(0, 30) as usize, draw.int(1, 90) as usize);
     let lda = k + draw.int(0, 3) as usize;
     let block = 2 * draw.int(1, 50) as usize;
     let a: Vec<i16> = draw.list((rows * lda).max(k), -32768, 32767);
-    for width in [WIDE, NARROW] {
-        let b: Vec<B> = draw.list(k.next_multiple_of(2) * width, low, high);
-        let sums = |tile: Tile<B>| {
-            let mut out = alloc::vec![7; rows * width];
-            tile(&a, lda, rows, k, &b, &mut out);
-            out
-        };
-        let totals = |tile: BlockTile<B>| {
-            let mut out = alloc::vec![7; rows * width];
-            tile(&a, lda, rows, k, block, &b, &mut out);
-            out
-        };
-        if width == WIDE {
-            assert_eq!(sums(set.wide), sums(scalar.wide), "{rows} rows, k {k}");
-            assert_eq!(
-                totals(set.wide_blocks),
-                totals(scalar.wide_blocks),
-                "{rows} rows, k {k}, {block}"
-            );
-        } else {
-            assert_eq!(sums(set.narrow), sums(scalar.narrow), "{rows} rows, k {k}");
-            assert_eq!(
-                totals(set.narrow_blocks),
-                totals(scalar.narrow_blocks),
-                "{rows} rows, k {k}, {block}"
-            );
-        }
-    }
-    let b: Vec<B> = draw.list(k, low, high);
-    let dot = |dot: Dot<B>| dot(&a[..k], &b);
-    assert_eq!(dot(set.dot), dot(scalar.dot), "k {k}");
+    let b: Vec<i16> = draw.list(k.next_multiple_of(2) * WIDE, -32768, 32767);
+    let sums = |kernels: &Kernels| {
+        let mut out = alloc::vec![7; rows * WIDE];
+        (kernels.words.tile)(&a, lda, rows, k, &b, &mut out);
+        out
+    };
+    assert_eq!(sums(set), sums(scalar), "{rows} rows, k {k}");
+    let totals = |kernels: &Kernels| {
+        let mut out = alloc::vec![7; rows * WIDE];
+        (kernels.words.blocks)(&a, lda, rows, k, block, &b, &mut out);
+        out
+    };
+    assert_eq!(totals(set), totals(scalar), "{rows} rows, k {k}, {block}");
+    dots(&a[..k], set.words.dot, scalar.words.dot, -32768, 32767, draw);
+    dots(&a[..k], set.bytes.dot, scalar.bytes.dot, -128, 127, draw);
 }
 
-/// Of accumulators whose product with any multiplier stays below 2^62.
-fn rescaling(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
+fn dots<B>(a: &[i16], set: Dot<B>, scalar: Dot<B>, low: i64, high: i64, draw: &mut Draw)
+where
+    B: TryFrom<i64>,
+    B::Error: core::fmt::Debug,
+{
+    let b: Vec<B> = draw.list(a.len(), low, high);
+    assert_eq!(set(a, &b), scalar(a, &b), "k {}", a.len());
+}
+
+/// Sums over few taps at some distance, and some of their pixels.
+fn depthwise(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
+    let (taps, pixels, step) = (
+        draw.int(1, 30) as usize,
+        draw.int(1, 70) as usize,
+        draw.int(1, 3) as usize,
+    );
+    let source: Vec<i16> = draw.list(100 + step * pixels, -32768, 32767);
+    let offsets: Vec<i32> = draw.list(taps, 0, 90);
+    let weights: Vec<i16> = draw.list(taps, -32768, 32767);
+    let sums = |kernels: &Kernels| {
+        let mut sums = alloc::vec![7; pixels];
+        (kernels.depthwise)(&source, 9, &offsets, step, &weights, &mut sums);
+        sums
+    };
+    assert_eq!(sums(set), sums(scalar), "{taps} taps, {pixels} pixels, step {step}");
+}
+
+/// Of sums whose product with any multiplier stays below 2^62.
+fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let most = (1 << 30) - 1;
     let (mut low, mut high) = (
         draw.int(-(1 << 31), 1 << 30) as i32,
@@ -92,35 +177,66 @@ fn rescaling(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     if low > high {
         (low, high) = (high, low);
     }
-    let mut lanes = Lanes::default();
+    let lanes = |draw: &mut Draw| {
+        let mut lanes = Lanes::default();
+        for c in 0..WIDE {
+            lanes.bias[c] = draw.int(-most, most) as i32;
+            lanes.multiplier[c] = draw.int(-(1 << 31), (1 << 31) - 1) as i32;
+            lanes.shift[c] = draw.int(0, 62) as u8;
+        }
+        lanes
+    };
+    let lanes: Vec<Lanes<i32>> = (0..3).map(|_| lanes(draw)).collect();
+    let panels = draw.int(0, 3) as usize;
+    let rows = draw.int(1, 9) as usize;
+    let sums: Vec<i32> = draw.list(panels * rows * WIDE, -most, most);
+    let run = |f: &dyn Fn(&mut [i32])| {
+        let mut sums = sums.clone();
+        f(&mut sums);
+        sums
+    };
+    let channel = |i: usize| {
+        let (lanes, c) = (&lanes[i / WIDE], i % WIDE);
+        Channel {
+            bias: lanes.bias[c],
+            multiplier: lanes.multiplier[c],
+            shift: lanes.shift[c],
+        }
+    };
+    let channels: Vec<Channel<i32>> = (0..rows).map(channel).collect();
+    // Of 64 bits, with multipliers of 16.
+    let wide_most = (1 << 44) - 1;
+    let wide: Vec<i64> = draw.list(panels * rows * WIDE, -wide_most, wide_most);
+    let mut wide_lanes = Lanes {
+        shift: lanes[0].shift,
+        ..Lanes::default()
+    };
     for c in 0..WIDE {
-        lanes.bias[c] = draw.int(-most, most) as i32;
-        lanes.multiplier[c] = draw.int(-(1 << 31), (1 << 31) - 1) as i32;
-        lanes.shift[c] = draw.int(0, 62) as u8;
+        wide_lanes.bias[c] = draw.int(-wide_most, wide_most);
+        wide_lanes.multiplier[c] = lanes[0].multiplier[c] >> 16;
     }
-    let rows = draw.int(0, 9) as usize;
-    for width in [WIDE, NARROW] {
-        let acc: Vec<i32> = draw.list(rows * width, -most, most);
-        let columns = |kernels: &Kernels| {
-            let mut acc = acc.clone();
-            (kernels.rescale_columns)(&mut acc, width, &lanes, low, high);
-            acc
-        };
-        assert_eq!(columns(set), columns(scalar), "{width} columns");
-    }
-    let count = draw.int(0, 70) as usize;
-    let acc: Vec<i32> = draw.list(count, -most, most);
-    let channel = Channel {
-        bias: lanes.bias[0],
-        multiplier: lanes.multiplier[0],
-        shift: lanes.shift[0],
+    let wide_channel = |channel: &Channel<i32>| Channel {
+        bias: i64::from(channel.bias) << 12,
+        multiplier: channel.multiplier >> 16,
+        shift: channel.shift,
     };
-    let row = |kernels: &Kernels| {
-        let mut acc = acc.clone();
-        (kernels.rescale_row)(&mut acc, channel, low, high);
-        acc
+    let wide_channels: Vec<Channel<i64>> = channels.iter().map(wide_channel).collect();
+    let (columns, stride) = (panels * WIDE - panels.min(5), panels * WIDE + 3);
+    let all = |kernels: &Kernels| {
+        let ends = kernels.ends;
+        let mut narrowed = alloc::vec![3i16; rows * stride];
+        (ends.narrow_columns)(&sums, rows, &mut narrowed, stride, columns);
+        let mut plain = alloc::vec![3i16; sums.len()];
+        (ends.narrow)(&sums, &mut plain);
+        let results = [
+            run(&|sums| (ends.columns)(sums, &lanes[..panels], low, high)),
+            run(&|sums| (ends.rows)(sums, &channels, low, high)),
+            run(&|sums| (ends.wide_columns)(&wide, &wide_lanes, low, high, sums)),
+            run(&|sums| (ends.wide_rows)(&wide, &wide_channels, low, high, sums)),
+        ];
+        (narrowed, plain, results)
     };
-    assert_eq!(row(set), row(scalar), "{channel:?}");
+    assert_eq!(all(set), all(scalar), "{panels} panels of {rows} rows");
 }
 
 /// A bias that a multiplier of 29 bits takes to just below 2^62.
@@ -165,9 +281,10 @@ proptest! {
         let scalar = Kernels::scalar();
         for set in Kernels::available() {
             let draw = &mut Draw::new(seed);
-            products(&set.i8, &scalar.i8, -128, 127, draw);
-            products(&set.i16, &scalar.i16, -32768, 32767, draw);
-            rescaling(&set, &scalar, draw);
+            bytes(&set, &scalar, draw);
+            words(&set, &scalar, draw);
+            depthwise(&set, &scalar, draw);
+            ends(&set, &scalar, draw);
             arithmetic(&set, &scalar, draw);
         }
     }
@@ -183,7 +300,7 @@ fn names_and_sets_belong_together() {
     let fastest = available.last().map(Kernels::name);
     assert_eq!(Some(Kernels::auto().name()), fastest);
     assert_eq!(Kernels::by_name("auto").map(|k| k.name()), fastest);
-    assert!(Kernels::by_name("neon").is_none());
+    assert!(Kernels::by_name("sse9").is_none());
 }
 
 /// What the machine has is used: the standard library's detection agrees.
@@ -195,6 +312,7 @@ fn sets_are_there_where_the_cpu_has_their_instructions() {
 
     let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
     let there = |name| Kernels::by_name(name).is_some();
+    assert!(there("sse2"));
     assert_eq!(there("avx2"), has!("avx2"));
     assert_eq!(there("avx512"), avx512);
     assert_eq!(there("avx512vnni"), avx512 && has!("avx512vnni"));

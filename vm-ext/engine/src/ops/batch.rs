@@ -4,7 +4,7 @@ use super::matmul::ROW_BLOCK;
 use crate::infer::Sums;
 use crate::kernels::lay_out::{self, LaidOut};
 use crate::kernels::portable::End;
-use crate::kernels::{rescale, Kernels, Lanes, NARROW, WIDE};
+use crate::kernels::{rescale, Kernels, Lanes, WIDE};
 use crate::plan::Room;
 use crate::shape::{BroadcastPlan, Loop};
 use crate::tensor::{View, ViewMut};
@@ -25,13 +25,18 @@ pub(crate) struct BatchMatMul {
     pub sums: Sums,
 }
 
-/// Scratch space: one matrix, laid out.
+/// Scratch space: one matrix, laid out, and sums.
 pub(crate) fn scratch(k: u64, n: u64, sums: Sums) -> Room {
     match sums {
         Sums::I64 => Room::default(),
         _ => Room {
             i16: lay_out::elements(n, k),
-            ..Room::default()
+            i32: (ROW_BLOCK * WIDE) as u64,
+            i64: if sums == Sums::I32 {
+                0
+            } else {
+                (ROW_BLOCK * WIDE) as u64
+            },
         },
     }
 }
@@ -74,79 +79,43 @@ impl BatchMatMul {
         }
         let data = &mut scratch.i16[..lay_out::elements(n as u64, k as u64) as usize];
         let b = LaidOut::new(n, k, self.transposed, b, data);
-        for (block, a) in a.chunks(ROW_BLOCK * k).enumerate() {
+        let (low, high) = (self.end.low, self.end.high);
+        let (multiplier, shift) = (self.multiplier, self.end.shift);
+        for (chunk, a) in a.chunks(ROW_BLOCK * k).enumerate() {
             let rows = a.len() / k;
-            let out = &mut out.part(block * ROW_BLOCK * n, rows * n);
-            match self.sums {
-                Sums::Blocks(block) => self.wide(a, b, block as usize, out, kernels),
-                _ => self.narrow(a, b, out, kernels),
+            let sums = &mut scratch.i32[..rows * WIDE];
+            let start = chunk * ROW_BLOCK * n;
+            for p in 0..b.split.panels {
+                match self.sums {
+                    Sums::Blocks(block) => {
+                        let totals = &mut scratch.i64[..rows * WIDE];
+                        (kernels.words.blocks)(a, k, rows, k, block as usize, b.panel(p), totals);
+                        (kernels.ends.wide_columns)(totals, &Lanes::alike(0, multiplier, shift), low, high, sums);
+                    }
+                    _ => {
+                        (kernels.words.tile)(a, k, rows, k, b.panel(p), sums);
+                        (kernels.ends.columns)(sums, &[Lanes::alike(0, multiplier, shift)], low, high);
+                    }
+                }
+                let columns = WIDE.min(n - p * WIDE);
+                out.store_panels(start + p * WIDE, sums, rows, n, columns, kernels);
+            }
+            let block = match self.sums {
+                Sums::Blocks(block) => block as usize,
+                _ => k,
+            };
+            for i in 0..b.split.single {
+                for (r, a) in a.chunks_exact(k).enumerate() {
+                    let pieces = a.chunks(block).zip(b.single(i).chunks(block));
+                    let sum = pieces.fold(0i64, |sum, (a, b)| sum.wrapping_add((kernels.words.dot)(a, b).into()));
+                    out.store(start + r * n + b.split.in_panels() + i, &[self.finish(sum)]);
+                }
             }
         }
     }
 
     fn finish(&self, sum: i64) -> i32 {
         rescale(sum, self.multiplier, self.end.shift, self.end.low, self.end.high)
-    }
-
-    /// Sums in 32 bits.
-    fn narrow(&self, a: &[i16], b: LaidOut<'_>, out: &mut ViewMut<'_>, kernels: &Kernels) {
-        let (k, n, split) = (self.k, self.n, b.split);
-        let rows = a.len() / k;
-        let lanes = Lanes {
-            bias: [0; WIDE],
-            multiplier: [self.multiplier; WIDE],
-            shift: [self.end.shift; WIDE],
-        };
-        let mut acc = [0i32; ROW_BLOCK * WIDE];
-        for p in 0..split.wide + split.narrow {
-            let (width, tile) = match p < split.wide {
-                true => (WIDE, kernels.i16.wide),
-                false => (NARROW, kernels.i16.narrow),
-            };
-            let count = width.min(n - p * WIDE);
-            let acc = &mut acc[..rows * width];
-            tile(a, k, rows, k, b.panel(p), acc);
-            (kernels.rescale_columns)(acc, width, &lanes, self.end.low, self.end.high);
-            for (r, acc) in acc.chunks_exact(width).enumerate() {
-                out.store(r * n + p * WIDE, &acc[..count]);
-            }
-        }
-        for i in 0..split.single {
-            for (r, a) in a.chunks_exact(k).enumerate() {
-                let sum = (kernels.i16.dot)(a, b.single(i));
-                out.store(r * n + n - split.single + i, &[self.finish(sum.into())]);
-            }
-        }
-    }
-
-    /// Sums over blocks of k in 32 bits, of blocks in 64.
-    fn wide(&self, a: &[i16], b: LaidOut<'_>, block: usize, out: &mut ViewMut<'_>, kernels: &Kernels) {
-        let (k, n, split) = (self.k, self.n, b.split);
-        let rows = a.len() / k;
-        let mut sums = [0i64; ROW_BLOCK * WIDE];
-        for p in 0..split.wide + split.narrow {
-            let (width, tile) = match p < split.wide {
-                true => (WIDE, kernels.i16.wide_blocks),
-                false => (NARROW, kernels.i16.narrow_blocks),
-            };
-            let count = width.min(n - p * WIDE);
-            let sums = &mut sums[..rows * width];
-            tile(a, k, rows, k, block, b.panel(p), sums);
-            let mut row = [0i32; WIDE];
-            for (r, sums) in sums.chunks_exact(width).enumerate() {
-                for (y, sum) in row.iter_mut().zip(&sums[..count]) {
-                    *y = self.finish(*sum);
-                }
-                out.store(r * n + p * WIDE, &row[..count]);
-            }
-        }
-        for i in 0..split.single {
-            for (r, a) in a.chunks_exact(k).enumerate() {
-                let pieces = a.chunks(block).zip(b.single(i).chunks(block));
-                let sum = pieces.fold(0i64, |sum, (a, b)| sum.wrapping_add((kernels.i16.dot)(a, b).into()));
-                out.store(r * n + n - split.single + i, &[self.finish(sum)]);
-            }
-        }
     }
 
     /// Sums in 64 bits, which only pairs of -32768 need.

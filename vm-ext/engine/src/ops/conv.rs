@@ -1,29 +1,58 @@
-//! Convolutions: pixels of the result become the columns of a matrix product, sixteen at a time.
+//! Convolutions: pixels of the result become the columns of a matrix product, 32 at a time; a channel with an image of its own
+//! is summed tap by tap.
 
 use alloc::vec::Vec;
 
+use super::matmul::add;
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
-use crate::kernels::{Kernels, WIDE};
+use crate::kernels::pack::{ByteRows, Rows};
+use crate::kernels::portable::End;
+use crate::kernels::{Channel, Kernels, Width, QUAD, QUAD_WORDS, WIDE};
 use crate::plan::Room;
+use crate::shape::Slide;
 use crate::tensor::{View, ViewMut};
 use crate::workspace::Scratch;
 
 /// Output channels that go through a panel together.
 pub(crate) const CHANNEL_BLOCK: usize = 48;
+/// Pixels of a panel, beside 8-bit weights.
+const PIXELS: usize = 2 * WIDE;
+/// Sums at once.
+const SUMS: usize = CHANNEL_BLOCK * PIXELS;
+/// Taps that are gathered together.
+const GATHERED: usize = 64;
+/// Where each of them is then.
+const GATHERED_OFFSETS: [i32; GATHERED] = {
+    let mut offsets = [0; GATHERED];
+    let mut i = 0;
+    while i < GATHERED {
+        offsets[i] = (i * WIDE) as i32;
+        i += 1;
+    }
+    offsets
+};
 
 /// `y[b, o, i, j] = rescale(bias[o] + sum over c, u, v of w[o, c, u, v] * x[b, .., i * stride + u * dilation - pad, ..])`.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv {
-    pub shape: ConvShape,
+    shape: ConvShape,
     /// `[O, taps]`
-    pub weights: Vec<i16>,
-    pub scale: Scale,
-    pub sums: Sums,
+    weights: Rows,
+    scale: Scale,
+    sums: Sums,
+    width: Width,
+    /// Per output channel, where sums fit 32 bits.
+    channels: Vec<Channel<i32>>,
 }
 
-/// Scratch space: a padded image, where the taps lie in it, and a panel.
-pub(crate) fn scratch(shape: &ConvShape, sums: Sums) -> Room {
+/// Whether every group is one image, so that there is nothing to share between channels.
+fn depthwise(shape: &ConvShape, sums: Sums) -> bool {
+    shape.in_channels == shape.groups && sums == Sums::I32
+}
+
+/// Scratch space: a padded image, where the taps lie in it, a panel, and sums.
+pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
     if sums == Sums::I64 {
         return Room::default();
     }
@@ -31,29 +60,73 @@ pub(crate) fn scratch(shape: &ConvShape, sums: Sums) -> Room {
     let image = (shape.in_channels / shape.groups) as u64 * slide.padded[0] as u64 * slide.padded[1] as u64;
     let padded = if slide.pads() { image } else { 0 };
     let taps = shape.taps as u64;
+    let [words, pairs] = match (depthwise(shape, sums), narrow) {
+        // The weights of one channel.
+        (true, _) => [0, taps],
+        (false, true) => [taps.div_ceil(QUAD as u64) * (QUAD_WORDS * PIXELS) as u64, 0],
+        (false, false) => [0, taps.next_multiple_of(2) * WIDE as u64],
+    };
     Room {
-        i16: padded + taps.next_multiple_of(2) * WIDE as u64,
-        i32: taps,
-        i64: 0,
+        i16: padded + pairs,
+        i32: taps + words + SUMS as u64,
+        i64: if sums == Sums::I32 { 0 } else { SUMS as u64 },
     }
 }
 
+/// What the passes over an image share.
+struct Pass<'a, 'b> {
+    kernels: &'a Kernels,
+    /// Where each tap lies in the padded image relative to the window's first.
+    offsets: &'a [i32],
+    /// The packed panel of 8-bit weights.
+    words: &'a mut [i32],
+    /// That of 16-bit weights.
+    pairs: &'a mut [i16],
+    sums: &'a mut [i32],
+    totals: &'a mut [i64],
+    out: &'a mut ViewMut<'b>,
+}
+
 impl Conv {
-    #[inline(never)]
-    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
-        match (x, self.sums) {
-            (View::I16(x), Sums::I32) => self.panels(x, None, out, kernels, scratch),
-            (View::I16(x), Sums::Blocks(block)) => self.panels(x, Some(block as usize), out, kernels, scratch),
-            (View::I16(x), Sums::I64) => self.wide(x, out),
-            (View::I32(x), _) => self.wide(x, out),
+    pub fn new(shape: ConvShape, weights: Rows, scale: Scale, sums: Sums, width: Width) -> Self {
+        let channels = if sums == Sums::I32 { shape.channels } else { 0 };
+        let channels = (0..channels).map(|c| scale.channel(c, |bias| bias as i32)).collect();
+        Conv {
+            shape,
+            weights,
+            scale,
+            sums,
+            width,
+            channels,
         }
     }
 
-    fn panels(&self, x: &[i16], block: Option<usize>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes() + self.scale.bytes() + self.channels.len() * size_of::<Channel<i32>>()
+    }
+
+    #[inline(never)]
+    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+        match x {
+            View::I16(x) if self.sums != Sums::I64 => self.images(x, out, kernels, scratch),
+            View::I16(x) => self.wide_of(x, out),
+            View::I32(x) => self.wide_of(x, out),
+        }
+    }
+
+    fn wide_of<X: Copy + Into<i64>>(&self, x: &[X], out: &mut ViewMut<'_>) {
+        match &self.weights {
+            Rows::I8(rows) => self.wide(x, |o| rows.row(o), out),
+            Rows::I16(rows) => self.wide(x, |o| &rows[o * self.shape.taps..(o + 1) * self.shape.taps], out),
+        }
+    }
+
+    /// One group of channels of one image at a time.
+    fn images(&self, x: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
         let s = &self.shape;
         let slide = &s.slide;
-        let per_group = s.in_channels / s.groups;
-        let group_out = s.channels / s.groups;
+        let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
         let image = slide.image[0] * slide.image[1];
         let pixels = slide.out[0] * slide.out[1];
         let padded_len = if slide.pads() {
@@ -61,17 +134,24 @@ impl Conv {
         } else {
             0
         };
-        let panel_len = s.taps.next_multiple_of(2) * WIDE;
-        let (padded, panel) = scratch.i16[..padded_len + panel_len].split_at_mut(padded_len);
+        let (padded, pairs) = scratch.i16.split_at_mut(padded_len);
         // Its border stays zero.
         padded.fill(0);
-        let offsets = &mut scratch.i32[..s.taps];
+        let (offsets, words) = scratch.i32.split_at_mut(s.taps);
+        let (sums, words) = words.split_at_mut(SUMS);
         self.tap_offsets(offsets);
+        let mut pass = Pass {
+            kernels,
+            offsets,
+            words,
+            pairs,
+            sums,
+            totals: &mut scratch.i64,
+            out,
+        };
         for (index, x) in x.chunks_exact(per_group * image).enumerate() {
             // Groups of an image follow one another, in x as in y.
-            let group = index % s.groups;
-            let first = group * group_out;
-            let weights = &self.weights[first * s.taps..(first + group_out) * s.taps];
+            let first = index % s.groups * group_out;
             let base = index * group_out * pixels;
             let source = if slide.pads() {
                 pad(x, slide, padded);
@@ -79,22 +159,19 @@ impl Conv {
             } else {
                 x
             };
-            for from in (0..pixels).step_by(WIDE) {
-                let count = WIDE.min(pixels - from);
-                pack(source, slide, offsets, from, count, panel);
-                for (chunk, weights) in weights.chunks(CHANNEL_BLOCK * s.taps).enumerate() {
-                    let channel = first + chunk * CHANNEL_BLOCK;
-                    let at = base + chunk * CHANNEL_BLOCK * pixels + from;
-                    match block {
-                        None => self.narrow(weights, channel, panel, at, count, out, kernels),
-                        Some(block) => self.blocks(weights, channel, panel, block, at, count, out, kernels),
-                    }
+            if depthwise(s, self.sums) {
+                for c in 0..group_out {
+                    self.tap_by_tap(source, first + c, base + c * pixels, &mut pass);
                 }
+                continue;
+            }
+            match &self.weights {
+                Rows::I8(rows) => self.bytes_of(rows, source, first, base, &mut pass),
+                Rows::I16(rows) => self.words_of(rows, source, first, base, &mut pass),
             }
         }
     }
 
-    /// Where each tap lies in the padded image relative to the window's first.
     fn tap_offsets(&self, offsets: &mut [i32]) {
         let slide = &self.shape.slide;
         let [kernel_h, kernel_w] = slide.kernel;
@@ -106,66 +183,156 @@ impl Conv {
         }
     }
 
-    /// Up to 48 channels of up to 16 pixels, sums in 32 bits.
-    #[allow(clippy::too_many_arguments)]
-    fn narrow(
-        &self,
-        weights: &[i16],
-        channel: usize,
-        panel: &[i16],
-        at: usize,
-        count: usize,
-        out: &mut ViewMut<'_>,
-        kernels: &Kernels,
-    ) {
-        let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
-        let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
-        let rows = weights.len() / taps;
-        let mut acc = [0i32; CHANNEL_BLOCK * WIDE];
-        let acc = &mut acc[..rows * WIDE];
-        (kernels.i16.wide)(weights, taps, rows, taps, panel, acc);
-        for (r, acc) in acc.chunks_exact_mut(WIDE).enumerate() {
-            (kernels.rescale_row)(acc, self.scale.narrow(channel + r), low, high);
-            out.store(at + r * pixels, &acc[..count]);
+    /// A group with 8-bit weights: 32 pixels go past all its channels.
+    fn bytes_of(&self, weights: &ByteRows, source: &[i16], first: usize, base: usize, pass: &mut Pass<'_, '_>) {
+        let s = &self.shape;
+        let group_out = s.channels / s.groups;
+        let pixels = s.slide.out[0] * s.slide.out[1];
+        // Words of 16 pixels.
+        let stride = s.taps.div_ceil(QUAD) * QUAD_WORDS * WIDE;
+        for from in (0..pixels).step_by(PIXELS) {
+            let count = PIXELS.min(pixels - from);
+            let sixteens = count.div_ceil(WIDE);
+            for (i, words) in pass.words.chunks_exact_mut(stride).take(sixteens).enumerate() {
+                let pixels = Pixels::new(&s.slide, from + i * WIDE, (count - i * WIDE).min(WIDE));
+                for tap in (0..s.taps).step_by(weights.block) {
+                    let end = s.taps.min(tap + weights.block);
+                    let words = &mut words[tap / QUAD * QUAD_WORDS * WIDE..];
+                    pixels.pack(source, &pass.offsets[tap..end], self.width, words, pass.kernels);
+                }
+            }
+            for channel in (0..group_out).step_by(CHANNEL_BLOCK) {
+                let rows = CHANNEL_BLOCK.min(group_out - channel);
+                let sums = &mut pass.sums[..sixteens * rows * WIDE];
+                let products = |tap: usize, sums: &mut [i32]| {
+                    let words = &pass.words[tap / QUAD * QUAD_WORDS * WIDE..];
+                    let quads = weights.block.min(s.taps - tap).div_ceil(QUAD);
+                    let weights = weights.of(first + channel, rows, tap);
+                    (pass.kernels.bytes.rows)(weights, words, stride, quads, self.width, sums);
+                };
+                match self.sums {
+                    Sums::Blocks(_) => {
+                        let totals = &mut pass.totals[..sums.len()];
+                        totals.fill(0);
+                        for tap in (0..s.taps).step_by(weights.block) {
+                            products(tap, sums);
+                            add(totals, sums);
+                        }
+                    }
+                    _ => products(0, sums),
+                }
+                self.finish(
+                    rows,
+                    first + channel,
+                    base + channel * pixels + from,
+                    count,
+                    sixteens,
+                    pass,
+                );
+            }
         }
     }
 
-    /// The same with sums of blocks in 64 bits.
-    #[allow(clippy::too_many_arguments)]
-    fn blocks(
-        &self,
-        weights: &[i16],
-        channel: usize,
-        panel: &[i16],
-        block: usize,
-        at: usize,
-        count: usize,
-        out: &mut ViewMut<'_>,
-        kernels: &Kernels,
-    ) {
-        let (taps, pixels) = (self.shape.taps, self.shape.slide.out[0] * self.shape.slide.out[1]);
-        let rows = weights.len() / taps;
-        let mut sums = [0i64; CHANNEL_BLOCK * WIDE];
-        let sums = &mut sums[..rows * WIDE];
-        (kernels.i16.wide_blocks)(weights, taps, rows, taps, block, panel, sums);
-        let mut row = [0i32; WIDE];
-        for (r, sums) in sums.chunks_exact(WIDE).enumerate() {
-            for (y, sum) in row.iter_mut().zip(sums) {
-                *y = self.scale.apply(channel + r, *sum);
+    /// A group with 16-bit weights: 16 pixels go past all its channels.
+    fn words_of(&self, weights: &[i16], source: &[i16], first: usize, base: usize, pass: &mut Pass<'_, '_>) {
+        let s = &self.shape;
+        let (group_out, taps) = (s.channels / s.groups, s.taps);
+        let pixels = s.slide.out[0] * s.slide.out[1];
+        for from in (0..pixels).step_by(WIDE) {
+            let count = WIDE.min(pixels - from);
+            Pixels::new(&s.slide, from, count).pair(source, pass.offsets, pass.pairs);
+            for channel in (0..group_out).step_by(CHANNEL_BLOCK) {
+                let rows = CHANNEL_BLOCK.min(group_out - channel);
+                let weights = &weights[(first + channel) * taps..(first + channel + rows) * taps];
+                let words = &pass.kernels.words;
+                match self.sums {
+                    Sums::Blocks(block) => {
+                        let totals = &mut pass.totals[..rows * WIDE];
+                        (words.blocks)(weights, taps, rows, taps, block as usize, pass.pairs, totals);
+                    }
+                    _ => (words.tile)(weights, taps, rows, taps, pass.pairs, &mut pass.sums[..rows * WIDE]),
+                }
+                self.finish(rows, first + channel, base + channel * pixels + from, count, 1, pass);
             }
-            out.store(at + r * pixels, &row[..count]);
+        }
+    }
+
+    /// Rescales the sums of `rows` channels at `count` pixels and stores them.
+    fn finish(&self, rows: usize, channel: usize, at: usize, count: usize, sixteens: usize, pass: &mut Pass<'_, '_>) {
+        let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
+        let sums = &mut pass.sums[..sixteens * rows * WIDE];
+        match self.channels.get(channel..channel + rows) {
+            Some(channels) => (pass.kernels.ends.rows)(sums, channels, low, high),
+            None => {
+                let mut channels = [Channel::default(); CHANNEL_BLOCK];
+                for (i, c) in channels[..rows].iter_mut().enumerate() {
+                    *c = self.scale.channel(channel + i, |bias| bias);
+                }
+                let totals = &pass.totals[..sums.len()];
+                (pass.kernels.ends.wide_rows)(totals, &channels[..rows], low, high, sums);
+            }
+        }
+        let pixels = self.shape.slide.out[0] * self.shape.slide.out[1];
+        pass.out.store_panels(at, sums, rows, pixels, count, pass.kernels);
+    }
+
+    /// A channel of one image. Where rows are next to each other in the padded image, so are the pixels of several rows, with a
+    /// few between them that belong to none.
+    fn tap_by_tap(&self, source: &[i16], channel: usize, base: usize, pass: &mut Pass<'_, '_>) {
+        let slide = &self.shape.slide;
+        let ([out_h, out_w], [stride_h, stride_w]) = (slide.out, slide.strides);
+        let weights = &mut pass.pairs[..self.shape.taps];
+        match &self.weights {
+            Rows::I8(rows) => {
+                for (y, w) in weights.iter_mut().zip(rows.row(channel)) {
+                    *y = i16::from(*w);
+                }
+            }
+            Rows::I16(rows) => weights.copy_from_slice(&rows[channel * self.shape.taps..][..self.shape.taps]),
+        }
+        let (bias, multiplier, shift) = self.scale.of(channel);
+        let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
+        let sum = |start: usize, sums: &mut [i32]| {
+            (pass.kernels.depthwise)(source, start, pass.offsets, stride_w, weights, sums);
+            (pass.kernels.arithmetic.rescale)(sums, bias, multiplier, End { shift, low, high });
+        };
+        let pitch = slide.padded[1];
+        if stride_h == 1 && stride_w == 1 && pitch <= 2 * out_w && pitch <= SUMS {
+            let at_once = SUMS / pitch;
+            for first in (0..out_h).step_by(at_once) {
+                let rows = at_once.min(out_h - first);
+                let sums = &mut pass.sums[..(rows - 1) * pitch + out_w];
+                sum(first * pitch, sums);
+                for (r, sums) in sums.chunks(pitch).enumerate() {
+                    pass.out
+                        .store_run(base + (first + r) * out_w, &sums[..out_w], pass.kernels);
+                }
+            }
+            return;
+        }
+        for row in 0..out_h {
+            for from in (0..out_w).step_by(SUMS) {
+                let sums = &mut pass.sums[..SUMS.min(out_w - from)];
+                sum(row * stride_h * pitch + from * stride_w, sums);
+                pass.out.store_run(base + row * out_w + from, sums, pass.kernels);
+            }
         }
     }
 
     /// Sums in 64 bits, tap by tap.
-    fn wide<X: Copy + Into<i64>>(&self, x: &[X], out: &mut ViewMut<'_>) {
+    fn wide<'a, X, W>(&'a self, x: &[X], row: impl Fn(usize) -> &'a [W], out: &mut ViewMut<'_>)
+    where
+        X: Copy + Into<i64>,
+        W: Copy + Into<i64> + 'a,
+    {
         let s = &self.shape;
         let slide = &s.slide;
         let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
         let [height, width] = slide.image;
         let mut at = 0;
         for batch in 0..s.batch {
-            for (o, weights) in self.weights.chunks_exact(s.taps).enumerate() {
+            for o in 0..s.channels {
+                let weights = row(o);
                 let first = batch * s.in_channels + o / group_out * per_group;
                 for i in 0..slide.out[0] {
                     let (u0, u1) = slide.inside(0, i);
@@ -182,7 +349,7 @@ impl Conv {
                                 let weights = &weights[taps + v0..taps + v1];
                                 for (w, x) in weights.iter().zip(line.iter().step_by(slide.dilations[1])) {
                                     // Every partial sum is below 2^46 (the certificate).
-                                    sum = sum.wrapping_add((*x).into().wrapping_mul(i64::from(*w)));
+                                    sum = sum.wrapping_add((*x).into().wrapping_mul((*w).into()));
                                 }
                             }
                         }
@@ -196,7 +363,7 @@ impl Conv {
 }
 
 /// Copies channels into the middle of zero-padded ones. The border of `padded` is zero already.
-fn pad(x: &[i16], slide: &crate::shape::Slide, padded: &mut [i16]) {
+fn pad(x: &[i16], slide: &Slide, padded: &mut [i16]) {
     let [height, width] = slide.image;
     let [padded_h, padded_w] = slide.padded;
     for (x, padded) in x
@@ -210,34 +377,104 @@ fn pad(x: &[i16], slide: &crate::shape::Slide, padded: &mut [i16]) {
     }
 }
 
-/// The taps of `count` pixels from `from` on as a panel of 16 columns, taps in pairs.
-fn pack(source: &[i16], slide: &crate::shape::Slide, offsets: &[i32], from: usize, count: usize, panel: &mut [i16]) {
-    let out_w = slide.out[1];
-    let place = |pixel: usize| pixel / out_w * slide.strides[0] * slide.padded[1] + pixel % out_w * slide.strides[1];
-    let (row, end) = (from / out_w, (from + count - 1) / out_w);
-    if count == WIDE && row == end && slide.strides[1] == 1 {
-        let start = place(from);
-        for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
-            let first = &source[start + pair[0] as usize..][..WIDE];
-            let second = pair
-                .get(1)
-                .map_or(first, |offset| &source[start + *offset as usize..][..WIDE]);
-            for ((both, a), b) in panel.chunks_exact_mut(2).zip(first).zip(second) {
+/// Up to 16 neighbouring pixels of the result.
+struct Pixels {
+    /// Where the window of the first starts in the padded image.
+    start: usize,
+    /// Whether the windows of all 16 start next to each other.
+    neighbours: bool,
+    /// Runs of pixels in one row of the result: where they start in the padded image and how many they are.
+    runs: [(usize, usize); WIDE],
+    count: usize,
+    step: usize,
+}
+
+impl Pixels {
+    fn new(slide: &Slide, from: usize, count: usize) -> Self {
+        let out_w = slide.out[1];
+        let step = slide.strides[1];
+        let mut pixels = Pixels {
+            start: 0,
+            neighbours: count == WIDE && step == 1,
+            runs: [(0, 0); WIDE],
+            count: 0,
+            step,
+        };
+        let (mut at, end) = (from, from + count);
+        for run in &mut pixels.runs {
+            if at == end {
+                break;
+            }
+            let (i, j) = (at / out_w, at % out_w);
+            let length = (out_w - j).min(end - at);
+            let place = i * slide.strides[0] * slide.padded[1] + j * step;
+            if pixels.count == 0 {
+                pixels.start = place;
+            }
+            pixels.neighbours &= place == pixels.start + at - from;
+            *run = (place, length);
+            pixels.count += 1;
+            at += length;
+        }
+        pixels
+    }
+
+    /// Copies the pixels of up to 64 taps next to each other.
+    fn gather(&self, source: &[i16], offsets: &[i32], lines: &mut [[i16; WIDE]; GATHERED]) {
+        for (offset, line) in offsets.iter().zip(lines) {
+            let mut rest = &mut line[..];
+            for (place, length) in &self.runs[..self.count] {
+                let (run, others) = rest.split_at_mut(*length);
+                let source = &source[place + *offset as usize..];
+                match self.step {
+                    1 => run.iter_mut().zip(source).for_each(|(y, x)| *y = *x),
+                    2 => run.iter_mut().zip(source.chunks(2)).for_each(|(y, x)| *y = x[0]),
+                    step => run
+                        .iter_mut()
+                        .zip(source.iter().step_by(step))
+                        .for_each(|(y, x)| *y = *x),
+                }
+                rest = others;
+            }
+        }
+    }
+
+    /// The taps of the pixels as the kernels want them beside 8-bit weights.
+    fn pack(&self, source: &[i16], offsets: &[i32], width: Width, words: &mut [i32], kernels: &Kernels) {
+        if self.neighbours {
+            (kernels.bytes.pack_pixels)(source, self.start, offsets, width, 0, words);
+            return;
+        }
+        // Lanes beyond the pixels hold what was there before; their sums are not stored.
+        let mut lines = [[0i16; WIDE]; GATHERED];
+        for (i, offsets) in offsets.chunks(GATHERED).enumerate() {
+            self.gather(source, offsets, &mut lines);
+            let (lines, places) = (lines.as_flattened(), &GATHERED_OFFSETS[..offsets.len()]);
+            (kernels.bytes.pack_pixels)(lines, 0, places, width, i * GATHERED / QUAD, words);
+        }
+    }
+
+    /// The same beside 16-bit weights: taps in pairs.
+    fn pair(&self, source: &[i16], offsets: &[i32], panel: &mut [i16]) {
+        let interleave = |pair: [&[i16]; 2], panel: &mut [i16]| {
+            for ((both, a), b) in panel.chunks_exact_mut(2).zip(pair[0]).zip(pair[1]) {
                 both[0] = *a;
                 both[1] = *b;
             }
+        };
+        let mut panels = panel.chunks_exact_mut(2 * WIDE);
+        if self.neighbours {
+            for (pair, panel) in offsets.chunks(2).zip(panels) {
+                let line = |offset: i32| &source[self.start + offset as usize..][..WIDE];
+                interleave([line(pair[0]), line(pair[pair.len() - 1])], panel);
+            }
+            return;
         }
-        return;
-    }
-    // Lanes beyond `count` repeat the first pixel; their sums are not stored.
-    let mut starts = [place(from); WIDE];
-    for (c, start) in starts[..count].iter_mut().enumerate() {
-        *start = place(from + c);
-    }
-    for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
-        for (half, offset) in pair.iter().enumerate() {
-            for (c, start) in starts.iter().enumerate() {
-                panel[2 * c + half] = source[start + *offset as usize];
+        let mut lines = [[0i16; WIDE]; GATHERED];
+        for offsets in offsets.chunks(GATHERED) {
+            self.gather(source, offsets, &mut lines);
+            for (pair, panel) in lines[..offsets.len()].chunks(2).zip(&mut panels) {
+                interleave([&pair[0], &pair[pair.len() - 1]], panel);
             }
         }
     }

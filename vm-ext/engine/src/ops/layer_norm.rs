@@ -33,7 +33,7 @@ pub(crate) struct LayerNorm {
     /// mean is subtracted anyway, else 0.
     origin: i32,
     scale: Scale,
-    lanes: Vec<Lanes>,
+    lanes: Vec<Lanes<i32>>,
 }
 
 impl LayerNorm {
@@ -42,7 +42,7 @@ impl LayerNorm {
         let per_column = scale.bias.len() > 1 || scale.rescale.multipliers.len() > 1;
         let narrow = scale.bias.iter().all(|bias| bias.unsigned_abs() < NARROW_BIAS);
         let first_columns = (0..columns).step_by(WIDE).filter(|_| per_column && narrow);
-        let lanes = first_columns.map(|first| scale.lanes(first, WIDE.min(columns - first)));
+        let lanes = first_columns.map(|first| scale.lanes(first, columns, |bias| bias as i32));
         LayerNorm {
             epsilon,
             center,
@@ -54,7 +54,7 @@ impl LayerNorm {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.scale.bytes() + self.lanes.len() * size_of::<Lanes>()
+        self.scale.bytes() + self.lanes.len() * size_of::<Lanes<i32>>()
     }
 
     #[inline(never)]
@@ -87,16 +87,11 @@ impl LayerNorm {
             let (bias, multiplier, shift) = self.scale.of(0);
             return (kernels.arithmetic.rescale)(row, bias, multiplier, End { shift, low, high });
         }
-        let mut lanes = self.lanes.iter();
-        for (block, row) in row.chunks_mut(WIDE).enumerate() {
-            match (lanes.next(), <&mut [i32; WIDE]>::try_from(&mut *row)) {
-                (Some(lanes), Ok(row)) => (kernels.rescale_columns)(row, WIDE, lanes, low, high),
-                _ => {
-                    for (i, x) in row.iter_mut().enumerate() {
-                        *x = self.scale.apply(block * WIDE + i, i64::from(*x));
-                    }
-                }
-            }
+        let panels = self.lanes.len().min(row.len() / WIDE);
+        let (in_panels, rest) = row.split_at_mut(panels * WIDE);
+        (kernels.ends.columns)(in_panels, &self.lanes[..panels], low, high);
+        for (i, x) in rest.iter_mut().enumerate() {
+            *x = self.scale.apply(panels * WIDE + i, i64::from(*x));
         }
     }
 }

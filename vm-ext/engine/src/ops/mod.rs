@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use crate::graph;
 use crate::infer::pick;
-use crate::kernels::{Channel, Lanes};
+use crate::kernels::{Channel, Lanes, WIDE};
 
 /// Biases and rescaling of the channels of a weighted sum.
 #[derive(Clone, Debug)]
@@ -43,24 +43,24 @@ impl Scale {
         )
     }
 
-    /// A channel whose sums, bias included, fit 32 bits.
-    pub fn narrow(&self, channel: usize) -> Channel {
+    /// A channel for the kernels.
+    pub fn channel<B>(&self, channel: usize, bias_as: impl Fn(i64) -> B) -> Channel<B> {
         let (bias, multiplier, shift) = self.of(channel);
         Channel {
-            bias: bias as i32,
+            bias: bias_as(bias),
             multiplier,
             shift,
         }
     }
 
-    /// `count` neighbouring channels whose sums, biases included, fit 32 bits.
-    pub fn lanes(&self, first: usize, count: usize) -> Lanes {
+    /// 16 neighbouring channels, those from `end` on being zeros.
+    pub fn lanes<B: Copy + Default>(&self, first: usize, end: usize, bias_as: impl Fn(i64) -> B) -> Lanes<B> {
         let mut lanes = Lanes::default();
-        for i in 0..count {
-            let channel = self.narrow(first + i);
-            lanes.bias[i] = channel.bias;
-            lanes.multiplier[i] = channel.multiplier;
-            lanes.shift[i] = channel.shift;
+        for i in 0..WIDE.min(end - first) {
+            let (bias, multiplier, shift) = self.of(first + i);
+            lanes.bias[i] = bias_as(bias);
+            lanes.multiplier[i] = multiplier;
+            lanes.shift[i] = shift;
         }
         lanes
     }

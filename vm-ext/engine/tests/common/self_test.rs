@@ -18,6 +18,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         conv(),
         pointwise(),
         others(),
+        narrow(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -176,6 +177,51 @@ fn conv() -> (&'static str, Graph) {
         output(&mut graph, op);
     }
     ("conv", graph)
+}
+
+/// Activations of 8 bits, with and without a sign, and results of 16; convolutions of channels each with an image of its own.
+fn narrow() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(10);
+    let mut graph = graph(&[
+        (&[13, 9], -128, 127),
+        (&[9, 10], 0, 255),
+        (&[1, 3, 5, 7], -128, 127),
+        (&[1, 3, 5, 7], 0, 255),
+        (&[1, 3, 5, 7], -3000, 3000),
+    ]);
+    let end = |draw: &mut Draw, channels: usize| Rescale {
+        low: -32768,
+        high: 32767,
+        ..rescale(draw, channels, [4, 12])
+    };
+    for (x, k, n) in [(0, 9, 21), (1, 10, 16)] {
+        let op = Op::MatMul {
+            x,
+            weights: Array::I8(draw.list(k * n, |d| d.int(-90, 90) as i8)),
+            bias: draw.list(n, |d| d.int(-99, 99)),
+            rescale: end(draw, n),
+        };
+        output(&mut graph, op);
+    }
+    for (x, channels, groups, stride) in [(2, 13, 1, 1), (3, 7, 1, 2), (4, 6, 3, 1), (4, 3, 3, 2), (4, 3, 3, 3)] {
+        let (channels, taps) = (channels as u32, 3 / groups * 6);
+        let op = Op::Conv2d {
+            x,
+            weights: Array::I8(draw.list((channels * taps) as usize, |d| d.int(-90, 90) as i8)),
+            channels,
+            bias: draw.list(channels as usize, |d| d.int(-99, 99)),
+            window: Window {
+                kernel: [2, 3],
+                strides: [1, stride],
+                dilations: [1, 1],
+                pads: [1, 1, 0, 2],
+            },
+            groups,
+            rescale: end(draw, channels as usize),
+        };
+        output(&mut graph, op);
+    }
+    ("narrow", graph)
 }
 
 /// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.
