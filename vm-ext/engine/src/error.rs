@@ -1,5 +1,6 @@
 //! What can be wrong with a model, or with what is asked of it. Equal inputs give equal errors on every machine.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use thiserror::Error;
 
@@ -117,6 +118,9 @@ pub enum FormatProblem {
     /// A count that the remaining bytes cannot hold.
     #[error("a count exceeds what the remaining bytes can hold")]
     Count,
+    /// A body in a body.
+    #[error("a Scan is inside of another; unroll one of them")]
+    Nested,
     /// Bytes after the end.
     #[error("bytes follow the end of the graph")]
     Trailing,
@@ -299,6 +303,35 @@ pub enum NodeProblem {
         low: i32,
         /// Largest.
         high: i32,
+    },
+    /// A Scan inside of another.
+    #[error("its body holds a Scan; unroll one of them")]
+    Nested,
+    /// A node of a body that breaks its operation's rules.
+    #[error("node {node} of its body ({op}): {problem}")]
+    Body {
+        /// Index in the body.
+        node: u32,
+        /// Name of its operation.
+        op: &'static str,
+        /// What.
+        problem: Box<NodeProblem>,
+    },
+    /// A state that becomes something of another shape.
+    #[error("state {state} becomes a value of another shape than it starts from")]
+    StateShape {
+        /// Which.
+        state: usize,
+    },
+    /// A state that may leave its declared range.
+    #[error("state {state} is declared to lie in {}..={}, but what it starts from or becomes ranges over {}..={}; clamp that, or declare more", .declared[0], .declared[1], .found[0], .found[1])]
+    StateRange {
+        /// Which.
+        state: usize,
+        /// Least and largest as declared.
+        declared: [i32; 2],
+        /// Least and largest as inferred.
+        found: [i32; 2],
     },
     /// A tree that is not one.
     #[error("tree entry {index}: {problem}")]

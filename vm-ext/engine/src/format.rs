@@ -61,6 +61,7 @@ mod tag {
     pub const TOP_K: u64 = 30;
     pub const PAD: u64 = 31;
     pub const BROADCAST: u64 = 32;
+    pub const SCAN: u64 = 33;
 }
 
 mod comparison {

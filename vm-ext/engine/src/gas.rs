@@ -77,6 +77,10 @@ pub const REDUCED: u64 = 6_000;
 pub const GATHERED: u64 = 6_000;
 /// The same in a far operand.
 pub const GATHERED_FAR: u64 = 40_000;
+/// A time of a Scan, beside its body and what is copied.
+pub const SCAN: u64 = 60_000;
+/// An element of a state that is carried from one time to the next.
+pub const CARRIED: u64 = 2_000;
 /// An element that TopK looks at.
 pub const TOP_K: u64 = 3_000;
 /// A level of the heap of TopK that an element may sink through.

@@ -144,6 +144,32 @@ pub struct Trees {
     pub base: Vec<i64>,
 }
 
+/// What a Scan carries from one time to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What it starts from.
+    pub initial: ValueId,
+    /// It is never less.
+    pub low: i32,
+    /// It is never larger.
+    pub high: i32,
+    /// Value of the body that it becomes; of the same shape.
+    pub result: ValueId,
+    /// Whether what it is in the end is among the Scan's results.
+    pub kept: bool,
+}
+
+/// An operand of a Scan that is taken apart, one slice at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// The operand.
+    pub x: ValueId,
+    /// Which axis is taken apart; its extent is the number of times. Slices lack it.
+    pub axis: u32,
+    /// Whether the last slice comes first.
+    pub reverse: bool,
+}
+
 /// One operation. Operands are named by their value numbers. Shapes are row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -476,6 +502,23 @@ pub enum Op {
         /// The result's.
         shape: Vec<u32>,
     },
+    /// Nodes that run again and again. The body's values are numbered by themselves: the states, a slice of every scanned
+    /// operand, the captured operands, then one per node. The result has one axis: the kept states as they are in the
+    /// end, then every collected value of all times, in their order; each row-major.
+    Scan {
+        /// How often; at least 1.
+        count: u32,
+        /// What is carried on.
+        states: Vec<State>,
+        /// What is taken apart.
+        scanned: Vec<Scanned>,
+        /// What is the same every time.
+        captured: Vec<ValueId>,
+        /// What runs. No Scan is among it.
+        body: Vec<Op>,
+        /// Values of the body that are kept every time.
+        collected: Vec<ValueId>,
+    },
 }
 
 /// How two elements are compared.
@@ -539,6 +582,14 @@ impl Array {
 }
 
 impl Op {
+    /// The nodes inside of it.
+    pub fn body(&self) -> &[Op] {
+        match self {
+            Op::Scan { body, .. } => body,
+            _ => &[],
+        }
+    }
+
     /// Calls `each` with every operand.
     pub fn operands(&self, mut each: impl FnMut(ValueId)) {
         match self {
@@ -561,6 +612,19 @@ impl Op {
                 each(*condition);
                 each(*a);
                 each(*b);
+            }
+            Op::Scan {
+                states,
+                scanned,
+                captured,
+                ..
+            } => {
+                let initial = states.iter().map(|state| state.initial);
+                let taken_apart = scanned.iter().map(|scanned| scanned.x);
+                initial
+                    .chain(taken_apart)
+                    .chain(captured.iter().copied())
+                    .for_each(each);
             }
             Op::Concat { xs, .. } => xs.iter().copied().for_each(each),
             Op::MatMul { x, .. }
@@ -639,4 +703,5 @@ names!(
     TopK,
     Pad,
     Broadcast,
+    Scan,
 );

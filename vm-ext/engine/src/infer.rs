@@ -9,8 +9,10 @@ mod forest;
 mod movement;
 mod product;
 mod rows;
+mod scan;
 mod window;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 pub(crate) use forest::forest_work;
@@ -120,11 +122,47 @@ pub struct Inferred {
     pub values: Vec<ValueType>,
     /// Per node; meaningful for MatMul, Conv2d and BatchMatMul.
     pub sums: Vec<Sums>,
+    /// Of the nodes that have one, the body, whose inputs are the first of its values.
+    pub bodies: BTreeMap<usize, Inferred>,
+}
+
+/// A node that breaks the rules: its index and operation, and what is wrong.
+type Refusal = (u32, &'static str, NodeProblem);
+
+impl Inferred {
+    /// Of values that are given, and nodes that follow them.
+    fn new(values: Vec<ValueType>, nodes: &[Op], limits: &Limits, outermost: bool) -> Result<Self, Refusal> {
+        let mut inferred = Inferred {
+            values,
+            sums: Vec::with_capacity(nodes.len()),
+            bodies: BTreeMap::new(),
+        };
+        for (node, op) in nodes.iter().enumerate() {
+            let context = Context {
+                values: &inferred.values,
+                limits,
+            };
+            let found = match op {
+                Op::Scan { .. } if !outermost => Err(NodeProblem::Nested),
+                Op::Scan { .. } => context.scan(op).map(|(value, body)| (value, Sums::I64, Some(body))),
+                _ => context.node(op).map(|(value, sums)| (value, sums, None)),
+            };
+            let checked = found.and_then(|found| Ok(shape::check(&found.0.shape, limits).map(|()| found)?));
+            let (value, sums, body) = checked.map_err(|problem| (node as u32, op.name(), problem))?;
+            inferred.values.push(value);
+            inferred.sums.push(sums);
+            if let Some(body) = body {
+                inferred.bodies.insert(node, body);
+            }
+        }
+        Ok(inferred)
+    }
 }
 
 /// Types and ranges of every value of a graph, or why it is not a model.
 pub fn infer(graph: &Graph, limits: &Limits) -> Result<Inferred, LoadError> {
-    bounded("nodes", graph.nodes.len(), limits.max_nodes)?;
+    let nodes = graph.nodes.iter().map(|op| 1 + op.body().len()).sum();
+    bounded("nodes", nodes, limits.max_nodes)?;
     bounded("inputs", graph.inputs.len(), limits.max_ports)?;
     bounded("outputs", graph.outputs.len(), limits.max_ports)?;
     let mut values = Vec::with_capacity(graph.inputs.len() + graph.nodes.len());
@@ -144,26 +182,8 @@ pub fn infer(graph: &Graph, limits: &Limits) -> Result<Inferred, LoadError> {
             high: input.high,
         });
     }
-    let mut sums = Vec::with_capacity(graph.nodes.len());
-    for (node, op) in graph.nodes.iter().enumerate() {
-        let context = Context {
-            values: &values,
-            limits,
-        };
-        let (value, width) = context
-            .node(op)
-            .and_then(|(value, width)| {
-                shape::check(&value.shape, limits)?;
-                Ok((value, width))
-            })
-            .map_err(|problem| LoadError::Node {
-                node: node as u32,
-                op: op.name(),
-                problem,
-            })?;
-        values.push(value);
-        sums.push(width);
-    }
+    let inferred = Inferred::new(values, &graph.nodes, limits, true);
+    let inferred = inferred.map_err(|(node, op, problem)| LoadError::Node { node, op, problem })?;
     if graph.outputs.is_empty() {
         return Err(LoadError::NoOutputs);
     }
@@ -171,12 +191,12 @@ pub fn infer(graph: &Graph, limits: &Limits) -> Result<Inferred, LoadError> {
     bounded("labels", labels, limits.max_labels)?;
     for (index, output) in graph.outputs.iter().enumerate() {
         let earlier = graph.outputs[..index].iter().map(|o| o.name.as_str());
-        check_output(output, earlier, &values, limits).map_err(|problem| LoadError::Output {
+        check_output(output, earlier, &inferred.values, limits).map_err(|problem| LoadError::Output {
             index: index as u32,
             problem,
         })?;
     }
-    Ok(Inferred { values, sums })
+    Ok(inferred)
 }
 
 fn bounded(what: &'static str, found: usize, limit: usize) -> Result<(), LoadError> {
@@ -361,6 +381,8 @@ impl Context<'_> {
                 value,
             } => plain(self.pad(*x, before, after, *value)?),
             Op::Broadcast { x, shape } => plain(self.broadcast(*x, shape)?),
+            // Those have more to tell than their value: see [`Inferred::new`].
+            Op::Scan { .. } => Err(NodeProblem::Nested),
         }
     }
 }

@@ -41,6 +41,7 @@
 
 extern crate alloc;
 
+mod block;
 pub mod cost;
 pub mod error;
 pub mod format;

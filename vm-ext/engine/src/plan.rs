@@ -7,7 +7,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::graph::{Graph, Op};
+use crate::graph::{Op, ValueId};
 use crate::infer::{Storage, ValueType};
 
 /// Space that an operation needs beside its result, in elements. Its contents are arbitrary when the operation starts.
@@ -59,27 +59,25 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Places for the values of a graph that inference took; `scratch` is what its nodes need.
-    pub fn new(graph: &Graph, values: &[ValueType], scratch: &[Room]) -> Self {
-        let first = graph.inputs.len();
+    /// Places for the values of nodes that inference took, and for those that are given before. `scratch` is what the nodes
+    /// need, `kept` are values that last to the end, `results` is how many elements are copied out then.
+    pub fn new(nodes: &[Op], values: &[ValueType], scratch: &[Room], kept: &[ValueId], results: u64) -> Self {
+        let first = values.len() - nodes.len();
         // Per value: whose place it has, and, for those with their own, the node after which it ends. Inputs that nothing
         // reads end with node 0.
         let mut owner: Vec<usize> = (0..values.len()).collect();
         let mut ends: Vec<usize> = owner.iter().map(|v| v.saturating_sub(first)).collect();
-        for (i, op) in graph.nodes.iter().enumerate() {
+        for (i, op) in nodes.iter().enumerate() {
             op.operands(|x| ends[owner[x as usize]] = i);
             if let Op::Reshape { x, .. } = op {
                 owner[first + i] = owner[*x as usize];
             }
         }
-        let mut results = 0u64;
-        for output in &graph.outputs {
-            let value = output.value as usize;
-            ends[owner[value]] = usize::MAX;
-            results = results.saturating_add(values[value].elements() as u64);
+        for value in kept {
+            ends[owner[*value as usize]] = usize::MAX;
         }
-        let constant = |v: usize| v >= first && matches!(graph.nodes[v - first], Op::Constant { .. });
-        let mut ending: Vec<Vec<usize>> = alloc::vec![Vec::new(); graph.nodes.len()];
+        let constant = |v: usize| v >= first && matches!(nodes[v - first], Op::Constant { .. });
+        let mut ending: Vec<Vec<usize>> = alloc::vec![Vec::new(); nodes.len()];
         for (v, end) in ends.iter().enumerate() {
             if let Some(list) = ending.get_mut(*end).filter(|_| owner[v] == v && !constant(v)) {
                 list.push(v);

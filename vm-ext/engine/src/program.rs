@@ -2,15 +2,13 @@
 
 use alloc::{string::String, vec::Vec};
 
+use crate::block::Block;
 use crate::cost::{costs, Cost};
 use crate::error::LoadError;
 use crate::format;
 use crate::graph::{Graph, HeaderEntry, Input, Op, ValueId};
 use crate::infer::{infer, ValueType};
 use crate::limits::Limits;
-use crate::plan::{Place, Plan};
-use crate::step::{prepare, stored, Step};
-use crate::tensor::Tensor;
 
 /// A loaded model. Immutable: any number of threads may run it at once.
 #[derive(Clone, Debug)]
@@ -23,10 +21,7 @@ pub struct Program {
     total: Cost,
     parameters: u64,
     resident_bytes: u64,
-    pub(crate) values: Vec<ValueType>,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) constants: Vec<Option<Tensor>>,
-    pub(crate) plan: Plan,
+    pub(crate) block: Block,
 }
 
 /// What a model returns.
@@ -91,7 +86,7 @@ impl Program {
             nodes: ops,
             outputs,
         } = graph;
-        let values = inferred.values;
+        let values = &inferred.values;
         let infos = ops.iter().zip(&values[inputs.len()..]).zip(&costs.nodes);
         let nodes = infos.map(|((op, value), cost)| NodeInfo {
             op: op.name(),
@@ -114,21 +109,6 @@ impl Program {
                 }
             })
             .collect();
-        let mut constants = alloc::vec![None; inputs.len()];
-        let mut steps = Vec::with_capacity(ops.len());
-        for (i, op) in ops.into_iter().enumerate() {
-            let out = &values[inputs.len() + i];
-            let mut constant = None;
-            let step = match op {
-                Op::Constant { data, .. } => {
-                    constant = Some(stored(data, out.storage()));
-                    Step::Nothing
-                }
-                op => prepare(op, &values, out, inferred.sums[i], limits),
-            };
-            constants.push(constant);
-            steps.push(step);
-        }
         let mut program = Program {
             op_set,
             header,
@@ -138,10 +118,7 @@ impl Program {
             total: costs.total,
             parameters,
             resident_bytes: 0,
-            values,
-            steps,
-            constants,
-            plan: costs.plan,
+            block: Block::new(ops, inferred, costs.plan, costs.bodies, limits),
         };
         program.resident_bytes = program.measure();
         Ok(program)
@@ -215,18 +192,10 @@ impl Program {
             bytes += size_of::<OutputInfo>() + output.name.len() + 4 * output.shape.len() + names(&output.labels);
         }
         // Each value is described twice: for the run and for people.
-        for value in &self.values {
-            bytes += 2 * (size_of::<ValueType>() + 4 * value.shape.len()) + size_of::<Option<Tensor>>();
-            bytes += size_of::<Place>();
+        for node in &self.nodes {
+            bytes += size_of::<NodeInfo>() + 4 * node.value.shape.len();
         }
-        bytes += self.nodes.len() * (size_of::<Cost>() + size_of::<&str>());
-        bytes += self.steps.iter().map(|s| size_of::<Step>() + s.bytes()).sum::<usize>();
-        for constant in self.constants.iter().flatten() {
-            bytes += match constant {
-                Tensor::I16(v) => 2 * v.len(),
-                Tensor::I32(v) => 4 * v.len(),
-            };
-        }
+        bytes += self.block.bytes();
         bytes as u64
     }
 }
@@ -239,6 +208,7 @@ fn parameters(op: &Op) -> u64 {
         Op::Rescale { bias, .. } | Op::LayerNorm { bias, .. } => bias.len(),
         Op::Table { table, .. } => table.len(),
         Op::TreeEnsemble { trees, .. } => trees.thresholds.len() + trees.weights.len() + trees.base.len(),
+        Op::Scan { body, .. } => return body.iter().map(parameters).sum(),
         _ => 0,
     };
     count as u64

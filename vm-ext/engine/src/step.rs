@@ -1,5 +1,6 @@
 //! Nodes laid out for running.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::graph::{Array, Op, ValueId};
@@ -13,6 +14,7 @@ use crate::ops::conv::Conv;
 use crate::ops::elementwise::{Joined, Pair};
 use crate::ops::layer_norm::LayerNorm;
 use crate::ops::matmul::MatMul;
+use crate::ops::scan::Scan;
 use crate::ops::trees::Forest;
 use crate::ops::Scale;
 use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
@@ -91,6 +93,7 @@ pub(crate) enum Step {
         x: ValueId,
         plan: BroadcastPlan<1>,
     },
+    Scan(Box<Scan>),
     Clamp {
         x: ValueId,
         low: i32,
@@ -159,6 +162,7 @@ impl Step {
             Step::Transpose { plan, .. } => plan.len() * size_of::<[usize; 2]>(),
             Step::Concat { xs, .. } => 4 * xs.len(),
             Step::Trees { forest, .. } => forest.bytes(),
+            Step::Scan(scan) => size_of::<Scan>() + scan.bytes(),
             _ => 0,
         }
     }
@@ -195,7 +199,8 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
     };
     // Inference has built the same slides and shapes, so the `Nothing`s below are never taken.
     match op {
-        Op::Constant { .. } | Op::Reshape { .. } => Step::Nothing,
+        // A Scan is prepared together with its body ([`crate::block`]).
+        Op::Constant { .. } | Op::Reshape { .. } | Op::Scan { .. } => Step::Nothing,
         Op::MatMul {
             x,
             weights,

@@ -42,6 +42,20 @@ impl ViewMut<'_> {
         }
     }
 
+    /// Copies elements of the same storage, or of the narrower one, to `start`.
+    pub fn copy(&mut self, start: usize, x: View<'_>) {
+        match (x, self) {
+            (View::I16(x), ViewMut::I16(y)) => y[start..start + x.len()].copy_from_slice(x),
+            (View::I32(x), ViewMut::I32(y)) => y[start..start + x.len()].copy_from_slice(x),
+            (View::I16(x), ViewMut::I32(y)) => {
+                for (y, x) in y[start..].iter_mut().zip(x) {
+                    *y = i32::from(*x);
+                }
+            }
+            (View::I32(_), ViewMut::I16(_)) => debug_assert!(false, "a range holds those of its parts"),
+        }
+    }
+
     /// Makes every element `value`, which the storage holds.
     pub fn fill(&mut self, value: i32) {
         match self {

@@ -25,53 +25,84 @@ impl Workspace {
 pub(crate) struct Arena {
     narrow: Vec<i16>,
     wide: Vec<i32>,
-    pub scratch: Scratch,
+    scratch_i16: Vec<i16>,
+    scratch_i32: Vec<i32>,
+    scratch_i64: Vec<i64>,
+}
+
+/// Where the values of some nodes live, and what those nodes need beside.
+pub(crate) struct Space<'a> {
+    narrow: &'a mut [i16],
+    wide: &'a mut [i32],
+    scratch: Scratch<'a>,
 }
 
 /// Space for an operation's own use, at least as long as its [`crate::plan::Room`] says, with arbitrary contents.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scratch {
-    pub i16: Vec<i16>,
-    pub i32: Vec<i32>,
-    pub i64: Vec<i64>,
+pub(crate) struct Scratch<'a> {
+    pub i16: &'a mut [i16],
+    pub i32: &'a mut [i32],
+    pub i64: &'a mut [i64],
 }
 
 impl Arena {
-    /// Grows to what a plan asks for. The program's limit on memory has bounded that.
-    pub fn fit(&mut self, plan: &Plan) {
-        grow(&mut self.narrow, plan.narrow);
-        grow(&mut self.wide, plan.wide);
-        grow(&mut self.scratch.i16, plan.scratch.i16);
-        grow(&mut self.scratch.i32, plan.scratch.i32);
-        grow(&mut self.scratch.i64, plan.scratch.i64);
+    /// Space for a plan, grown to what it asks for. The program's limit on memory has bounded that.
+    pub fn space(&mut self, plan: &Plan) -> Space<'_> {
+        Space {
+            narrow: grown(&mut self.narrow, plan.narrow),
+            wide: grown(&mut self.wide, plan.wide),
+            scratch: Scratch {
+                i16: grown(&mut self.scratch_i16, plan.scratch.i16),
+                i32: grown(&mut self.scratch_i32, plan.scratch.i32),
+                i64: grown(&mut self.scratch_i64, plan.scratch.i64),
+            },
+        }
     }
+}
 
+impl Scratch<'_> {
+    /// Space for the nodes of a body, and so many elements of 32 bits apart from it.
+    pub fn space(&mut self, plan: &Plan, apart: usize) -> (Space<'_>, &mut [i32]) {
+        let (narrow, i16) = self.i16.split_at_mut(plan.narrow as usize);
+        let (apart, i32) = self.i32.split_at_mut(apart);
+        let (wide, i32) = i32.split_at_mut(plan.wide as usize);
+        let i64 = &mut *self.i64;
+        let scratch = Scratch { i16, i32, i64 };
+        (Space { narrow, wide, scratch }, apart)
+    }
+}
+
+impl<'s> Space<'s> {
     /// All values, to be read.
     pub fn values(&self) -> Values<'_> {
         Values {
-            narrow: Rest::all(&self.narrow),
-            wide: Rest::all(&self.wide),
+            narrow: Rest::all(self.narrow),
+            wide: Rest::all(self.wide),
         }
     }
 
     /// One value to be written, the others to be read, and the scratch space.
-    pub fn split(&mut self, place: Place, narrow: bool, elements: usize) -> (ViewMut<'_>, Values<'_>, &mut Scratch) {
+    pub fn split(
+        &mut self,
+        place: Place,
+        narrow: bool,
+        elements: usize,
+    ) -> (ViewMut<'_>, Values<'_>, &mut Scratch<'s>) {
         let start = match place {
             Place::Pool(start) => start as usize,
             // Constants are not computed.
             Place::Constant(_) => 0,
         };
         let (out, values) = if narrow {
-            let (out, rest) = Rest::without(&mut self.narrow, start, elements);
+            let (out, rest) = Rest::without(self.narrow, start, elements);
             let values = Values {
                 narrow: rest,
-                wide: Rest::all(&self.wide),
+                wide: Rest::all(self.wide),
             };
             (ViewMut::I16(out), values)
         } else {
-            let (out, rest) = Rest::without(&mut self.wide, start, elements);
+            let (out, rest) = Rest::without(self.wide, start, elements);
             let values = Values {
-                narrow: Rest::all(&self.narrow),
+                narrow: Rest::all(self.narrow),
                 wide: rest,
             };
             (ViewMut::I32(out), values)
@@ -80,7 +111,7 @@ impl Arena {
     }
 }
 
-fn grow<T: Copy + Default>(pool: &mut Vec<T>, elements: u64) {
+fn grown<T: Copy + Default>(pool: &mut Vec<T>, elements: u64) -> &mut [T] {
     let elements = elements as usize;
     if pool.len() < elements {
         // What it held is of no value: nothing is copied.
@@ -88,6 +119,7 @@ fn grow<T: Copy + Default>(pool: &mut Vec<T>, elements: u64) {
         pool.reserve_exact(elements);
         pool.resize(elements, T::default());
     }
+    pool
 }
 
 /// Values that may be read.

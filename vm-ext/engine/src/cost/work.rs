@@ -27,7 +27,8 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
     let elements = out.elements() as u64;
     let plain = |gas: u64| Work { gas, ..Work::default() };
     match op {
-        Op::Constant { .. } | Op::Reshape { .. } => Work::default(),
+        // That of a Scan is its body's.
+        Op::Constant { .. } | Op::Reshape { .. } | Op::Scan { .. } => Work::default(),
         Op::MatMul { x, weights, .. } => {
             let (rows, k) = value(x).rows();
             mat_mul(rows as u64, k as u64, weights, sums)
@@ -307,6 +308,15 @@ fn flushes(k: u64, sums: Sums) -> Option<u64> {
 /// Whether an operand is too large for every cache.
 fn far(x: &ValueType) -> bool {
     x.bytes() as u64 > gas::FAR_BYTES
+}
+
+/// Price of a slice without `axis`.
+pub(super) fn slice(x: &ValueType, axis: u32) -> u64 {
+    let [outer, _, inner] = shape::around(&x.shape, axis as usize);
+    match inner {
+        1 => sum!(outer, strided(x)),
+        _ => sum!(outer, inner, gas::MOVE; outer, gas::RUN),
+    }
 }
 
 /// Price of an element or run of elements found by number.

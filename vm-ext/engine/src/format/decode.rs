@@ -5,7 +5,8 @@ use alloc::{string::String, vec::Vec};
 use super::{comparison, element, tag, ALIGNMENT, FORMAT_VERSION, MAGIC};
 use crate::error::{FormatProblem, LoadError, WeightsProblem};
 use crate::graph::{
-    header_key, Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window, OP_SET,
+    header_key, Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Scanned, State, Trees, Window,
+    OP_SET,
 };
 use crate::limits::Limits;
 
@@ -17,6 +18,8 @@ pub fn decode(graph: &[u8], weights: &[u8], limits: &Limits) -> Result<Graph, Lo
         at: 0,
         weights,
         weights_at: 0,
+        all_nodes: 0,
+        inside: false,
     };
     if r.take(MAGIC.len())? != MAGIC {
         return Err(LoadError::Format {
@@ -54,12 +57,7 @@ pub fn decode(graph: &[u8], weights: &[u8], limits: &Limits) -> Result<Graph, Lo
         });
     }
 
-    let count = r.count(MIN_NODE_BYTES)?;
-    limit("nodes", count, limits.max_nodes)?;
-    let mut nodes = Vec::with_capacity(count);
-    for node in 0..count {
-        nodes.push(r.node(node as u32, limits)?);
-    }
+    let nodes = r.nodes(limits)?;
 
     let count = r.count(MIN_PORT_BYTES)?;
     limit("outputs", count, limits.max_ports)?;
@@ -119,6 +117,10 @@ struct Reader<'a> {
     at: usize,
     weights: &'a [u8],
     weights_at: usize,
+    /// Nodes so far, those of bodies among them.
+    all_nodes: usize,
+    /// Whether the nodes being read are a body.
+    inside: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -329,6 +331,62 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn nodes(&mut self, limits: &Limits) -> Result<Vec<Op>, LoadError> {
+        let count = self.count(MIN_NODE_BYTES)?;
+        self.all_nodes = self.all_nodes.saturating_add(count);
+        limit("nodes", self.all_nodes, limits.max_nodes)?;
+        let mut nodes = Vec::with_capacity(count);
+        for node in 0..count {
+            nodes.push(self.node(node as u32, limits)?);
+        }
+        Ok(nodes)
+    }
+
+    fn body(&mut self, limits: &Limits) -> Result<Vec<Op>, LoadError> {
+        // One level, so that reading does not go deeper than the stack.
+        if self.inside {
+            return Err(self.bad(FormatProblem::Nested));
+        }
+        self.inside = true;
+        let body = self.nodes(limits)?;
+        self.inside = false;
+        Ok(body)
+    }
+
+    /// A list of value numbers.
+    fn values(&mut self) -> Result<Vec<u32>, LoadError> {
+        let count = self.count(1)?;
+        self.u32s(count)
+    }
+
+    fn states(&mut self) -> Result<Vec<State>, LoadError> {
+        let count = self.count(5)?;
+        let mut states = Vec::with_capacity(count);
+        for _ in 0..count {
+            states.push(State {
+                initial: self.u32()?,
+                low: self.signed()?,
+                high: self.signed()?,
+                result: self.u32()?,
+                kept: self.flag()?,
+            });
+        }
+        Ok(states)
+    }
+
+    fn scanned(&mut self) -> Result<Vec<Scanned>, LoadError> {
+        let count = self.count(3)?;
+        let mut scanned = Vec::with_capacity(count);
+        for _ in 0..count {
+            scanned.push(Scanned {
+                x: self.u32()?,
+                axis: self.u32()?,
+                reverse: self.flag()?,
+            });
+        }
+        Ok(scanned)
+    }
+
     fn node(&mut self, node: u32, limits: &Limits) -> Result<Op, LoadError> {
         let tag = self.unsigned()?;
         Ok(match tag {
@@ -520,6 +578,14 @@ impl<'a> Reader<'a> {
             tag::BROADCAST => Op::Broadcast {
                 x: self.u32()?,
                 shape: self.extents(limits.max_rank)?,
+            },
+            tag::SCAN => Op::Scan {
+                count: self.u32()?,
+                states: self.states()?,
+                scanned: self.scanned()?,
+                captured: self.values()?,
+                body: self.body(limits)?,
+                collected: self.values()?,
             },
             tag => return Err(LoadError::UnknownOp { node, tag }),
         })

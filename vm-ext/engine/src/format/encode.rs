@@ -405,6 +405,37 @@ impl Writer {
                 self.operands(tag::BROADCAST, &[*x]);
                 self.extents(shape);
             }
+            Op::Scan {
+                count,
+                states,
+                scanned,
+                captured,
+                body,
+                collected,
+            } => {
+                self.unsigned(tag::SCAN);
+                self.unsigned((*count).into());
+                self.count(states.len());
+                for state in states {
+                    self.unsigned(state.initial.into());
+                    self.signed(state.low);
+                    self.signed(state.high);
+                    self.unsigned(state.result.into());
+                    self.flag(state.kept);
+                }
+                self.count(scanned.len());
+                for scanned in scanned {
+                    self.unsigned(scanned.x.into());
+                    self.unsigned(scanned.axis.into());
+                    self.flag(scanned.reverse);
+                }
+                self.extents(captured);
+                self.count(body.len());
+                for node in body {
+                    self.node(node);
+                }
+                self.extents(collected);
+            }
         }
     }
 }

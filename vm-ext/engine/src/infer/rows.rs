@@ -23,7 +23,7 @@ impl Context<'_> {
     }
 
     /// A tensor, the extent of one axis, and its shape without it.
-    fn reduced(&self, x: ValueId, axis: u32) -> Result<(&ValueType, u32, Vec<u32>), NodeProblem> {
+    pub(super) fn reduced(&self, x: ValueId, axis: u32) -> Result<(&ValueType, u32, Vec<u32>), NodeProblem> {
         let x = self.operand(x)?;
         let extent = *x.shape.get(axis as usize).ok_or(NodeProblem::Axis { axis })?;
         let mut shape = x.shape.clone();

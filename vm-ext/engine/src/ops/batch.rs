@@ -52,7 +52,7 @@ pub(crate) fn products(inner: Loop<2>, m: usize) -> (usize, usize) {
 
 impl BatchMatMul {
     #[inline(never)]
-    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         // Inference takes operands of 16 bits only.
         let (View::I16(a), View::I16(b)) = (a, b) else {
             debug_assert!(false, "operands of 16 bits");
@@ -72,7 +72,7 @@ impl BatchMatMul {
         });
     }
 
-    fn matrices(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    fn matrices(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         let (k, n) = (self.k, self.n);
         if self.sums == Sums::I64 {
             return self.exact(a, b, out);

@@ -107,7 +107,7 @@ impl Conv {
     }
 
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         match x {
             View::I16(x) if self.sums != Sums::I64 => self.images(x, out, kernels, scratch),
             View::I16(x) => self.wide_of(x, out),
@@ -123,7 +123,7 @@ impl Conv {
     }
 
     /// One group of channels of one image at a time.
-    fn images(&self, x: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    fn images(&self, x: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         let s = &self.shape;
         let slide = &s.slide;
         let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);

@@ -58,7 +58,14 @@ impl LayerNorm {
     }
 
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, columns: usize, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    pub fn run(
+        &self,
+        x: View<'_>,
+        columns: usize,
+        out: &mut ViewMut<'_>,
+        kernels: &Kernels,
+        scratch: &mut Scratch<'_>,
+    ) {
         let row = &mut scratch.i32[..columns];
         for start in (0..x.len()).step_by(columns) {
             x.load(start, row);

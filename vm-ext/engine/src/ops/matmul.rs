@@ -76,7 +76,7 @@ impl MatMul {
     }
 
     #[inline(never)]
-    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch) {
+    pub fn run(&self, x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         match (x, &self.weights) {
             (View::I32(x), weights) => self.wide(weights, x, out),
             (View::I16(x), weights) if self.sums == Sums::I64 => self.wide(weights, x, out),
@@ -92,7 +92,7 @@ impl MatMul {
         x: &[i16],
         out: &mut ViewMut<'_>,
         kernels: &Kernels,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'_>,
     ) {
         let (k, split) = (self.k, weights.panels.split);
         for (chunk, x) in x.chunks(ROW_BLOCK * k).enumerate() {
@@ -136,7 +136,7 @@ impl MatMul {
         x: &[i16],
         out: &mut ViewMut<'_>,
         kernels: &Kernels,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'_>,
     ) {
         let (k, split) = (self.k, weights.split);
         let block = match self.sums {

@@ -10,6 +10,7 @@ pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod scan;
 pub(crate) mod softmax;
 pub(crate) mod top_k;
 pub(crate) mod trees;

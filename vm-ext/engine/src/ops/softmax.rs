@@ -34,7 +34,7 @@ pub(crate) fn softmax(
     multiplier: i32,
     shift: u8,
     out: &mut ViewMut<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
 ) {
     let (row, exponentials) = scratch.i32[..2 * columns].split_at_mut(columns);
     for start in (0..x.len()).step_by(columns) {

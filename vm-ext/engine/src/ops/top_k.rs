@@ -14,7 +14,7 @@ pub(crate) fn scratch(k: u32) -> Room {
 
 /// Indices of the k largest elements of each row, in descending order; of equals the first comes first.
 #[inline(never)]
-pub(crate) fn top_k(x: View<'_>, columns: usize, k: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch) {
+pub(crate) fn top_k(x: View<'_>, columns: usize, k: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch<'_>) {
     // Keys in ascending order are elements in descending order, no two alike.
     let keys = &mut scratch.i64[..k];
     for (row, start) in (0..x.len()).step_by(columns).enumerate() {

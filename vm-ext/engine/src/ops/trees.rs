@@ -76,7 +76,7 @@ impl Forest {
         4 * words + 8 * self.base.len() + 5 * self.rescale.multipliers.len()
     }
 
-    pub fn run(&self, x: View<'_>, features: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch) {
+    pub fn run(&self, x: View<'_>, features: usize, out: &mut ViewMut<'_>, scratch: &mut Scratch<'_>) {
         let targets = self.base.len();
         let (row, result) = scratch.i32[..features + targets].split_at_mut(features);
         let sums = &mut scratch.i64[..targets];
