@@ -36,6 +36,7 @@ const VECTORS: &[(&str, &str)] = vectors!(
     "self-test-pointwise",
     "self-test-others",
     "self-test-narrow",
+    "self-test-rows",
 );
 
 /// Why kernels must not be used.
@@ -205,6 +206,19 @@ mod tests {
             off_by_one!(arithmetic.mul, |a, b, multiplier, end| a),
             off_by_one!(arithmetic.rescale, |x, bias, multiplier, end| x),
             off_by_one!(arithmetic.table, |x, table| x),
+            off_by_one!(arithmetic.normalise, |x, normal| x),
+            with(|kernels| {
+                kernels.arithmetic.sums = |x, origin| {
+                    let (sum, squares) = (Kernels::scalar().arithmetic.sums)(x, origin);
+                    (sum + 1, squares)
+                }
+            }),
+            with(|kernels| {
+                kernels.arithmetic.sums = |x, origin| {
+                    let (sum, squares) = (Kernels::scalar().arithmetic.sums)(x, origin);
+                    (sum, squares + 1)
+                }
+            }),
         ];
         for (i, kernels) in faulty.iter().enumerate() {
             let result = selftest(kernels);

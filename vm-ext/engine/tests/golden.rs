@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Window};
+use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Scanned, State, Window};
 use aiinference_engine::{format, Kernels, Program};
 use common::{oracle, random, self_test, LIMITS};
 
@@ -113,6 +113,238 @@ fn port(shape: &[u32], low: i32, high: i32) -> Input {
         high,
         saturate: false,
     }
+}
+
+/// A model of several inputs.
+fn joined(ports: Vec<Input>, op: Op) -> Graph {
+    let mut graph = Graph::new();
+    for (i, port) in ports.into_iter().enumerate() {
+        graph.input(Input {
+            name: format!("x{i}"),
+            ..port
+        });
+    }
+    let value = graph.push(op);
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 8,
+        labels: vec![],
+    });
+    graph
+}
+
+/// Cases chosen by hand for operations on computed tensors.
+fn chosen_of_computed() -> Vec<(&'static str, Graph, Vec<Vec<i32>>)> {
+    let unit = Rescale {
+        multipliers: vec![1],
+        shifts: vec![0],
+        low: i32::MIN,
+        high: i32::MAX,
+    };
+    let norm = |epsilon, center| Op::LayerNorm {
+        x: 0,
+        epsilon,
+        center,
+        bias: vec![],
+        rescale: unit.clone(),
+    };
+    let product = |transposed| Op::BatchMatMul {
+        a: 0,
+        b: 1,
+        transposed,
+        multiplier: 1,
+        shift: 16,
+        low: i32::MIN,
+        high: i32::MAX,
+    };
+    let least = vec![-32768; 6];
+    vec![
+        (
+            "div-halves-signs-and-zeros",
+            joined(
+                vec![port(&[9, 1], i32::MIN, i32::MAX), port(&[9], i32::MIN, i32::MAX)],
+                Op::Div {
+                    a: 0,
+                    b: 1,
+                    shift: 1,
+                    low: -1_000_000,
+                    high: 1_000_000,
+                },
+            ),
+            vec![
+                vec![i32::MIN, -7, -3, -1, 0, 1, 3, 5, i32::MAX],
+                vec![i32::MIN, -6, -4, -1, 0, 1, 4, 6, i32::MAX],
+            ],
+        ),
+        (
+            "sqrt-about-squares-and-halves",
+            model(
+                port(&[14], i32::MIN, i32::MAX),
+                Op::Sqrt {
+                    x: 0,
+                    shift: 0,
+                    low: 0,
+                    high: i32::MAX,
+                },
+            ),
+            vec![vec![
+                i32::MIN,
+                -1,
+                0,
+                1,
+                2,
+                3,
+                4,
+                6,
+                7,
+                12,
+                13,
+                2_147_441_940,
+                2_147_441_941,
+                i32::MAX,
+            ]],
+        ),
+        (
+            "sqrt-scaled",
+            model(
+                port(&[4], 0, i32::MAX),
+                Op::Sqrt {
+                    x: 0,
+                    shift: 31,
+                    low: 3,
+                    high: 2_000_000_000,
+                },
+            ),
+            vec![vec![0, 1, 2, i32::MAX]],
+        ),
+        (
+            "layer-norm-equal-one-apart-extremes",
+            model(port(&[4, 4], -200_000_000, 200_000_000), norm(0, true)),
+            vec![vec![
+                5,
+                5,
+                5,
+                5,
+                7,
+                7,
+                7,
+                8,
+                -200_000_000,
+                200_000_000,
+                200_000_000,
+                -200_000_000,
+                0,
+                1,
+                2,
+                3,
+            ]],
+        ),
+        (
+            "layer-norm-powers-of-four",
+            // W is 1, 4, .. for these rows: the inverse is at its largest.
+            model(port(&[4, 1], -8, 8), norm(0, false)),
+            vec![vec![1, -2, 4, -8]],
+        ),
+        (
+            "layer-norm-epsilon-alone",
+            model(port(&[2, 3], -9, 9), norm((1 << 61) + 1, true)),
+            vec![vec![-9, 0, 9, 9, 9, 9]],
+        ),
+        (
+            "top-k-ties-and-extremes",
+            model(port(&[3, 5], i32::MIN, i32::MAX), Op::TopK { x: 0, k: 4 }),
+            vec![vec![
+                1,
+                2,
+                2,
+                1,
+                2,
+                i32::MIN,
+                i32::MAX,
+                i32::MIN,
+                i32::MAX,
+                0,
+                -1,
+                -2,
+                -3,
+                -4,
+                -5,
+            ]],
+        ),
+        (
+            "batch-mat-mul-least-by-least",
+            joined(
+                vec![port(&[2, 3], -32768, 32767), port(&[2, 3], -32768, 32767)],
+                product(true),
+            ),
+            vec![least.clone(), least],
+        ),
+        (
+            "batch-mat-mul-of-batches",
+            joined(
+                vec![port(&[2, 1, 2, 3], -999, 999), port(&[3, 3, 5], -999, 999)],
+                product(false),
+            ),
+            vec![
+                (0..12).map(|i| i * 171 - 999).collect(),
+                (0..45).map(|i| 999 - i * 44).collect(),
+            ],
+        ),
+        (
+            "select-by-any-but-zero",
+            joined(
+                vec![port(&[3], -5, 5), port(&[2, 1], 0, 99), port(&[], -7, -7)],
+                Op::Select {
+                    condition: 0,
+                    a: 1,
+                    b: 2,
+                },
+            ),
+            vec![vec![-5, 0, 5], vec![3, 99], vec![-7]],
+        ),
+        (
+            "scan-of-states-that-change-places",
+            joined(
+                vec![port(&[2], -9, 9), port(&[2], -9, 9), port(&[2, 3], -4, 4)],
+                Op::Scan {
+                    count: 3,
+                    states: vec![
+                        State {
+                            initial: 0,
+                            low: -9,
+                            high: 9,
+                            result: 1,
+                            kept: true,
+                        },
+                        State {
+                            initial: 1,
+                            low: -9,
+                            high: 9,
+                            result: 3,
+                            kept: true,
+                        },
+                    ],
+                    scanned: vec![Scanned {
+                        x: 2,
+                        axis: 1,
+                        reverse: true,
+                    }],
+                    captured: vec![],
+                    body: vec![Op::Add {
+                        a: 0,
+                        b: 2,
+                        multipliers: [1, -2],
+                        shift: 0,
+                        low: -9,
+                        high: 9,
+                    }],
+                    collected: vec![0, 3],
+                },
+            ),
+            vec![vec![1, -2], vec![5, 6], vec![1, 2, 3, -4, -3, -2]],
+        ),
+    ]
 }
 
 fn model(x: Input, op: Op) -> Graph {
@@ -315,6 +547,7 @@ fn write_new_golden_vectors() {
     );
     let chosen = chosen()
         .into_iter()
+        .chain(chosen_of_computed())
         .map(|(name, graph, inputs)| (name.to_string(), graph, inputs));
     for (name, graph, inputs) in chosen.chain(drawn()).chain(self_test::cases()) {
         let program = Program::new(graph.clone(), &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));

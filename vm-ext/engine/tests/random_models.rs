@@ -15,12 +15,16 @@ use std::collections::BTreeMap;
 fn random_models_reach_every_operation() {
     let mut seen = BTreeMap::new();
     let mut widths = BTreeMap::new();
+    let mut scans = BTreeMap::new();
     for seed in 0..2000 {
         let (graph, _) = random::model(seed);
         let inferred = infer(&graph, &LIMITS).expect("a valid model");
         for (op, sums) in graph.nodes.iter().zip(inferred.sums) {
             *seen.entry(op.name()).or_insert(0) += 1;
-            if let Op::MatMul { x, .. } | Op::Conv2d { x, .. } = op {
+            if let Op::Scan { states, body, .. } = op {
+                *scans.entry((states.len(), body.len().min(2))).or_insert(0) += 1;
+            }
+            if let Op::MatMul { x, .. } | Op::Conv2d { x, .. } | Op::BatchMatMul { a: x, .. } = op {
                 let width = match sums {
                     Sums::I32 => "32 bits",
                     Sums::Blocks(_) => "blocks",
@@ -31,9 +35,22 @@ fn random_models_reach_every_operation() {
             }
         }
     }
-    // All but a Conv2d of narrow operands in 64 bits, which only pairs of -32768 need.
-    assert_eq!(widths.len(), 7, "{widths:?}");
-    assert!(widths.values().all(|count| *count >= 5), "{widths:?}");
+    for op in ["MatMul", "Conv2d", "BatchMatMul"] {
+        for (width, narrow) in [
+            ("32 bits", true),
+            ("blocks", true),
+            ("64 bits", true),
+            ("64 bits", false),
+        ] {
+            let found = widths.get(&(op, width, narrow)).copied().unwrap_or(0);
+            // Only pairs of -32768 need 64 bits where operands are narrow; and BatchMatMul takes no others.
+            let rare = (op, narrow, width) == ("Conv2d", true, "64 bits") || (op, narrow) == ("BatchMatMul", false);
+            assert!(found >= 5 || rare, "{op} in {width}: {widths:?}");
+        }
+    }
+    // States none to two, bodies of no node, of one and of more.
+    assert_eq!(scans.len(), 9, "{scans:?}");
+    assert!(scans.values().all(|count| *count >= 5), "{scans:?}");
     assert_eq!(seen.len(), Op::NAMES.len(), "{seen:?}");
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
 }

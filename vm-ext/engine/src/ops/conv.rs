@@ -146,7 +146,7 @@ impl Conv {
             words,
             pairs,
             sums,
-            totals: &mut scratch.i64,
+            totals: scratch.i64,
             out,
         };
         for (index, x) in x.chunks_exact(per_group * image).enumerate() {

@@ -146,7 +146,7 @@ impl MatMul {
         for (chunk, x) in x.chunks(ROW_BLOCK * k).enumerate() {
             let rows = x.len() / k;
             let base = chunk * ROW_BLOCK * split.columns;
-            self.panels(split, rows, base, out, kernels, &mut scratch.i32, |first, sums| {
+            self.panels(split, rows, base, out, kernels, scratch.i32, |first, sums| {
                 let panels = sums.chunks_exact_mut(rows * WIDE).enumerate();
                 match self.sums {
                     Sums::Blocks(_) => {

@@ -19,12 +19,17 @@ pub fn values(graph: &Graph, inputs: &[Vec<i32>]) -> Vec<Tensor> {
             data: data.iter().map(|x| i128::from(*x)).collect(),
         });
     }
-    for op in &graph.nodes {
-        let value = node(op, &values);
+    follow(&graph.nodes, &mut values);
+    values
+}
+
+/// Adds the values of nodes.
+fn follow(nodes: &[Op], values: &mut Vec<Tensor>) {
+    for op in nodes {
+        let value = node(op, values);
         assert_eq!(value.data.len(), value.shape.iter().product::<usize>());
         values.push(value);
     }
-    values
 }
 
 fn usizes(shape: &[u32]) -> Vec<usize> {
@@ -591,6 +596,42 @@ fn node(op: &Op, values: &[Tensor]) -> Tensor {
         Op::Broadcast { x, shape } => {
             let x = get(x);
             tabulate(usizes(shape), |c| x.at(&own(&x.shape, c)))
+        }
+        Op::Scan {
+            count,
+            states,
+            scanned,
+            captured,
+            body,
+            collected,
+        } => {
+            let mut now: Vec<Tensor> = states.iter().map(|state| get(&state.initial).clone()).collect();
+            let mut lists: Vec<Vec<i128>> = vec![vec![]; collected.len()];
+            for time in 0..*count as usize {
+                let mut inside = now.clone();
+                for s in scanned {
+                    let (x, axis) = (get(&s.x), s.axis as usize);
+                    let at = if s.reverse { *count as usize - 1 - time } else { time };
+                    let shape = [&x.shape[..axis], &x.shape[axis + 1..]].concat();
+                    inside.push(tabulate(shape, |c| x.at(&[&c[..axis], &[at], &c[axis..]].concat())));
+                }
+                inside.extend(captured.iter().map(|x| get(x).clone()));
+                follow(body, &mut inside);
+                for (list, id) in lists.iter_mut().zip(collected) {
+                    list.extend(&inside[*id as usize].data);
+                }
+                now = states
+                    .iter()
+                    .map(|state| inside[state.result as usize].clone())
+                    .collect();
+            }
+            let kept = now.into_iter().zip(states).filter(|(_, state)| state.kept);
+            let mut data: Vec<i128> = kept.flat_map(|(value, _)| value.data).collect();
+            data.extend(lists.concat());
+            Tensor {
+                shape: vec![data.len()],
+                data,
+            }
         }
     }
 }

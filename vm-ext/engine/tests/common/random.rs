@@ -1,6 +1,8 @@
 //! Random models: nodes are drawn at random and kept where the engine takes them.
 
-use aiinference_engine::graph::{Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Trees, Window};
+use aiinference_engine::graph::{
+    Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Scanned, State, Trees, Window,
+};
 use aiinference_engine::infer::{infer, ValueType};
 
 use super::LIMITS;
@@ -343,6 +345,111 @@ impl Draw {
         self.such(values, |v| any || v.shape == values[x as usize].shape)
     }
 
+    fn scan(&mut self, values: &[ValueType], x: u32) -> Op {
+        let any = |d: &mut Self| d.u32(0, values.len() as u32 - 1);
+        let count = values[x as usize].shape.first().copied().filter(|count| *count < 20);
+        let count = count.unwrap_or(1 + x);
+        let scanned = self.list(2, |d| {
+            let x = d.such(values, |v| v.shape.contains(&count));
+            let axis = values[x as usize].shape.iter().position(|e| *e == count);
+            Scanned {
+                x,
+                axis: axis.unwrap_or(0) as u32,
+                reverse: d.one_in(2),
+            }
+        });
+        let scanned: Vec<Scanned> = scanned.into_iter().filter(|_| self.one_in(2)).collect();
+        let captures = self.u32(0, 1) as usize;
+        let captured = self.list(captures, any);
+        let carried = self.u32(0, 2) as usize;
+        let mut states = self.list(carried, |d| {
+            let (initial, (low, high)) = (any(d), d.range());
+            let value = &values[initial as usize];
+            State {
+                initial,
+                low: value.low.min(low),
+                high: value.high.max(high),
+                result: 0,
+                kept: d.one_in(2),
+            }
+        });
+        let port = |shape: &[u32], low, high| (shape.to_vec(), low, high);
+        let mut ports: Vec<(Vec<u32>, i32, i32)> = Vec::new();
+        for state in &states {
+            ports.push(port(&values[state.initial as usize].shape, state.low, state.high));
+        }
+        for s in &scanned {
+            let value = &values[s.x as usize];
+            let mut shape = value.shape.clone();
+            if !shape.is_empty() {
+                shape.remove(s.axis as usize);
+            }
+            ports.push(port(&shape, value.low, value.high));
+        }
+        for id in &captured {
+            let value = &values[*id as usize];
+            ports.push(port(&value.shape, value.low, value.high));
+        }
+        let mut graph = Graph::new();
+        for (i, (shape, low, high)) in ports.into_iter().enumerate() {
+            graph.input(Input {
+                name: format!("in{i}"),
+                shape,
+                fraction_bits: 0,
+                low,
+                high,
+                saturate: false,
+            });
+        }
+        if !graph.inputs.is_empty() {
+            let wanted = self.u32(0, 4) as usize;
+            self.grow(&mut graph, wanted, true);
+        }
+        for state in &mut states {
+            let all = known(&graph);
+            let shape = &values[state.initial as usize].shape;
+            let x = self.such(&all, |v| v.shape == *shape);
+            let value = &all[x as usize];
+            state.result = match value.low >= state.low && value.high <= state.high {
+                true => x,
+                false => graph.push(Op::Clamp {
+                    x,
+                    low: state.low,
+                    high: state.high,
+                }),
+            };
+        }
+        let last = (graph.inputs.len() + graph.nodes.len()) as i64 - 1;
+        let lists = self.u32(0, 2) as usize;
+        let collected = self.list(lists, |d| d.int(0.min(last), last.max(0)) as u32);
+        Op::Scan {
+            count,
+            states,
+            scanned,
+            captured,
+            body: graph.nodes,
+            collected,
+        }
+    }
+
+    /// Adds random nodes that are valid.
+    fn grow(&mut self, graph: &mut Graph, wanted: usize, inside: bool) {
+        for _ in 0..wanted * 6 {
+            if graph.nodes.len() == wanted {
+                break;
+            }
+            let op = self.node(&known(graph));
+            if inside && matches!(op, Op::Scan { .. }) {
+                continue;
+            }
+            graph.push(op);
+            let kept = infer(&with_output(graph), &LIMITS);
+            if kept.is_err() || kept.is_ok_and(|k| k.values.last().is_some_and(|v| v.elements() > 20_000)) {
+                graph.nodes.pop();
+            }
+        }
+    }
+
     fn later_node(&mut self, values: &[ValueType], x: u32) -> Op {
         let this = &values[x as usize];
         let last = this.shape.last().copied().unwrap_or(1);
@@ -356,7 +463,8 @@ impl Draw {
         // So that x * 2^room stays below 2^62.
         let room = (magnitude.leading_zeros() as u8).saturating_sub(3).min(62);
         let numbers = |v: &ValueType, extent: u32| v.low >= 0 && i64::from(v.high) < i64::from(extent);
-        match self.next() % 16 {
+        match self.next() % 18 {
+            16 | 17 => self.scan(values, x),
             0 | 1 => {
                 let narrow = |v: &ValueType| v.shape.len() > 1 && v.low >= -32768 && v.high <= 32767;
                 let a = self.such(values, narrow);
@@ -473,6 +581,25 @@ impl Draw {
     }
 }
 
+/// The graph, and its first value as an output.
+fn with_output(graph: &Graph) -> Graph {
+    let mut whole = graph.clone();
+    whole.outputs = vec![Output {
+        name: "out".into(),
+        value: 0,
+        fraction_bits: 0,
+        labels: vec![],
+    }];
+    whole
+}
+
+/// The values of a graph that lacks nothing but outputs.
+fn known(graph: &Graph) -> Vec<ValueType> {
+    infer(&with_output(graph), &LIMITS)
+        .expect("only valid nodes are kept")
+        .values
+}
+
 /// A valid model and inputs for it.
 pub fn model(seed: u64) -> (Graph, Vec<Vec<i32>>) {
     let mut draw = Draw::new(seed);
@@ -509,25 +636,14 @@ pub fn model(seed: u64) -> (Graph, Vec<Vec<i32>>) {
             saturate: draw.one_in(2),
         });
     }
+    let wanted = draw.u32(1, 8) as usize;
+    draw.grow(&mut graph, wanted, false);
     graph.outputs.push(Output {
         name: "out".into(),
         value: 0,
         fraction_bits: 0,
         labels: vec![],
     });
-    let wanted = draw.u32(1, 8) as usize;
-    for _ in 0..wanted * 6 {
-        if graph.nodes.len() == wanted {
-            break;
-        }
-        let known = infer(&graph, &LIMITS).expect("only valid nodes are kept").values;
-        let op = draw.node(&known);
-        graph.push(op);
-        let kept = infer(&graph, &LIMITS);
-        if kept.is_err() || kept.is_ok_and(|k| k.values.last().is_some_and(|v| v.elements() > 20_000)) {
-            graph.nodes.pop();
-        }
-    }
     let values = (graph.inputs.len() + graph.nodes.len()) as u32;
     graph.outputs[0].value = values - 1;
     if draw.one_in(2) {

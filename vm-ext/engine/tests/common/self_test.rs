@@ -19,6 +19,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         pointwise(),
         others(),
         narrow(),
+        rows(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -222,6 +223,58 @@ fn narrow() -> (&'static str, Graph) {
         output(&mut graph, op);
     }
     ("narrow", graph)
+}
+
+/// Rows that are normalised, with their mean subtracted and without, and products of computed matrices.
+fn rows() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(12);
+    let mut graph = graph(&[
+        (&[2, 21], -20_000, 19_000),
+        (&[2, 4, 9], -800, 800),
+        (&[2, 9, 5], -800, 800),
+        // So small that an error of one in a sum of squares shows.
+        (&[2, 5], -2, 2),
+    ]);
+    let plain = Rescale {
+        multipliers: vec![1],
+        shifts: vec![0],
+        low: i32::MIN,
+        high: i32::MAX,
+    };
+    for (x, center, bias, rescale) in [
+        (0, true, vec![], plain.clone()),
+        (0, false, vec![-9], plain.clone()),
+        (
+            0,
+            true,
+            draw.list(21, |d| d.int(-1 << 20, 1 << 20)),
+            rescale(draw, 21, [3, 12]),
+        ),
+        (1, true, vec![], plain.clone()),
+        (3, false, vec![], plain),
+    ] {
+        let op = Op::LayerNorm {
+            x,
+            epsilon: 77,
+            center,
+            bias,
+            rescale,
+        };
+        output(&mut graph, op);
+    }
+    for (a, b, transposed) in [(1, 2, false), (1, 1, true)] {
+        let op = Op::BatchMatMul {
+            a,
+            b,
+            transposed,
+            multiplier: 5,
+            shift: 2,
+            low: i32::MIN,
+            high: i32::MAX,
+        };
+        output(&mut graph, op);
+    }
+    ("rows", graph)
 }
 
 /// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.
