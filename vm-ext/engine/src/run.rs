@@ -120,7 +120,7 @@ impl Program {
     ) -> Space<'a> {
         let mut space = arena.space(&self.block.plan);
         for (value, data) in inputs.iter().enumerate() {
-            self.block.place(&mut space, value).store(0, data);
+            self.block.place(&mut space, value).store_run(0, data, kernels);
         }
         self.block.compute(&mut space, kernels, observe);
         space

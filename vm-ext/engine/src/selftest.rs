@@ -201,7 +201,16 @@ mod tests {
             off_by_one!(ends.wide_columns, |sums, lanes, low, high, out| out),
             off_by_one!(ends.wide_rows, |sums, channels, low, high, out| out),
             off_by_one!(ends.narrow, |values, out| out),
-            off_by_one!(ends.narrow_columns, |values, rows, out, stride, columns| out),
+            with(|kernels| {
+                kernels.ends.columns_to = |sums, lanes, low, high, target| {
+                    (Kernels::scalar().ends.columns_to)(sums, lanes, low + 1, high, target);
+                }
+            }),
+            with(|kernels| {
+                kernels.ends.rows_to = |sums, channels, low, high, target| {
+                    (Kernels::scalar().ends.rows_to)(sums, channels, low, high - 1, target);
+                }
+            }),
             off_by_one!(arithmetic.add, |a, b, multipliers, end| a),
             off_by_one!(arithmetic.mul, |a, b, multiplier, end| a),
             off_by_one!(arithmetic.rescale, |x, bias, multiplier, end| x),

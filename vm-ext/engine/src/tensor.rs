@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::kernels::{Kernels, WIDE};
+use crate::kernels::{Channel, Kernels, Lanes, Target, WIDE};
 
 /// Owned elements: those of constants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,27 +88,76 @@ impl ViewMut<'_> {
         }
     }
 
-    /// Writes panels of `rows` rows of 16 columns, `columns` in all, into rows that start `stride` apart.
-    pub fn store_panels(
+    /// Rescales panels of rows of 16 columns, and writes them as [`ViewMut::store_panels`] does.
+    pub fn store_columns(
         &mut self,
-        start: usize,
-        values: &[i32],
-        rows: usize,
-        stride: usize,
-        columns: usize,
+        sums: &mut [i32],
+        lanes: &[Lanes<i32>],
+        (low, high): (i32, i32),
+        to: Rows,
         kernels: &Kernels,
     ) {
         match self {
-            ViewMut::I16(v) => (kernels.ends.narrow_columns)(values, rows, &mut v[start..], stride, columns),
+            ViewMut::I16(v) => (kernels.ends.columns_to)(sums, lanes, low, high, to.target(v)),
+            ViewMut::I32(_) => {
+                (kernels.ends.columns)(sums, lanes, low, high);
+                self.store_panels(sums, sums.len() / WIDE / lanes.len(), to, kernels);
+            }
+        }
+    }
+
+    /// The same with a channel for each row.
+    pub fn store_rows(
+        &mut self,
+        sums: &mut [i32],
+        channels: &[Channel<i32>],
+        (low, high): (i32, i32),
+        to: Rows,
+        kernels: &Kernels,
+    ) {
+        match self {
+            ViewMut::I16(v) => (kernels.ends.rows_to)(sums, channels, low, high, to.target(v)),
+            ViewMut::I32(_) => {
+                (kernels.ends.rows)(sums, channels, low, high);
+                self.store_panels(sums, channels.len(), to, kernels);
+            }
+        }
+    }
+
+    /// Writes panels of `rows` rows of 16 columns.
+    pub fn store_panels(&mut self, values: &[i32], rows: usize, to: Rows, kernels: &Kernels) {
+        match self {
+            ViewMut::I16(v) => (kernels.ends.narrow_columns)(values, rows, to.target(v)),
             ViewMut::I32(v) => {
                 for (p, panel) in values.chunks_exact(rows * WIDE).enumerate() {
-                    let count = WIDE.min(columns - p * WIDE);
+                    let count = WIDE.min(to.columns - p * WIDE);
                     for (r, row) in panel.chunks_exact(WIDE).enumerate() {
-                        let at = start + r * stride + p * WIDE;
+                        let at = to.start + r * to.stride + p * WIDE;
                         v[at..at + count].copy_from_slice(&row[..count]);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Where panels of rows are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    /// The first element.
+    pub start: usize,
+    /// From row to row.
+    pub stride: usize,
+    /// Of one row, in all panels.
+    pub columns: usize,
+}
+
+impl Rows {
+    fn target(self, out: &mut [i16]) -> Target<'_> {
+        Target {
+            out: &mut out[self.start..],
+            stride: self.stride,
+            columns: self.columns,
         }
     }
 }

@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 use super::portable::compiled_for;
 use super::quads::quad_products;
 use super::sse2::{self, check};
-use super::{Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Words, WIDE};
+use super::{Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, WIDE};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -32,9 +32,11 @@ pub(super) const KERNELS: Kernels = Kernels {
     },
     depthwise: compiled::DEPTHWISE as Depthwise,
     ends: Ends {
-        // SAFETY (both): the machine has AVX2.
+        // SAFETY (all): the machine has AVX2.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
         rows: |acc, channels, low, high| unsafe { rescale_rows(acc, channels, low, high) },
+        columns_to: |sums, lanes, low, high, target| unsafe { rescale_columns_to(sums, lanes, low, high, target) },
+        rows_to: |sums, channels, low, high, target| unsafe { rescale_rows_to(sums, channels, low, high, target) },
         ..compiled::ENDS
     },
     arithmetic: compiled::ARITHMETIC as Arithmetic,
@@ -338,6 +340,86 @@ fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32)
         for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
             for eight in panel[r * WIDE..(r + 1) * WIDE].chunks_exact_mut(8) {
                 vectors.apply_to(eight, low, high);
+            }
+        }
+    }
+}
+
+/// Panels of rows of 16 columns, stored.
+#[target_feature(enable = "avx2")]
+fn rescale_columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>) {
+    let (low, high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
+    let panel = (sums.len() / lanes.len().max(1)).max(1);
+    let store = Store::new(target, panel / WIDE, lanes.len());
+    for (p, (panel, lanes)) in sums.chunks_exact(panel).zip(lanes).enumerate() {
+        let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, 8)];
+        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
+            // SAFETY: 16 elements; as many rows and panels as were announced.
+            unsafe {
+                let row = row.as_ptr();
+                let first = vectors[0].apply(_mm256_loadu_si256(row.cast()), low, high);
+                let second = vectors[1].apply(_mm256_loadu_si256(row.add(8).cast()), low, high);
+                store.row(p, r, first, second);
+            }
+        }
+    }
+}
+
+/// The same with a channel for each row.
+#[target_feature(enable = "avx2")]
+fn rescale_rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
+    let (low, high) = (_mm256_set1_epi64x(low.into()), _mm256_set1_epi64x(high.into()));
+    let panel = (channels.len() * WIDE).max(1);
+    let store = Store::new(target, channels.len(), sums.len() / panel);
+    for (r, channel) in channels.iter().enumerate() {
+        let vectors = Vectors::new(&Lanes::alike(channel.bias, channel.multiplier, channel.shift), 0);
+        for (p, panel) in sums.chunks_exact(panel).enumerate() {
+            let row = &panel[r * WIDE..][..WIDE];
+            // SAFETY: as above.
+            unsafe {
+                let row = row.as_ptr();
+                let first = vectors.apply(_mm256_loadu_si256(row.cast()), low, high);
+                let second = vectors.apply(_mm256_loadu_si256(row.add(8).cast()), low, high);
+                store.row(p, r, first, second);
+            }
+        }
+    }
+}
+
+/// Stores rows of 16 columns of panels.
+struct Store {
+    out: *mut i16,
+    stride: usize,
+    columns: usize,
+}
+
+impl Store {
+    /// Panics unless the target holds so many rows of its columns, and the panels all of them.
+    fn new(target: Target<'_>, rows: usize, panels: usize) -> Self {
+        let Target { out, stride, columns } = target;
+        assert!(columns <= panels * WIDE && (panels == 0 || columns > (panels - 1) * WIDE));
+        assert!(rows == 0 || (rows - 1) * stride + columns <= out.len());
+        Store {
+            out: out.as_mut_ptr(),
+            stride,
+            columns,
+        }
+    }
+
+    /// # Safety
+    /// AVX2; panel and row are among those announced.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn row(&self, panel: usize, row: usize, first: __m256i, second: __m256i) {
+        let sixteen = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(first, second));
+        let from = panel.wrapping_mul(WIDE);
+        let out = self.out.add(row.wrapping_mul(self.stride).wrapping_add(from));
+        match self.columns.wrapping_sub(from) {
+            WIDE.. => _mm256_storeu_si256(out.cast(), sixteen),
+            count => {
+                let mut last = [0i16; WIDE];
+                _mm256_storeu_si256(last.as_mut_ptr().cast(), sixteen);
+                last.as_ptr().copy_to_nonoverlapping(out, count);
             }
         }
     }

@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 use super::portable::compiled_for;
 use super::quads::quad_products;
 use super::sse2::check;
-use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Words, WIDE};
+use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -31,9 +31,11 @@ pub(super) const KERNELS: Kernels = Kernels {
     words: plain::WORDS,
     depthwise: compiled::DEPTHWISE as Depthwise,
     ends: Ends {
-        // SAFETY (both): the machine has AVX-512.
+        // SAFETY (all): the machine has AVX-512.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
         rows: |acc, channels, low, high| unsafe { rescale_rows(acc, channels, low, high) },
+        columns_to: |sums, lanes, low, high, target| unsafe { rescale_columns_to(sums, lanes, low, high, target) },
+        rows_to: |sums, channels, low, high, target| unsafe { rescale_rows_to(sums, channels, low, high, target) },
         ..compiled::ENDS
     },
     arithmetic: compiled::ARITHMETIC as Arithmetic,
@@ -316,5 +318,72 @@ fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32)
         for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
             vectors.apply_to(&mut panel[r * WIDE..(r + 1) * WIDE], low, high);
         }
+    }
+}
+
+/// Panels of rows of 16 columns, stored.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rescale_columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>) {
+    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
+    let panel = (sums.len() / lanes.len().max(1)).max(1);
+    let store = Store::new(target, panel / WIDE, lanes.len());
+    for (p, (panel, lanes)) in sums.chunks_exact(panel).zip(lanes).enumerate() {
+        let vectors = Vectors::of_lanes(lanes);
+        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
+            // SAFETY: 16 elements; as many rows and panels as were announced.
+            unsafe { store.row(p, r, vectors.apply(_mm512_loadu_si512(row.as_ptr().cast()), low, high)) };
+        }
+    }
+}
+
+/// The same with a channel for each row.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rescale_rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
+    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
+    let panel = (channels.len() * WIDE).max(1);
+    let store = Store::new(target, channels.len(), sums.len() / panel);
+    for (r, channel) in channels.iter().enumerate() {
+        let vectors = Vectors::of_channel(channel);
+        for (p, panel) in sums.chunks_exact(panel).enumerate() {
+            let row = &panel[r * WIDE..][..WIDE];
+            // SAFETY: as above.
+            unsafe { store.row(p, r, vectors.apply(_mm512_loadu_si512(row.as_ptr().cast()), low, high)) };
+        }
+    }
+}
+
+/// Stores rows of 16 columns of panels.
+struct Store {
+    out: *mut i16,
+    stride: usize,
+    /// Columns of the last panel.
+    last: (usize, __mmask16),
+}
+
+impl Store {
+    /// Panics unless the target holds so many rows of its columns, and the panels all of them.
+    fn new(target: Target<'_>, rows: usize, panels: usize) -> Self {
+        let Target { out, stride, columns } = target;
+        assert!(columns <= panels * WIDE && (panels == 0 || columns > (panels - 1) * WIDE));
+        assert!(rows == 0 || (rows - 1) * stride + columns <= out.len());
+        let last = panels.saturating_sub(1);
+        Store {
+            out: out.as_mut_ptr(),
+            stride,
+            last: (
+                last,
+                u16::MAX.unbounded_shr((WIDE - columns.saturating_sub(last * WIDE)) as u32),
+            ),
+        }
+    }
+
+    /// # Safety
+    /// AVX-512; panel and row are among those announced.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn row(&self, panel: usize, row: usize, values: __m512i) {
+        let at = row.wrapping_mul(self.stride).wrapping_add(panel.wrapping_mul(WIDE));
+        let mask = if panel == self.last.0 { self.last.1 } else { u16::MAX };
+        _mm256_mask_storeu_epi16(self.out.add(at), mask, _mm512_cvtepi32_epi16(values));
     }
 }

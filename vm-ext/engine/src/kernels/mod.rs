@@ -31,6 +31,15 @@ pub(crate) const QUAD: usize = 4;
 /// Words of 32 bits that a quad of activations takes.
 pub(crate) const QUAD_WORDS: usize = 2;
 
+/// Words of a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// Words from the first on that begins a cache line: vectors that straddle two take twice as long to load.
+pub(crate) fn aligned_mut(words: &mut [i32]) -> &mut [i32] {
+    let start = words.as_ptr().align_offset(size_of::<[i32; LINE]>()).min(LINE);
+    &mut words[start..]
+}
+
 /// What fits the range of activations, as the loader inferred it: narrow ones have quicker products with 8-bit weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -139,6 +148,15 @@ impl<B: Copy> Lanes<B> {
     }
 }
 
+/// Rows of 16-bit results, each a part of a longer row.
+pub(crate) struct Target<'a> {
+    pub out: &'a mut [i16],
+    /// From row to row.
+    pub stride: usize,
+    /// Of one row, in all panels.
+    pub columns: usize,
+}
+
 /// What sums go through: `clamp(((sum + bias) * multiplier + r) >> shift, low, high)`.
 #[derive(Clone, Copy)]
 #[allow(clippy::type_complexity)]
@@ -147,14 +165,17 @@ pub(crate) struct Ends {
     pub columns: fn(&mut [i32], &[Lanes<i32>], i32, i32),
     /// In place: panels of rows of 16 columns, as many rows as there are channels.
     pub rows: fn(&mut [i32], &[Channel<i32>], i32, i32),
+    /// The same for results of 16 bits, which are stored.
+    pub columns_to: fn(&[i32], &[Lanes<i32>], i32, i32, Target<'_>),
+    pub rows_to: fn(&[i32], &[Channel<i32>], i32, i32, Target<'_>),
     /// Rows of 16 columns, from 64 bits.
     pub wide_columns: fn(&[i64], &Lanes<i64>, i32, i32, &mut [i32]),
     /// As `rows`, from 64 bits.
     pub wide_rows: fn(&[i64], &[Channel<i64>], i32, i32, &mut [i32]),
     /// The low 16 bits of each.
     pub narrow: fn(&[i32], &mut [i16]),
-    /// The same for panels of rows of 16 columns: `(panels, rows, out, from row to row, columns)`.
-    pub narrow_columns: fn(&[i32], usize, &mut [i16], usize, usize),
+    /// The same for panels of so many rows of 16 columns.
+    pub narrow_columns: fn(&[i32], usize, Target<'_>),
 }
 
 /// Sums over few taps of neighbouring pixels: `(source, start, offsets, step, weights, sums)`, where pixel p of tap t

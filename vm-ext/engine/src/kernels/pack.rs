@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{PanelsOf8, RowsOf8, QUAD, WIDE};
+use super::{PanelsOf8, RowsOf8, LINE, QUAD, WIDE};
 use crate::graph::Array;
 use crate::infer::Sums;
 
@@ -41,6 +41,8 @@ pub(crate) struct Panels<B> {
     k: usize,
     group: usize,
     data: Vec<B>,
+    /// Where the first panel begins: on a cache line (as long as the data stay where they are; results do not depend on it).
+    start: usize,
     single: Vec<B>,
 }
 
@@ -48,10 +50,12 @@ impl<B: Copy + Default> Panels<B> {
     fn new(weights: &[B], k: usize, group: usize) -> Self {
         let split = Split::new(weights.len() / k);
         let groups = k.div_ceil(group);
-        let mut data = alloc::vec![B::default(); group * groups * WIDE * split.panels];
+        let line = size_of::<[i32; LINE]>();
+        let mut data = alloc::vec![B::default(); group * groups * WIDE * split.panels + line];
+        let start = data.as_ptr().align_offset(line).min(line);
         let (in_panels, single) = weights.split_at(split.in_panels() * k);
         for (column, weights) in in_panels.chunks_exact(k).enumerate() {
-            let panel = &mut data[column / WIDE * groups * WIDE * group..];
+            let panel = &mut data[start + column / WIDE * groups * WIDE * group..];
             let rows = panel.chunks_exact_mut(WIDE * group);
             for (weights, row) in weights.chunks(group).zip(rows) {
                 row[column % WIDE * group..][..weights.len()].copy_from_slice(weights);
@@ -62,6 +66,7 @@ impl<B: Copy + Default> Panels<B> {
             k,
             group,
             data,
+            start,
             single: single.to_vec(),
         }
     }
@@ -74,7 +79,7 @@ impl<B: Copy + Default> Panels<B> {
     /// Panel p: `[k / group][16][group]`, what is beyond k being 0.
     pub fn panel(&self, p: usize) -> &[B] {
         let length = self.length();
-        &self.data[p * length..(p + 1) * length]
+        &self.data[self.start + p * length..][..length]
     }
 
     /// Single column i.
@@ -116,7 +121,7 @@ impl BytePanels {
         let stride = self.panels.length();
         let start = from / self.block * self.panels.split.panels * WIDE;
         PanelsOf8 {
-            data: &self.panels.data[first * stride + from * WIDE..],
+            data: &self.panels.data[self.panels.start + first * stride + from * WIDE..],
             stride,
             sums: &self.sums[start + first * WIDE..],
         }

@@ -2,7 +2,7 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
-use super::{rescale as rescale_one, Channel, Lanes, WIDE};
+use super::{rescale as rescale_one, Channel, Lanes, Target, WIDE};
 
 /// How a product or sum ends: shift and output range.
 #[derive(Clone, Copy, Debug)]
@@ -107,48 +107,88 @@ pub(super) fn narrow(values: &[i32], out: &mut [i16]) {
     }
 }
 
-/// The same for panels of `rows` rows of 16 columns, to rows of `columns` elements, `stride` apart.
+/// The same for panels of `rows` rows of 16 columns.
 #[inline(always)]
-pub(super) fn narrow_columns(values: &[i32], rows: usize, out: &mut [i16], stride: usize, columns: usize) {
-    for (p, panel) in values.chunks_exact(rows * WIDE).enumerate() {
-        let first = p * WIDE;
-        let count = columns.saturating_sub(first).min(WIDE);
-        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
-            let at = r * stride + first;
-            match out.get_mut(at..at + WIDE).filter(|_| count == WIDE) {
+pub(super) fn narrow_columns(values: &[i32], rows: usize, target: Target<'_>) {
+    store(values, rows, target, |_, _, _| {});
+}
+
+/// What [`columns`] gives, stored.
+#[inline(always)]
+pub(super) fn columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>) {
+    let rows = sums.len() / WIDE / lanes.len().max(1);
+    store(sums, rows, target, |row, p, _| columns(row, &lanes[p..=p], low, high));
+}
+
+/// What [`rows`] gives, stored.
+#[inline(always)]
+pub(super) fn rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
+    store(sums, channels.len(), target, |row, _, r| {
+        rows(row, &channels[r..=r], low, high)
+    });
+}
+
+/// Changes rows of 16, given their panels and numbers, and stores their low halves.
+#[inline(always)]
+fn store(values: &[i32], rows: usize, target: Target<'_>, change: impl Fn(&mut [i32], usize, usize)) {
+    for (p, panel) in values.chunks_exact((rows * WIDE).max(1)).enumerate() {
+        let count = target.columns.saturating_sub(p * WIDE).min(WIDE);
+        for (r, values) in panel.chunks_exact(WIDE).enumerate() {
+            let mut row = [0i32; WIDE];
+            row.copy_from_slice(values);
+            change(&mut row, p, r);
+            let at = r * target.stride + p * WIDE;
+            match target.out.get_mut(at..at + WIDE).filter(|_| count == WIDE) {
                 // Of a length that the compiler knows.
-                Some(sixteen) => narrow(row, sixteen),
-                None => narrow(row, &mut out[at..at + count]),
+                Some(sixteen) => narrow(&row, sixteen),
+                None => narrow(&row, &mut target.out[at..at + count]),
             }
         }
     }
 }
 
-/// Sums over taps, pixel by pixel; see [`super::Depthwise`].
+/// Pixels whose sums are kept in registers.
+const PIXELS: usize = 32;
+
+/// Sums over taps; see [`super::Depthwise`].
 #[inline(always)]
 pub(super) fn depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]) {
-    sums.fill(0);
-    for (offset, w) in offsets.iter().zip(weights) {
-        let w = i32::from(*w);
-        let source = &source[start + *offset as usize..];
-        match step {
-            1 => {
-                for (sum, x) in sums.iter_mut().zip(source) {
-                    *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
-                }
-            }
-            2 => {
-                for (sum, x) in sums.iter_mut().zip(source.chunks(2)) {
-                    *sum = sum.wrapping_add(i32::from(x[0]).wrapping_mul(w));
-                }
-            }
+    for (i, sums) in sums.chunks_mut(PIXELS).enumerate() {
+        let start = start + i * PIXELS * step;
+        match (<&mut [i32; PIXELS]>::try_from(&mut *sums), step) {
+            (Ok(sums), 1) => pixels::<1, { PIXELS }>(source, start, offsets, weights, sums),
+            (Ok(sums), 2) => pixels::<2, { 2 * PIXELS - 1 }>(source, start, offsets, weights, sums),
             _ => {
-                for (sum, x) in sums.iter_mut().zip(source.iter().step_by(step)) {
-                    *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
+                sums.fill(0);
+                for (offset, w) in offsets.iter().zip(weights) {
+                    let source = source[start + *offset as usize..].iter().step_by(step);
+                    for (sum, x) in sums.iter_mut().zip(source) {
+                        *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(i32::from(*w)));
+                    }
                 }
             }
         }
     }
+}
+
+/// The same for 32 of them, which span N elements.
+#[inline(always)]
+fn pixels<const STEP: usize, const N: usize>(
+    source: &[i16],
+    start: usize,
+    offsets: &[i32],
+    weights: &[i16],
+    sums: &mut [i32; PIXELS],
+) {
+    let mut parts = [0i32; PIXELS];
+    for (offset, w) in offsets.iter().zip(weights) {
+        let source = source[start + *offset as usize..].first_chunk::<N>();
+        let source = source.map_or(&[0; N], |source| source);
+        for (i, part) in parts.iter_mut().enumerate() {
+            *part = part.wrapping_add(i32::from(source[i * STEP]).wrapping_mul(i32::from(*w)));
+        }
+    }
+    *sums = parts;
 }
 
 /// How a row is normalised: `((factor * x - sum) * inverse + 2^(shift - 1)) >> shift`.
@@ -212,14 +252,16 @@ macro_rules! compiled_for {
     ($features:literal) => {
         mod compiled {
             use super::super::portable::{self, compile, End, Normal};
-            use super::super::{Arithmetic, Channel, Ends, Lanes};
+            use super::super::{Arithmetic, Channel, Ends, Lanes, Target};
 
             compile!($features, columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32));
             compile!($features, rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32));
             compile!($features, wide_columns(sums: &[i64], lanes: &Lanes<i64>, low: i32, high: i32, out: &mut [i32]));
             compile!($features, wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high: i32, out: &mut [i32]));
             compile!($features, narrow(values: &[i32], out: &mut [i16]));
-            compile!($features, narrow_columns(values: &[i32], rows: usize, out: &mut [i16], stride: usize, columns: usize));
+            compile!($features, narrow_columns(values: &[i32], rows: usize, target: Target<'_>));
+            compile!($features, columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>));
+            compile!($features, rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>));
             compile!($features, depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]));
             compile!($features, add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
             compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
@@ -235,9 +277,9 @@ macro_rules! compiled_for {
                 wide_columns: |sums, lanes, low, high, out| unsafe { wide_columns(sums, lanes, low, high, out) },
                 wide_rows: |sums, channels, low, high, out| unsafe { wide_rows(sums, channels, low, high, out) },
                 narrow: |values, out| unsafe { narrow(values, out) },
-                narrow_columns: |values, rows, out, stride, columns| unsafe {
-                    narrow_columns(values, rows, out, stride, columns)
-                },
+                narrow_columns: |values, rows, target| unsafe { narrow_columns(values, rows, target) },
+                columns_to: |sums, lanes, low, high, target| unsafe { columns_to(sums, lanes, low, high, target) },
+                rows_to: |sums, channels, low, high, target| unsafe { rows_to(sums, channels, low, high, target) },
             };
             pub const DEPTHWISE: super::super::Depthwise = |source, start, offsets, step, weights, sums| unsafe {
                 depthwise(source, start, offsets, step, weights, sums)

@@ -20,17 +20,19 @@ macro_rules! quad_tile {
             const A: usize = if size_of::<$a>() == 1 { QUAD } else { QUAD_WORDS };
             const B: usize = if size_of::<$b>() == 1 { QUAD } else { QUAD_WORDS };
             let mut sums = [[$zero; V]; R];
-            for q in 0..quads {
+            let (mut a, mut b) = (a, b);
+            for _ in 0..quads {
                 let mut columns = [$zero; V];
                 for (v, columns) in columns.iter_mut().enumerate() {
-                    *columns = $load_b(b.add((q * WIDE + v * $lanes) * B));
+                    *columns = $load_b(b.add(v * $lanes * B));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = $load_a(a.add(r * stride + q * A));
+                    let x = $load_a(a.add(r.wrapping_mul(stride)));
                     for (sum, columns) in sums.iter_mut().zip(columns) {
                         *sum = $step(*sum, x, columns);
                     }
                 }
+                (a, b) = (a.add(A), b.add(WIDE * B));
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (v, pair) in sums.chunks_exact(2).enumerate() {

@@ -26,6 +26,8 @@ pub(super) const KERNELS: Kernels = Kernels {
         wide_rows: portable::wide_rows,
         narrow: portable::narrow,
         narrow_columns: portable::narrow_columns,
+        columns_to: portable::columns_to,
+        rows_to: portable::rows_to,
     },
     arithmetic: Arithmetic {
         add: portable::add,

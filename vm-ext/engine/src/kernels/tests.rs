@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::portable::End;
-use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Width, QUAD, QUAD_WORDS, WIDE};
+use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
 
 /// A small generator (xorshift64*).
 struct Draw(u64);
@@ -177,6 +177,8 @@ fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     if low > high {
         (low, high) = (high, low);
     }
+    // What is stored in 16 bits fits them.
+    let (low_16, high_16) = (low.clamp(-32768, 0), high.clamp(0, 32767));
     let lanes = |draw: &mut Draw| {
         let mut lanes = Lanes::default();
         for c in 0..WIDE {
@@ -224,8 +226,20 @@ fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let (columns, stride) = (panels * WIDE - panels.min(5), panels * WIDE + 3);
     let all = |kernels: &Kernels| {
         let ends = kernels.ends;
-        let mut narrowed = alloc::vec![3i16; rows * stride];
-        (ends.narrow_columns)(&sums, rows, &mut narrowed, stride, columns);
+        let to = |f: &dyn Fn(Target<'_>)| {
+            let mut out = alloc::vec![3i16; rows * stride];
+            f(Target {
+                out: &mut out,
+                stride,
+                columns,
+            });
+            out
+        };
+        let narrowed = [
+            to(&|target| (ends.narrow_columns)(&sums, rows, target)),
+            to(&|target| (ends.columns_to)(&sums, &lanes[..panels], low_16, high_16, target)),
+            to(&|target| (ends.rows_to)(&sums, &channels, low_16, high_16, target)),
+        ];
         let mut plain = alloc::vec![3i16; sums.len()];
         (ends.narrow)(&sums, &mut plain);
         let results = [

@@ -266,21 +266,20 @@ impl Tiles {
         &self,
         first: usize,
     ) -> usize {
-        let a = self.a.add(first * self.stride);
+        let (mut a, mut b) = (self.a.add(first * self.stride), self.b);
         let mut sums = [[[[_mm512_setzero_si512(); P]; R]; 2]; U];
-        let mut q = 0;
-        while q + U <= self.quads {
-            for (u, sums) in sums.iter_mut().enumerate() {
-                self.step::<R, P, A, B, SIGNED>(a, q + u, sums);
+        for _ in 0..self.quads / U {
+            for sums in &mut sums {
+                step::<R, P, A, B, SIGNED>((a, self.stride), (b, self.next), sums);
+                (a, b) = (a.add(A), b.add(B * WIDE));
             }
-            q += U;
         }
         let [total, others @ ..] = &mut sums[..] else {
             return R;
         };
-        while q < self.quads {
-            self.step::<R, P, A, B, SIGNED>(a, q, total);
-            q += 1;
+        for _ in 0..self.quads % U {
+            step::<R, P, A, B, SIGNED>((a, self.stride), (b, self.next), total);
+            (a, b) = (a.add(A), b.add(B * WIDE));
         }
         let mut excess = [_mm512_setzero_si512(); P];
         if SIGNED {
@@ -314,36 +313,36 @@ impl Tiles {
         }
         R
     }
+}
 
-    /// One quad: sums of low bytes and of high ones.
-    ///
-    /// # Safety
-    /// As for `run`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn step<const R: usize, const P: usize, const A: usize, const B: usize, const SIGNED: bool>(
-        &self,
-        a: *const i32,
-        q: usize,
-        sums: &mut [[[__m512i; P]; R]; 2],
-    ) {
-        let mut columns = [[_mm512_setzero_si512(); P]; B];
-        for (plane, columns) in columns.iter_mut().enumerate() {
-            for (p, columns) in columns.iter_mut().enumerate() {
-                *columns = _mm512_loadu_si512(self.b.add(p * self.next + (q * B + plane) * WIDE).cast());
-            }
+/// One quad: sums of low bytes and of high ones. Rows and panels are some words apart.
+///
+/// # Safety
+/// As for `Tiles::run`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn step<const R: usize, const P: usize, const A: usize, const B: usize, const SIGNED: bool>(
+    (a, stride): (*const i32, usize),
+    (b, next): (*const i32, usize),
+    sums: &mut [[[__m512i; P]; R]; 2],
+) {
+    let mut columns = [[_mm512_setzero_si512(); P]; B];
+    for (plane, columns) in columns.iter_mut().enumerate() {
+        for (p, columns) in columns.iter_mut().enumerate() {
+            *columns = _mm512_loadu_si512(b.add(plane * WIDE).add(p.wrapping_mul(next)).cast());
         }
-        for r in 0..R {
-            for plane in 0..A {
-                let x = _mm512_set1_epi32(a.add(r * self.stride + q * A + plane).read_unaligned());
-                for (other, columns) in columns.iter().enumerate() {
-                    let sums = &mut sums[plane + other][r];
-                    for (sum, columns) in sums.iter_mut().zip(columns) {
-                        *sum = match SIGNED {
-                            true => _mm512_dpbusd_epi32(*sum, x, *columns),
-                            false => _mm512_dpbusd_epi32(*sum, *columns, x),
-                        };
-                    }
+    }
+    for r in 0..R {
+        let row = a.add(r.wrapping_mul(stride));
+        for plane in 0..A {
+            let x = _mm512_set1_epi32(row.add(plane).read_unaligned());
+            for (other, columns) in columns.iter().enumerate() {
+                let sums = &mut sums[plane + other][r];
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    *sum = match SIGNED {
+                        true => _mm512_dpbusd_epi32(*sum, x, *columns),
+                        false => _mm512_dpbusd_epi32(*sum, *columns, x),
+                    };
                 }
             }
         }

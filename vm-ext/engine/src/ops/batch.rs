@@ -7,7 +7,7 @@ use crate::kernels::portable::End;
 use crate::kernels::{rescale, Kernels, Lanes, WIDE};
 use crate::plan::Room;
 use crate::shape::{BroadcastPlan, Loop};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{Rows, View, ViewMut};
 use crate::workspace::Scratch;
 
 /// `y[.., m, n] = rescale(sum over k of a[.., m, k] * b[.., k, n])`.
@@ -86,19 +86,23 @@ impl BatchMatMul {
             let sums = &mut scratch.i32[..rows * WIDE];
             let start = chunk * ROW_BLOCK * n;
             for p in 0..b.split.panels {
+                let to = Rows {
+                    start: start + p * WIDE,
+                    stride: n,
+                    columns: WIDE.min(n - p * WIDE),
+                };
                 match self.sums {
                     Sums::Blocks(block) => {
                         let totals = &mut scratch.i64[..rows * WIDE];
                         (kernels.words.blocks)(a, k, rows, k, block as usize, b.panel(p), totals);
                         (kernels.ends.wide_columns)(totals, &Lanes::alike(0, multiplier, shift), low, high, sums);
+                        out.store_panels(sums, rows, to, kernels);
                     }
                     _ => {
                         (kernels.words.tile)(a, k, rows, k, b.panel(p), sums);
-                        (kernels.ends.columns)(sums, &[Lanes::alike(0, multiplier, shift)], low, high);
+                        out.store_columns(sums, &[Lanes::alike(0, multiplier, shift)], (low, high), to, kernels);
                     }
                 }
-                let columns = WIDE.min(n - p * WIDE);
-                out.store_panels(start + p * WIDE, sums, rows, n, columns, kernels);
             }
             let block = match self.sums {
                 Sums::Blocks(block) => block as usize,

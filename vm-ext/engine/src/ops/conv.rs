@@ -7,11 +7,10 @@ use super::matmul::add;
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
 use crate::kernels::pack::{ByteRows, Rows};
-use crate::kernels::portable::End;
-use crate::kernels::{Channel, Kernels, Width, QUAD, QUAD_WORDS, WIDE};
+use crate::kernels::{aligned_mut, Channel, Kernels, Width, LINE, QUAD, QUAD_WORDS, WIDE};
 use crate::plan::Room;
 use crate::shape::Slide;
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{self, View, ViewMut};
 use crate::workspace::Scratch;
 
 /// Output channels that go through a panel together.
@@ -22,12 +21,14 @@ const PIXELS: usize = 2 * WIDE;
 const SUMS: usize = CHANNEL_BLOCK * PIXELS;
 /// Taps that are gathered together.
 const GATHERED: usize = 64;
-/// Where each of them is then.
+/// Pixels of a tap, with room for a run of 16 to begin at any of them.
+type Line = [i16; 2 * WIDE];
+/// Where the line of each tap is.
 const GATHERED_OFFSETS: [i32; GATHERED] = {
     let mut offsets = [0; GATHERED];
     let mut i = 0;
     while i < GATHERED {
-        offsets[i] = (i * WIDE) as i32;
+        offsets[i] = (i * size_of::<Line>() / size_of::<i16>()) as i32;
         i += 1;
     }
     offsets
@@ -68,7 +69,7 @@ pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
     };
     Room {
         i16: padded + pairs,
-        i32: taps + words + SUMS as u64,
+        i32: taps + words + (SUMS + LINE) as u64,
         i64: if sums == Sums::I32 { 0 } else { SUMS as u64 },
     }
 }
@@ -139,6 +140,7 @@ impl Conv {
         padded.fill(0);
         let (offsets, words) = scratch.i32.split_at_mut(s.taps);
         let (sums, words) = words.split_at_mut(SUMS);
+        let words = aligned_mut(words);
         self.tap_offsets(offsets);
         let mut pass = Pass {
             kernels,
@@ -190,6 +192,7 @@ impl Conv {
         let pixels = s.slide.out[0] * s.slide.out[1];
         // Words of 16 pixels.
         let stride = s.taps.div_ceil(QUAD) * QUAD_WORDS * WIDE;
+        let mut lines = [[0; 2 * WIDE]; GATHERED];
         for from in (0..pixels).step_by(PIXELS) {
             let count = PIXELS.min(pixels - from);
             let sixteens = count.div_ceil(WIDE);
@@ -198,7 +201,14 @@ impl Conv {
                 for tap in (0..s.taps).step_by(weights.block) {
                     let end = s.taps.min(tap + weights.block);
                     let words = &mut words[tap / QUAD * QUAD_WORDS * WIDE..];
-                    pixels.pack(source, &pass.offsets[tap..end], self.width, words, pass.kernels);
+                    pixels.pack(
+                        source,
+                        &pass.offsets[tap..end],
+                        self.width,
+                        &mut lines,
+                        words,
+                        pass.kernels,
+                    );
                 }
             }
             for channel in (0..group_out).step_by(CHANNEL_BLOCK) {
@@ -261,8 +271,14 @@ impl Conv {
     fn finish(&self, rows: usize, channel: usize, at: usize, count: usize, sixteens: usize, pass: &mut Pass<'_, '_>) {
         let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
         let sums = &mut pass.sums[..sixteens * rows * WIDE];
+        let pixels = self.shape.slide.out[0] * self.shape.slide.out[1];
+        let to = tensor::Rows {
+            start: at,
+            stride: pixels,
+            columns: count,
+        };
         match self.channels.get(channel..channel + rows) {
-            Some(channels) => (pass.kernels.ends.rows)(sums, channels, low, high),
+            Some(channels) => pass.out.store_rows(sums, channels, (low, high), to, pass.kernels),
             None => {
                 let mut channels = [Channel::default(); CHANNEL_BLOCK];
                 for (i, c) in channels[..rows].iter_mut().enumerate() {
@@ -270,10 +286,9 @@ impl Conv {
                 }
                 let totals = &pass.totals[..sums.len()];
                 (pass.kernels.ends.wide_rows)(totals, &channels[..rows], low, high, sums);
+                pass.out.store_panels(sums, rows, to, pass.kernels);
             }
         }
-        let pixels = self.shape.slide.out[0] * self.shape.slide.out[1];
-        pass.out.store_panels(at, sums, rows, pixels, count, pass.kernels);
     }
 
     /// A channel of one image. Where rows are next to each other in the padded image, so are the pixels of several rows, with a
@@ -290,20 +305,19 @@ impl Conv {
             }
             Rows::I16(rows) => weights.copy_from_slice(&rows[channel * self.shape.taps..][..self.shape.taps]),
         }
-        let (bias, multiplier, shift) = self.scale.of(channel);
         let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
-        let sum = |start: usize, sums: &mut [i32]| {
-            (pass.kernels.depthwise)(source, start, pass.offsets, stride_w, weights, sums);
-            (pass.kernels.arithmetic.rescale)(sums, bias, multiplier, End { shift, low, high });
+        let ends = [self.channels[channel]];
+        let sum = |start: usize, count: usize, sums: &mut [i32]| {
+            (pass.kernels.depthwise)(source, start, pass.offsets, stride_w, weights, &mut sums[..count]);
+            (pass.kernels.ends.rows)(&mut sums[..count.next_multiple_of(WIDE)], &ends, low, high);
         };
         let pitch = slide.padded[1];
         if stride_h == 1 && stride_w == 1 && pitch <= 2 * out_w && pitch <= SUMS {
             let at_once = SUMS / pitch;
             for first in (0..out_h).step_by(at_once) {
                 let rows = at_once.min(out_h - first);
-                let sums = &mut pass.sums[..(rows - 1) * pitch + out_w];
-                sum(first * pitch, sums);
-                for (r, sums) in sums.chunks(pitch).enumerate() {
+                sum(first * pitch, (rows - 1) * pitch + out_w, pass.sums);
+                for (r, sums) in pass.sums.chunks(pitch).take(rows).enumerate() {
                     pass.out
                         .store_run(base + (first + r) * out_w, &sums[..out_w], pass.kernels);
                 }
@@ -312,9 +326,10 @@ impl Conv {
         }
         for row in 0..out_h {
             for from in (0..out_w).step_by(SUMS) {
-                let sums = &mut pass.sums[..SUMS.min(out_w - from)];
-                sum(row * stride_h * pitch + from * stride_w, sums);
-                pass.out.store_run(base + row * out_w + from, sums, pass.kernels);
+                let count = SUMS.min(out_w - from);
+                sum(row * stride_h * pitch + from * stride_w, count, pass.sums);
+                pass.out
+                    .store_run(base + row * out_w + from, &pass.sums[..count], pass.kernels);
             }
         }
     }
@@ -419,36 +434,49 @@ impl Pixels {
         pixels
     }
 
-    /// Copies the pixels of up to 64 taps next to each other.
-    fn gather(&self, source: &[i16], offsets: &[i32], lines: &mut [[i16; WIDE]; GATHERED]) {
+    /// Copies the pixels of up to 64 taps next to each other. What a line holds beyond them is of no value.
+    fn gather(&self, source: &[i16], offsets: &[i32], lines: &mut [Line; GATHERED]) {
         for (offset, line) in offsets.iter().zip(lines) {
             let mut rest = &mut line[..];
             for (place, length) in &self.runs[..self.count] {
-                let (run, others) = rest.split_at_mut(*length);
                 let source = &source[place + *offset as usize..];
-                match self.step {
-                    1 => run.iter_mut().zip(source).for_each(|(y, x)| *y = *x),
-                    2 => run.iter_mut().zip(source.chunks(2)).for_each(|(y, x)| *y = x[0]),
-                    step => run
-                        .iter_mut()
-                        .zip(source.iter().step_by(step))
-                        .for_each(|(y, x)| *y = *x),
+                // Of a length that the compiler knows, where there is room for it; the next run overwrites what is too much.
+                let sixteen = rest.first_chunk_mut::<WIDE>();
+                match (self.step, sixteen) {
+                    (1, Some(sixteen)) if source.len() >= WIDE => sixteen.copy_from_slice(&source[..WIDE]),
+                    (2, Some(sixteen)) if source.len() >= 2 * WIDE => {
+                        let source = &source[..2 * WIDE];
+                        for (i, y) in sixteen.iter_mut().enumerate() {
+                            *y = source[2 * i];
+                        }
+                    }
+                    (step, _) => {
+                        let source = source.iter().step_by(step);
+                        rest.iter_mut().zip(source).take(*length).for_each(|(y, x)| *y = *x);
+                    }
                 }
-                rest = others;
+                rest = &mut rest[*length..];
             }
         }
     }
 
     /// The taps of the pixels as the kernels want them beside 8-bit weights.
-    fn pack(&self, source: &[i16], offsets: &[i32], width: Width, words: &mut [i32], kernels: &Kernels) {
+    fn pack(
+        &self,
+        source: &[i16],
+        offsets: &[i32],
+        width: Width,
+        lines: &mut [Line; GATHERED],
+        words: &mut [i32],
+        kernels: &Kernels,
+    ) {
         if self.neighbours {
             (kernels.bytes.pack_pixels)(source, self.start, offsets, width, 0, words);
             return;
         }
         // Lanes beyond the pixels hold what was there before; their sums are not stored.
-        let mut lines = [[0i16; WIDE]; GATHERED];
         for (i, offsets) in offsets.chunks(GATHERED).enumerate() {
-            self.gather(source, offsets, &mut lines);
+            self.gather(source, offsets, lines);
             let (lines, places) = (lines.as_flattened(), &GATHERED_OFFSETS[..offsets.len()]);
             (kernels.bytes.pack_pixels)(lines, 0, places, width, i * GATHERED / QUAD, words);
         }
@@ -470,7 +498,7 @@ impl Pixels {
             }
             return;
         }
-        let mut lines = [[0i16; WIDE]; GATHERED];
+        let mut lines = [[0; 2 * WIDE]; GATHERED];
         for offsets in offsets.chunks(GATHERED) {
             self.gather(source, offsets, &mut lines);
             for (pair, panel) in lines[..offsets.len()].chunks(2).zip(&mut panels) {

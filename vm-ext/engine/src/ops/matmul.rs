@@ -7,7 +7,7 @@ use crate::infer::Sums;
 use crate::kernels::pack::{BytePanels, Columns, Panels, Split};
 use crate::kernels::{Kernels, Lanes, Width, QUAD, QUAD_WORDS, WIDE};
 use crate::plan::Room;
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{Rows, View, ViewMut};
 use crate::workspace::Scratch;
 
 /// Rows that go through all panels before the next ones: they stay in the cache meanwhile.
@@ -186,11 +186,15 @@ impl MatMul {
             let count = at_once.min(split.panels - first);
             let sums = &mut sums[..count * rows * WIDE];
             products(first, sums);
-            if self.sums == Sums::I32 {
-                (kernels.ends.columns)(sums, &self.lanes[first..first + count], low, high);
+            let to = Rows {
+                start: base + first * WIDE,
+                stride: split.columns,
+                columns: (count * WIDE).min(split.in_panels() - first * WIDE),
+            };
+            match self.sums {
+                Sums::I32 => out.store_columns(sums, &self.lanes[first..first + count], (low, high), to, kernels),
+                _ => out.store_panels(sums, rows, to, kernels),
             }
-            let columns = (count * WIDE).min(split.in_panels() - first * WIDE);
-            out.store_panels(base + first * WIDE, sums, rows, split.columns, columns, kernels);
         }
     }
 
