@@ -29,25 +29,31 @@ fn mat_mul(m: u32, k: u32, n: usize, bits: u32, most: i64, range: i32) -> Graph 
     )
 }
 
-fn conv(c: u32, hw: u32, o: u32, kernel: u32, stride: u32, groups: u32, range: i32) -> Graph {
+#[allow(clippy::too_many_arguments)]
+/// As many as are asked for, one after another: little is copied in and out.
+fn conv(layers: u32, c: u32, hw: u32, o: u32, kernel: u32, stride: u32, groups: u32, range: i32) -> Graph {
     let window = Window {
         kernel: [kernel; 2],
         strides: [stride; 2],
         dilations: [1; 2],
         pads: [kernel / 2; 4],
     };
+    let mut draw = Draw::new(7);
     let count = (o * c / groups * kernel * kernel) as usize;
-    let weights = Array::I8(Draw::new(7).list(count, |d| d.int(-100, 100) as i8));
-    let op = Op::Conv2d {
-        x: 0,
-        weights,
+    let layers = (0..layers).map(|x| Op::Conv2d {
+        x,
+        weights: Array::I8(draw.list(count, |d| d.int(-100, 100) as i8)),
         channels: o,
         bias: vec![],
-        window,
+        window: window.clone(),
         groups,
-        rescale: rescale(o as usize),
-    };
-    model(input(&[1, c, hw, hw], -range, range), vec![op])
+        rescale: Rescale {
+            low: -range,
+            high: range,
+            ..rescale(o as usize)
+        },
+    });
+    model(input(&[1, c, hw, hw], -range, range), layers.collect())
 }
 
 /// Matrices one after another, as in a transformer: little is copied in and out.
@@ -197,10 +203,11 @@ fn main() {
         (64, 56, 64, 3, 2, 64),
     ] {
         for (name, range) in RANGES {
-            let graph = move || conv(c, hw, o, k, stride, groups, range);
+            let layers = if c == o && stride == 1 { 6 } else { 1 };
+            let graph = move || conv(layers, c, hw, o, k, stride, groups, range);
             let what = if groups == 1 { "" } else { ", depthwise" };
             cases.push((
-                format!("Conv2d {c}x{hw}x{hw} -> {o}, {k}x{k}/{stride} {name}{what}"),
+                format!("{layers} Conv2d {c}x{hw}x{hw} -> {o}, {k}x{k}/{stride} {name}{what}"),
                 Box::new(graph),
             ));
         }

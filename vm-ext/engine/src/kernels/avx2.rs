@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 use super::portable::compiled_for;
 use super::quads::quad_products;
 use super::sse2::{self, check};
-use super::{Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, WIDE};
+use super::{portable, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, WIDE};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -30,7 +30,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         blocks: wide_blocks,
         dot: dot_i16::dot,
     },
-    depthwise: compiled::DEPTHWISE as Depthwise,
+    depthwise,
     ends: Ends {
         // SAFETY (all): the machine has AVX2.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
@@ -56,6 +56,75 @@ quad_products!(
         _mm256_storeu_si256(out.cast(), sums);
     },
 );
+
+/// By 16 pixels and two taps at a time where the pixels are neighbours.
+pub(super) fn depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]) {
+    let count = sums.len();
+    if step > 2 || count < WIDE {
+        return portable::depthwise(source, start, offsets, step, weights, sums);
+    }
+    let furthest = offsets.iter().copied().max().unwrap_or(0) as usize;
+    for at in (0..count).step_by(WIDE) {
+        // The last sixteen overlap those before.
+        let at = at.min(count - WIDE);
+        let source = &source[start + at * step..];
+        let sums = &mut sums[at..at + WIDE];
+        if source.len() < furthest + step * WIDE {
+            // A vector of every other pixel would read one too many.
+            portable::depthwise(source, 0, offsets, step, weights, sums);
+            continue;
+        }
+        // SAFETY: the machine has AVX2; from every offset on there are 16 pixels, and 16 sums.
+        unsafe {
+            match step {
+                1 => neighbours(source.as_ptr(), offsets, weights, sums.as_mut_ptr()),
+                _ => every_other(source.as_ptr(), offsets, weights, sums.as_mut_ptr()),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// AVX2; from every offset on `source` is readable for 16 elements; `sums` is writable for 16.
+#[target_feature(enable = "avx2")]
+unsafe fn neighbours(source: *const i16, offsets: &[i32], weights: &[i16], sums: *mut i32) {
+    let mut parts = [_mm256_setzero_si256(); 2];
+    for (offsets, weights) in offsets.chunks(2).zip(weights.chunks(2)) {
+        let line = |offset: i32| _mm256_loadu_si256(source.add(offset as usize).cast());
+        let first = line(offsets[0]);
+        let (second, w) = match (offsets, weights) {
+            ([_, offset], [w, v]) => (line(*offset), i32::from(*w as u16) | i32::from(*v) << 16),
+            _ => (first, i32::from(weights[0] as u16)),
+        };
+        let w = _mm256_set1_epi32(w);
+        let low = _mm256_unpacklo_epi16(first, second);
+        let high = _mm256_unpackhi_epi16(first, second);
+        parts[0] = _mm256_add_epi32(parts[0], _mm256_madd_epi16(low, w));
+        parts[1] = _mm256_add_epi32(parts[1], _mm256_madd_epi16(high, w));
+    }
+    // Pixels 0 to 3 and 8 to 11, and the others.
+    let [low, high] = parts;
+    _mm256_storeu_si256(sums.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+    _mm256_storeu_si256(sums.add(8).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+}
+
+/// # Safety
+/// AVX2; from every offset on `source` is readable for 32 elements; `sums` is writable for 16.
+#[target_feature(enable = "avx2")]
+unsafe fn every_other(source: *const i16, offsets: &[i32], weights: &[i16], sums: *mut i32) {
+    let mut parts = [_mm256_setzero_si256(); 2];
+    for (offset, w) in offsets.iter().zip(weights) {
+        let source = source.add(*offset as usize);
+        // The pixels between have a weight of 0.
+        let w = _mm256_set1_epi32(i32::from(*w as u16));
+        for (i, part) in parts.iter_mut().enumerate() {
+            let x = _mm256_loadu_si256(source.add(16 * i).cast());
+            *part = _mm256_add_epi32(*part, _mm256_madd_epi16(x, w));
+        }
+    }
+    _mm256_storeu_si256(sums.cast(), parts[0]);
+    _mm256_storeu_si256(sums.add(8).cast(), parts[1]);
+}
 
 /// 16 weights.
 ///

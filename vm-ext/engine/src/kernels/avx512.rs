@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 use super::portable::compiled_for;
 use super::quads::quad_products;
 use super::sse2::check;
-use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, WIDE};
+use super::{avx2, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -29,7 +29,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         ..avx2::KERNELS.bytes
     },
     words: plain::WORDS,
-    depthwise: compiled::DEPTHWISE as Depthwise,
+    depthwise: avx2::depthwise,
     ends: Ends {
         // SAFETY (all): the machine has AVX-512.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },

@@ -147,48 +147,23 @@ fn store(values: &[i32], rows: usize, target: Target<'_>, change: impl Fn(&mut [
     }
 }
 
-/// Pixels whose sums are kept in registers.
-const PIXELS: usize = 32;
-
-/// Sums over taps; see [`super::Depthwise`].
+/// Sums over taps, pixel by pixel; see [`super::Depthwise`].
 #[inline(always)]
 pub(super) fn depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]) {
-    for (i, sums) in sums.chunks_mut(PIXELS).enumerate() {
-        let start = start + i * PIXELS * step;
-        match (<&mut [i32; PIXELS]>::try_from(&mut *sums), step) {
-            (Ok(sums), 1) => pixels::<1, { PIXELS }>(source, start, offsets, weights, sums),
-            (Ok(sums), 2) => pixels::<2, { 2 * PIXELS - 1 }>(source, start, offsets, weights, sums),
-            _ => {
-                sums.fill(0);
-                for (offset, w) in offsets.iter().zip(weights) {
-                    let source = source[start + *offset as usize..].iter().step_by(step);
-                    for (sum, x) in sums.iter_mut().zip(source) {
-                        *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(i32::from(*w)));
-                    }
-                }
+    sums.fill(0);
+    for (offset, w) in offsets.iter().zip(weights) {
+        let w = i32::from(*w);
+        let source = &source[start + *offset as usize..];
+        if step == 1 {
+            for (sum, x) in sums.iter_mut().zip(source) {
+                *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
+            }
+        } else {
+            for (sum, x) in sums.iter_mut().zip(source.iter().step_by(step)) {
+                *sum = sum.wrapping_add(i32::from(*x).wrapping_mul(w));
             }
         }
     }
-}
-
-/// The same for 32 of them, which span N elements.
-#[inline(always)]
-fn pixels<const STEP: usize, const N: usize>(
-    source: &[i16],
-    start: usize,
-    offsets: &[i32],
-    weights: &[i16],
-    sums: &mut [i32; PIXELS],
-) {
-    let mut parts = [0i32; PIXELS];
-    for (offset, w) in offsets.iter().zip(weights) {
-        let source = source[start + *offset as usize..].first_chunk::<N>();
-        let source = source.map_or(&[0; N], |source| source);
-        for (i, part) in parts.iter_mut().enumerate() {
-            *part = part.wrapping_add(i32::from(source[i * STEP]).wrapping_mul(i32::from(*w)));
-        }
-    }
-    *sums = parts;
 }
 
 /// How a row is normalised: `((factor * x - sum) * inverse + 2^(shift - 1)) >> shift`.
@@ -262,7 +237,6 @@ macro_rules! compiled_for {
             compile!($features, narrow_columns(values: &[i32], rows: usize, target: Target<'_>));
             compile!($features, columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>));
             compile!($features, rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>));
-            compile!($features, depthwise(source: &[i16], start: usize, offsets: &[i32], step: usize, weights: &[i16], sums: &mut [i32]));
             compile!($features, add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
             compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
             compile!($features, rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End));
@@ -280,9 +254,6 @@ macro_rules! compiled_for {
                 narrow_columns: |values, rows, target| unsafe { narrow_columns(values, rows, target) },
                 columns_to: |sums, lanes, low, high, target| unsafe { columns_to(sums, lanes, low, high, target) },
                 rows_to: |sums, channels, low, high, target| unsafe { rows_to(sums, channels, low, high, target) },
-            };
-            pub const DEPTHWISE: super::super::Depthwise = |source, start, offsets, step, weights, sums| unsafe {
-                depthwise(source, start, offsets, step, weights, sums)
             };
             pub const ARITHMETIC: Arithmetic = Arithmetic {
                 add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },

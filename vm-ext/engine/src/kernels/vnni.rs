@@ -70,71 +70,81 @@ fn pack_rows(x: &[i16], stride: usize, rows: usize, k: usize, width: Width, word
 /// # Safety
 /// AVX-512; `words` is writable for `planes` words for every quad of x.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn pack_row(x: &[i16], planes: usize, flip: u16, words: *mut i32) {
+unsafe fn pack_row(x: &[i16], planes: usize, flip: u16, mut words: *mut i32) {
     let flip = _mm512_set1_epi16(flip as i16);
-    for from in (0..x.len()).step_by(32) {
-        let count = (x.len() - from).min(32);
-        let mask = u32::MAX >> (32 - count);
-        let x = _mm512_maskz_loadu_epi16(mask, x.as_ptr().add(from));
+    // Words in turn: l0 h0 l1 h1 ..
+    let order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    let bytes = |x: __m512i| {
         let x = _mm512_xor_si512(x, flip);
         let low = _mm512_cvtepi16_epi8(x);
-        // Whole words: of 8 quads, those that begin within k.
-        let quads = count.div_ceil(QUAD);
         if planes == 1 {
-            let mask = 0xffu8 >> (8 - quads);
-            _mm256_mask_storeu_epi32(words.add(from / QUAD), mask, low);
-        } else {
-            let high = _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(x));
-            // Words in turn: l0 h0 l1 h1 ..
-            let order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-            let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
-            let both = _mm512_permutexvar_epi32(order, both);
-            let mask = 0xffffu16 >> (16 - 2 * quads);
-            _mm512_mask_storeu_epi32(words.add(from / QUAD * 2), mask, both);
+            return _mm512_castsi256_si512(low);
         }
+        let high = _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(x));
+        let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+        _mm512_permutexvar_epi32(order, both)
+    };
+    let chunks = x.chunks_exact(32);
+    let rest = chunks.remainder();
+    for x in chunks {
+        let packed = bytes(_mm512_loadu_si512(x.as_ptr().cast()));
+        match planes {
+            1 => _mm256_storeu_si256(words.cast(), _mm512_castsi512_si256(packed)),
+            _ => _mm512_storeu_si512(words.cast(), packed),
+        }
+        words = words.add(32 / QUAD * planes);
+    }
+    if !rest.is_empty() {
+        // Whole words: those that begin within k.
+        let packed = bytes(_mm512_maskz_loadu_epi16(u32::MAX >> (32 - rest.len()), rest.as_ptr()));
+        let mask = u16::MAX >> (16 - rest.len().div_ceil(QUAD) * planes);
+        _mm512_mask_storeu_epi32(words, mask, packed);
     }
 }
 
 /// A quad of 16 pixels: 16 words of low bytes and, of 16 bits, 16 of high bytes.
 fn pack_pixels(source: &[i16], start: usize, offsets: &[i32], width: Width, from: usize, words: &mut [i32]) {
-    let zeros = [0i16; WIDE];
     let planes = planes(width);
-    let words = words.chunks_exact_mut(WIDE * planes).skip(from);
-    for (quad, words) in offsets.chunks(QUAD).zip(words) {
-        let line = |i: usize| match quad.get(i) {
-            Some(offset) => &source[start + *offset as usize..][..WIDE],
-            None => &zeros,
-        };
-        let lines = [line(0), line(1), line(2), line(3)];
-        // SAFETY: the machine has AVX-512; every line has 16 elements, and words has 16 for every plane.
-        unsafe { pack_quad(lines, planes, flip(width), words.as_mut_ptr()) };
-    }
+    let furthest = offsets.iter().copied().max().unwrap_or(0);
+    let words = &mut words[from * planes * WIDE..];
+    assert!(offsets.iter().all(|offset| *offset >= 0));
+    assert!(source[start..].len() >= furthest as usize + WIDE);
+    assert!(words.len() >= offsets.len().div_ceil(QUAD) * planes * WIDE);
+    // SAFETY: the machine has AVX-512; the extents have just been measured.
+    unsafe { pack_quads(source.as_ptr().add(start), offsets, width, words.as_mut_ptr()) };
 }
 
 /// # Safety
-/// AVX-512; every line has 16 elements, and `words` is writable for 16 for every plane.
-#[inline]
+/// AVX-512; `source` is readable for 16 elements from every offset on, and `words` writable for 16 for every plane and quad.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn pack_quad(lines: [&[i16]; QUAD], planes: usize, flip: u16, words: *mut i32) {
-    let flip = _mm256_set1_epi16(flip as i16);
-    let mut x = [_mm256_setzero_si256(); QUAD];
-    for (x, line) in x.iter_mut().zip(lines) {
-        *x = _mm256_xor_si256(_mm256_loadu_si256(line.as_ptr().cast()), flip);
-    }
-    for plane in 0..planes {
-        let mut bytes = [_mm_setzero_si128(); QUAD];
-        for (bytes, x) in bytes.iter_mut().zip(x) {
-            let x = if plane == 0 { x } else { _mm256_srli_epi16::<8>(x) };
-            *bytes = _mm256_cvtepi16_epi8(x);
+unsafe fn pack_quads(source: *const i16, offsets: &[i32], width: Width, mut words: *mut i32) {
+    // Pixels' words of two bytes in turn: the first two taps, the other two.
+    let order = _mm512_cvtepi8_epi16(_mm256_setr_epi8(
+        0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46,
+        15, 47,
+    ));
+    let join = |first: __m256i, second: __m256i, flip: i8| {
+        let (first, second) = (_mm512_castsi256_si512(first), _mm512_castsi256_si512(second));
+        let taps = _mm512_permutex2var_epi16(first, order, second);
+        _mm512_xor_si512(taps, _mm512_set1_epi8(flip))
+    };
+    // Of two words, the low bytes (or the high ones) in one.
+    let bytes = _mm256_set1_epi16(0xff);
+    let low = |a, b| _mm256_ternarylogic_epi32::<0xca>(bytes, a, _mm256_slli_epi16::<8>(b));
+    let high = |a, b| _mm256_ternarylogic_epi32::<0xca>(bytes, _mm256_srli_epi16::<8>(a), b);
+    for quad in offsets.chunks(QUAD) {
+        let mut x = [_mm256_setzero_si256(); QUAD];
+        for (x, offset) in x.iter_mut().zip(quad) {
+            *x = _mm256_loadu_si256(source.add(*offset as usize).cast());
         }
-        let [a, b, c, d] = bytes;
-        let out = words.add(WIDE * plane).cast::<__m128i>();
-        let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
-        _mm_storeu_si128(out, _mm_unpacklo_epi16(ab, cd));
-        _mm_storeu_si128(out.add(1), _mm_unpackhi_epi16(ab, cd));
-        let (ab, cd) = (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d));
-        _mm_storeu_si128(out.add(2), _mm_unpacklo_epi16(ab, cd));
-        _mm_storeu_si128(out.add(3), _mm_unpackhi_epi16(ab, cd));
+        let [a, b, c, d] = x;
+        let flip = if width == Width::I8 { -128 } else { 0 };
+        _mm512_storeu_si512(words.cast(), join(low(a, b), low(c, d), flip));
+        words = words.add(WIDE);
+        if width == Width::I16 {
+            _mm512_storeu_si512(words.cast(), join(high(a, b), high(c, d), -128));
+            words = words.add(WIDE);
+        }
     }
 }
 
@@ -147,7 +157,8 @@ fn columns(words: &[i32], rows: usize, quads: usize, width: Width, panels: Panel
     let excess = excess(width).wrapping_neg();
     let mut p = 0;
     while p < count {
-        let two = count - p >= 2;
+        // A single row reads the panels as one stream.
+        let two = rows > 1 && count - p >= 2;
         // SAFETY: the machine has VNNI; what the tiles read and write of two panels, or one, has been measured.
         unsafe {
             let tiles = Tiles {
@@ -245,7 +256,7 @@ impl Tiles {
                 (_, 6..) => self.tile::<6, P, A, B, SIGNED, 1>(r),
                 (_, 4..) => self.tile::<4, P, A, B, SIGNED, 1>(r),
                 (_, 2..) => self.tile::<2, P, A, B, SIGNED, 2>(r),
-                _ => self.tile::<1, P, A, B, SIGNED, 4>(r),
+                _ => self.tile::<1, P, A, B, SIGNED, 8>(r),
             };
         }
     }
