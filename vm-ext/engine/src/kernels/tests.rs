@@ -99,7 +99,9 @@ fn bytes(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
             // In two pieces.
             let (first, second) = offsets.split_at(k.min(8));
             (kernels.bytes.pack_pixels)(&source, p, first, width, 0, words);
-            (kernels.bytes.pack_pixels)(&source, p, second, width, 2, words);
+            if !second.is_empty() {
+                (kernels.bytes.pack_pixels)(&source, p, second, width, 2, words);
+            }
         }
         let rows_of = RowsOf8 {
             data: &by_rows,
