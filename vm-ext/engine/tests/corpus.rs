@@ -11,5 +11,5 @@ fn the_corpus_holds() {
         body::check(&std::fs::read(file.expect("a file").path()).expect("readable bytes"));
         count += 1;
     }
-    assert!(count >= 20, "only {count} files");
+    assert!(count >= 40, "only {count} files");
 }

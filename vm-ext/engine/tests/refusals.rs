@@ -3,10 +3,10 @@
 
 mod common;
 
-use aiinference_engine::error::{NodeProblem, ShapeProblem};
-use aiinference_engine::graph::{Comparison, Graph, Input, Op, Output, Rescale};
+use aiinference_engine::error::{FormatProblem, NodeProblem, ShapeProblem};
+use aiinference_engine::graph::{Comparison, Graph, Input, Op, Output, Rescale, Scanned, State};
 use aiinference_engine::infer::ValueType;
-use aiinference_engine::{format, LoadError, Program};
+use aiinference_engine::{format, Limits, LoadError, Program};
 use common::LIMITS;
 
 type Port<'a> = (&'a [u32], i32, i32);
@@ -371,6 +371,246 @@ fn elements_by_number() {
         refused(&[single, single], elements),
         NodeProblem::Rank { found: 0, want: 1 }
     );
+}
+
+/// A Scan of one state and one scanned operand.
+struct OneOfEach {
+    count: u32,
+    state: State,
+    scanned: Scanned,
+    body: Vec<Op>,
+    collected: Vec<u32>,
+}
+
+impl OneOfEach {
+    /// Twice: the state becomes state + slice, clamped; the sum is collected.
+    fn sound() -> Self {
+        OneOfEach {
+            count: 2,
+            state: State {
+                initial: 0,
+                low: -50,
+                high: 60,
+                result: 3,
+                kept: true,
+            },
+            scanned: Scanned {
+                x: 1,
+                axis: 1,
+                reverse: false,
+            },
+            body: vec![
+                Op::Add {
+                    a: 0,
+                    b: 1,
+                    multipliers: [1, 1],
+                    shift: 0,
+                    low: -99,
+                    high: 99,
+                },
+                Op::Clamp {
+                    x: 2,
+                    low: -50,
+                    high: 60,
+                },
+            ],
+            collected: vec![2],
+        }
+    }
+
+    fn op(self) -> Op {
+        Op::Scan {
+            count: self.count,
+            states: vec![self.state],
+            scanned: vec![self.scanned],
+            captured: vec![],
+            body: self.body,
+            collected: self.collected,
+        }
+    }
+}
+
+#[test]
+fn scans() {
+    let ports: [Port; 2] = [(&[3], -5, 5), (&[3, 2], -40, 40)];
+    assert_eq!(taken(&ports, OneOfEach::sound().op()), (vec![3 + 2 * 3], -90, 99));
+    let changed = |change: &dyn Fn(&mut OneOfEach)| {
+        let mut scan = OneOfEach::sound();
+        change(&mut scan);
+        refused(&ports, scan.op())
+    };
+    let range = |found| NodeProblem::StateRange {
+        state: 0,
+        declared: [-50, 60],
+        found,
+    };
+    assert_eq!(changed(&|s| s.state.result = 2), range([-90, 99]), "not clamped");
+    let narrow = NodeProblem::StateRange {
+        state: 0,
+        declared: [-4, 60],
+        found: [-5, 5],
+    };
+    assert_eq!(changed(&|s| s.state.low = -4), narrow, "it does not start there");
+    let empty = changed(&|s| (s.state.low, s.state.high) = (1, 0));
+    assert!(matches!(empty, NodeProblem::Parameter { .. }));
+    assert_eq!(
+        changed(&|s| s.state.result = 4),
+        NodeProblem::Operand { value: 4, known: 4 }
+    );
+    assert_eq!(
+        changed(&|s| s.state.initial = 2),
+        NodeProblem::Operand { value: 2, known: 2 }
+    );
+    assert_eq!(
+        changed(&|s| s.collected.push(9)),
+        NodeProblem::Operand { value: 9, known: 4 }
+    );
+    assert_eq!(changed(&|s| s.scanned.axis = 2), NodeProblem::Axis { axis: 2 });
+    let extents = [changed(&|s| s.scanned.axis = 0), changed(&|s| s.count = 3)];
+    assert!(
+        extents.iter().all(|e| matches!(e, NodeProblem::Length { .. })),
+        "{extents:?}"
+    );
+    assert!(matches!(changed(&|s| s.count = 0), NodeProblem::Parameter { .. }));
+    let nothing = changed(&|s| {
+        s.state.kept = false;
+        s.collected.clear();
+    });
+    assert!(matches!(nothing, NodeProblem::Parameter { .. }));
+    let shape = changed(&|s| {
+        s.body.push(Op::Reshape {
+            x: 3,
+            shape: vec![3, 1],
+        });
+        s.state.result = 4;
+    });
+    assert_eq!(shape, NodeProblem::StateShape { state: 0 });
+    let inside = changed(&|s| s.body.push(Op::ReduceMax { x: 0, axis: 1 }));
+    let expected = NodeProblem::Body {
+        node: 2,
+        op: "ReduceMax",
+        problem: Box::new(NodeProblem::Axis { axis: 1 }),
+    };
+    assert_eq!(inside, expected);
+    let outside = changed(&|s| s.body.insert(0, Op::ArgMax { x: 2 }));
+    let expected = NodeProblem::Body {
+        node: 0,
+        op: "ArgMax",
+        problem: Box::new(NodeProblem::Operand { value: 2, known: 2 }),
+    };
+    assert_eq!(outside, expected, "a body sees its own values only");
+    // More results than a tensor may have elements, of a body of none.
+    let many = Op::Scan {
+        count: 1 << 21,
+        states: vec![],
+        scanned: vec![],
+        captured: vec![0],
+        body: vec![],
+        collected: vec![0],
+    };
+    let many = refused(&ports, many);
+    assert!(
+        matches!(many, NodeProblem::Shape(ShapeProblem::Elements { .. })),
+        "{many}"
+    );
+}
+
+#[test]
+fn scans_in_scans() {
+    let mut graph = Graph::new();
+    for (i, shape) in [vec![3], vec![3, 2]].into_iter().enumerate() {
+        graph.input(Input {
+            name: format!("x{i}"),
+            shape,
+            fraction_bits: 0,
+            low: -5,
+            high: 5,
+            saturate: false,
+        });
+    }
+    let mut inner = OneOfEach::sound().op();
+    // As deep as it takes to overflow a stack, were it followed.
+    for _ in 0..10_000 {
+        let mut outer = OneOfEach::sound();
+        outer.body = vec![inner];
+        inner = outer.op();
+    }
+    let value = graph.push(inner);
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    // Encoding and dropping 10,000 levels are the caller's own doing: done where there is stack enough.
+    let deep = std::thread::Builder::new().stack_size(1 << 28).spawn(move || {
+        let refusal = Program::new(graph.clone(), &LIMITS).expect_err("a Scan in a Scan");
+        let file = format::encode(&graph);
+        (refusal, file)
+    });
+    let (refusal, file) = deep.expect("a thread").join().expect("no panic");
+    let expected = LoadError::Node {
+        node: 0,
+        op: "Scan",
+        problem: NodeProblem::Body {
+            node: 0,
+            op: "Scan",
+            problem: Box::new(NodeProblem::Nested),
+        },
+    };
+    assert_eq!(refusal, expected);
+    let refusal = Program::load(&file.graph, &file.weights, &LIMITS).expect_err("a Scan in a Scan");
+    assert!(
+        matches!(
+            refusal,
+            LoadError::Format {
+                problem: FormatProblem::Nested,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn nodes_of_bodies_count_as_nodes() {
+    let mut graph = Graph::new();
+    for (i, shape) in [vec![3], vec![3, 2]].into_iter().enumerate() {
+        graph.input(Input {
+            name: format!("x{i}"),
+            shape,
+            fraction_bits: 0,
+            low: -5,
+            high: 5,
+            saturate: false,
+        });
+    }
+    for _ in 0..3 {
+        graph.push(OneOfEach::sound().op());
+    }
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value: 4,
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    let file = format::encode(&graph);
+    let limited = |max_nodes| Limits { max_nodes, ..LIMITS };
+    assert!(Program::load(&file.graph, &file.weights, &limited(9)).is_ok());
+    let expected = |e| {
+        matches!(
+            e,
+            LoadError::Limit {
+                what: "nodes",
+                limit: 8,
+                ..
+            }
+        )
+    };
+    assert!(expected(
+        Program::load(&file.graph, &file.weights, &limited(8)).unwrap_err()
+    ));
+    assert!(expected(Program::new(graph, &limited(8)).unwrap_err()));
 }
 
 #[test]
