@@ -7,7 +7,7 @@
 
 mod common;
 
-use aiinference_engine::graph::{Array, Comparison, Graph, Op, Output, Trees, Window};
+use aiinference_engine::graph::{Array, Comparison, Graph, Op, Output, Scanned, State, Trees, Window};
 use aiinference_engine::{Kernels, Program};
 use common::{input, model, rescale, Draw, LIMITS};
 
@@ -200,6 +200,108 @@ fn over(ports: &[(&[u32], i32, i32)], op: Op) -> Graph {
         labels: vec![],
     });
     graph
+}
+
+/// A state and a scanned operand, each with a body that adds them up if asked for, and the state collected if asked for.
+fn scan(count: u32, state: &[u32], x: &[u32], axis: u32, adds: bool, collects: bool) -> Graph {
+    let mut body = vec![];
+    if adds {
+        body.push(Op::Add {
+            a: 0,
+            b: 1,
+            multipliers: [1, 1],
+            shift: 1,
+            low: -30000,
+            high: 30000,
+        });
+    }
+    let op = Op::Scan {
+        count,
+        states: vec![State {
+            initial: 0,
+            low: -30000,
+            high: 30000,
+            result: if adds { 2 } else { 0 },
+            kept: true,
+        }],
+        scanned: vec![Scanned {
+            x: 1,
+            axis,
+            reverse: axis == 1,
+        }],
+        captured: vec![],
+        body,
+        collected: if collects { vec![0] } else { vec![] },
+    };
+    over(&[(state, -9, 9), (x, -30000, 30000)], op)
+}
+
+/// A cell of h units that are all fed back: products, a table and gates.
+fn cell(count: u32, h: u32) -> Graph {
+    let weights = Array::I8(Draw::new(3).list((4 * h * h) as usize, |d| d.int(-30, 30) as i8));
+    let table = Draw::new(2).list(513, |d| d.int(-32768, 32767) as i16);
+    let end = |a, b| Op::Mul {
+        a,
+        b,
+        multiplier: 1,
+        shift: 15,
+        low: -32767,
+        high: 32767,
+    };
+    let gate = |start| Op::Slice {
+        x: 4,
+        axis: 1,
+        start: start * h,
+        step: 1,
+        length: h,
+    };
+    let state = |initial, result| State {
+        initial,
+        low: -32767,
+        high: 32767,
+        result,
+        kept: false,
+    };
+    let op = Op::Scan {
+        count,
+        states: vec![state(0, 11), state(0, 9)],
+        scanned: vec![],
+        captured: vec![],
+        body: vec![
+            Op::MatMul {
+                x: 0,
+                weights,
+                bias: vec![5; 4 * h as usize],
+                rescale: rescale(1),
+            },
+            Op::Clamp {
+                x: 2,
+                low: -32767,
+                high: 32767,
+            },
+            Op::Table { x: 3, table },
+            gate(0),
+            gate(1),
+            gate(2),
+            end(5, 6),
+            Op::Add {
+                a: 8,
+                b: 1,
+                multipliers: [1, 1],
+                shift: 1,
+                low: -32767,
+                high: 32767,
+            },
+            end(9, 7),
+            Op::Clamp {
+                x: 10,
+                low: -32767,
+                high: 32767,
+            },
+        ],
+        collected: vec![11],
+    };
+    over(&[(&[1, h], -9, 9)], op)
 }
 
 /// Operations on tensors that are all computed.
@@ -476,6 +578,28 @@ fn computed_cases() -> Vec<(String, Graph)> {
                 },
             ),
         );
+    }
+    for (count, state, x, axis) in [
+        (1, &[1][..], &[1][..], 0),
+        (1_000_000, &[1], &[1_000_000], 0),
+        (1000, &[1000], &[1000, 1000], 0),
+        (1000, &[1000], &[1000, 1000], 1),
+        (4096, &[4096], &[4096, 4096], 1),
+        (100_000, &[3], &[3, 100_000, 2], 1),
+        (2, &[1_000_000], &[2, 1_000_000], 0),
+    ] {
+        for (adds, collects) in [(false, false), (true, false), (true, true)] {
+            if adds && x.len() == 3 || collects && state[0] == 4096 {
+                continue;
+            }
+            add(
+                format!("Scan {count} of {state:?} over {x:?} axis {axis} adds {adds} collects {collects}"),
+                scan(count, state, x, axis, adds, collects),
+            );
+        }
+    }
+    for (count, h) in [(1000, 1), (1000, 32), (1000, 128), (100, 512)] {
+        add(format!("Scan cell {count} of {h}"), cell(count, h));
     }
     for k in [1, 10, 1000, 100_000, 1_000_000] {
         // Elements are drawn at random: what ascends is worse.
@@ -899,9 +1023,14 @@ fn cases() -> Vec<(String, Graph)> {
 fn main() {
     let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let mut sets = Kernels::available();
-    if sets.len() > 1 {
-        // Gas does not pay for machines that run the scalar one alone.
-        sets.remove(0);
+    // Gas does not pay for machines that have nothing better.
+    let paid: Vec<Kernels> = sets
+        .iter()
+        .copied()
+        .filter(|set| !["scalar", "sse2"].contains(&set.name()))
+        .collect();
+    if !paid.is_empty() {
+        sets = paid;
     }
     println!("kernels: {sets:?}");
     println!("{:<58} {:>12} {:<10} {:>14} {:>6}", "case", "ns", "", "gas", "ratio");
