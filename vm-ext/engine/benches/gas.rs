@@ -329,7 +329,7 @@ fn computed_cases() -> Vec<(String, Graph)> {
         for (range, kind) in [(30, "x8"), (32767, "x16"), (32768, "least")] {
             for transposed in [false, true] {
                 if i64::from(k) * i64::from(range) * i64::from(range) >= 1 << 46
-                    || (range > 32767 && batch * m * k * n > 4_000_000)
+                    || (range > 32767 && batch * m * k * n > 20_000_000)
                 {
                     continue;
                 }

@@ -56,11 +56,13 @@ pub const DIV: u64 = 20_000;
 /// An element of Min, Max or Compare.
 pub const COMPARE: u64 = 2_000;
 /// An element of Select.
-pub const SELECT: u64 = 3_000;
+pub const SELECT: u64 = 5_000;
 /// An element of Sqrt.
 pub const SQRT: u64 = 25_000;
 /// An element of a computed matrix laid out for the tiled kernels.
 pub const LAY_OUT: u64 = 3_000;
+/// The same of a far matrix.
+pub const LAY_OUT_FAR: u64 = 6_000;
 /// A product of matrices of a batch, beside what it consists of.
 pub const BATCH: u64 = 120_000;
 /// An element of LayerNorm.
@@ -68,7 +70,7 @@ pub const LAYER_NORM: u64 = 4_000;
 /// A row of LayerNorm.
 pub const LAYER_NORM_ROW: u64 = 80_000;
 /// An element that ReduceSum or ReduceMax looks at.
-pub const REDUCE: u64 = 1_500;
+pub const REDUCE: u64 = 2_500;
 /// A run of up to 256 neighbours that they fold into as many others.
 pub const REDUCE_STEP: u64 = 15_000;
 /// An element that they give.

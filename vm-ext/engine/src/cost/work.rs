@@ -273,7 +273,8 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
     });
     let split = Split::new(n as usize);
     let panels = split.panels as u64;
-    let laid_out = sum!(products, lay_out::elements(n, k), gas::LAY_OUT);
+    let each = if far(b) { gas::LAY_OUT_FAR } else { gas::LAY_OUT };
+    let laid_out = sum!(products, lay_out::elements(n, k), each);
     let macs = sum!(results, k);
     let scratch = batch::scratch(k, n, sums);
     let Some(flushes) = flushes(k, sums) else {

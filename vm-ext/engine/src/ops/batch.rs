@@ -1,5 +1,6 @@
 //! Products of two computed tensors: each matrix of b is laid out for the kernels before it is used.
 
+use super::elementwise::CHUNK;
 use super::matmul::ROW_BLOCK;
 use crate::infer::Sums;
 use crate::kernels::lay_out::{self, LaidOut};
@@ -124,15 +125,28 @@ impl BatchMatMul {
 
     /// Sums in 64 bits, which only pairs of -32768 need.
     fn exact(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>) {
+        // At most 2^30.
+        let product = |a: &i16, b: &i16| i64::from(i32::from(*a) * i32::from(*b));
         let (k, n) = (self.k, self.n);
         for (r, a) in a.chunks_exact(k).enumerate() {
-            for column in 0..n {
-                let (first, step) = if self.transposed { (column * k, 1) } else { (column, n) };
-                let column_of_b = b[first..].iter().step_by(step);
-                let sum = a.iter().zip(column_of_b).fold(0i64, |sum, (a, b)| {
-                    sum.wrapping_add(i64::from(*a).wrapping_mul(i64::from(*b)))
-                });
-                out.store(r * n + column, &[self.finish(sum)]);
+            if self.transposed {
+                for (column, b) in b.chunks_exact(k).enumerate() {
+                    let sum = a.iter().zip(b).map(|(a, b)| product(a, b)).sum();
+                    out.store(r * n + column, &[self.finish(sum)]);
+                }
+                continue;
+            }
+            for from in (0..n).step_by(CHUNK) {
+                let count = CHUNK.min(n - from);
+                let mut sums = [0i64; CHUNK];
+                for (a, row) in a.iter().zip(b.chunks_exact(n)) {
+                    for (sum, b) in sums.iter_mut().zip(&row[from..from + count]) {
+                        *sum += product(a, b);
+                    }
+                }
+                for (i, sum) in sums[..count].iter().enumerate() {
+                    out.store(r * n + from + i, &[self.finish(*sum)]);
+                }
             }
         }
     }
