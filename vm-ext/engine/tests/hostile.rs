@@ -269,7 +269,67 @@ fn expanding_graphs_are_refused_before_memory_is_taken() {
             rescale: unit(),
         }],
     );
-    for (name, bomb) in [("upsample", bomb), ("broadcast", outer), ("padding", padded)] {
+    let spread = graph(
+        x(),
+        vec![Op::Broadcast {
+            x: 0,
+            shape: vec![1, 1, 1 << 15, 1 << 15],
+        }],
+    );
+    let margins = graph(
+        x(),
+        vec![Op::Pad {
+            x: 0,
+            before: vec![0, 0, 1 << 20, 1 << 20],
+            after: vec![0; 4],
+            value: 0,
+        }],
+    );
+    let products = graph(
+        input(&[1, 1, 1 << 20, 1], 0, 1),
+        vec![Op::BatchMatMul {
+            a: 0,
+            b: 0,
+            transposed: true,
+            multiplier: 1,
+            shift: 0,
+            low: 0,
+            high: 1,
+        }],
+    );
+    let repeated = |count, body, collected| {
+        graph(
+            x(),
+            vec![Op::Scan {
+                count,
+                states: vec![],
+                scanned: vec![],
+                captured: vec![0],
+                body,
+                collected,
+            }],
+        )
+    };
+    let often = repeated(u32::MAX, vec![], vec![0; 100]);
+    // Each value fits, and the body needs them all at once.
+    let wide = |_| Op::Broadcast {
+        x: 0,
+        shape: vec![1 << 11, 1 << 11, 1, 1],
+    };
+    let mut inside: Vec<Op> = (0..8).map(wide).collect();
+    inside.extend((1..8).map(|a| Op::Min { a, b: a + 7 }));
+    inside.push(Op::ReduceMax { x: 15, axis: 0 });
+    let crowded = repeated(1, inside, vec![16]);
+    for (name, bomb) in [
+        ("upsample", bomb),
+        ("broadcast", outer),
+        ("padding", padded),
+        ("broadcast alone", spread),
+        ("padding alone", margins),
+        ("products", products),
+        ("repetition", often),
+        ("a crowded body", crowded),
+    ] {
         let file = format::encode(&bomb);
         let (loaded, peak, _) = measure(|| Program::load(&file.graph, &file.weights, &LIMITS));
         let error = loaded.expect_err(name);
