@@ -293,9 +293,11 @@ impl Stage {
                 name: "tiny".into(),
                 version: None,
             },
+            checksum: None,
             input,
             mode: Mode::Proven(Proven {
                 circuit: self.circuit.code_id,
+                checksum: Some(self.circuit.checksum),
                 accept_unapproved: true,
                 accept_unreproducible: false,
                 accept_srs: vec![self.srs],

@@ -68,6 +68,7 @@ pub fn approve(
     info: MessageInfo,
     model: ModelName,
     circuit: u64,
+    checksum: Option<Checksum>,
     approved: bool,
 ) -> Result<Response, ContractError> {
     let doing = "approving a circuit";
@@ -77,6 +78,7 @@ pub fn approve(
     }
     let version = names::exact(&model, doing)?;
     let mut record = load(deps.storage, &model.name, version, circuit)?;
+    check::checksum(doing, "the circuit", checksum, Some(record.code.checksum))?;
     record.approved = approved;
     CIRCUITS.save(deps.storage, (&model.name, version.packed(), circuit), &record)?;
     Ok(event("approve_circuit", &model.name, version, circuit).add_attribute("approved", approved.to_string()))
@@ -109,6 +111,7 @@ fn event(action: &str, name: &str, version: Version, circuit: u64) -> Response {
 
 /// A circuit of a model.
 pub fn load(storage: &dyn Storage, name: &str, version: Version, circuit: u64) -> Result<Circuit, ContractError> {
+    check::key(name)?;
     let record = CIRCUITS.may_load(storage, (name, version.packed(), circuit))?;
     record.ok_or(ContractError::NotRegistered { what: "a circuit" })
 }

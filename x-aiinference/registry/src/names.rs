@@ -147,12 +147,14 @@ pub fn accept(deps: DepsMut, info: MessageInfo, name: String) -> Result<Response
 
 /// A name's record.
 pub fn load_name(storage: &dyn Storage, name: &str) -> Result<NameRecord, ContractError> {
+    check::key(name)?;
     let record = NAMES.may_load(storage, name)?;
     record.ok_or(ContractError::NotRegistered { what: "a name" })
 }
 
 /// A version's record.
 pub fn load(storage: &dyn Storage, key: (&str, u64)) -> Result<ModelRecord, ContractError> {
+    check::key(key.0)?;
     let record = MODELS.may_load(storage, key)?;
     record.ok_or(ContractError::NotRegistered { what: "a model" })
 }
@@ -174,10 +176,11 @@ pub fn exact(model: &ModelName, doing: &'static str) -> Result<Version, Contract
 }
 
 /// The version that is meant: by the name alone, the highest active one.
-pub fn resolve(storage: &dyn Storage, model: &ModelName) -> StdResult<Option<Version>> {
+pub fn resolve(storage: &dyn Storage, model: &ModelName) -> Result<Option<Version>, ContractError> {
+    check::key(&model.name)?;
     match model.version {
         Some(version) => Ok(Some(version)),
-        None => latest(storage, &model.name),
+        None => Ok(latest(storage, &model.name)?),
     }
 }
 

@@ -136,7 +136,7 @@ impl Run {
             36..54 => self.fulfil(),
             54..66 => {
                 let (id, sender) = (self.running(), self.anybody());
-                self.say(&sender, &ExecuteMsg::Expire { id }, &[])
+                self.say(&sender, &expire(id), &[])
             }
             66..69 => {
                 let id = self.running();
@@ -165,6 +165,7 @@ impl Run {
                 let msg = ExecuteMsg::ApproveCircuit {
                     model: the_model(),
                     circuit: self.world.public.code.code_id,
+                    checksum: None,
                     approved,
                 };
                 self.say(&admin, &msg, &[])
@@ -237,7 +238,7 @@ impl Run {
         let (id, sender) = (self.running(), self.anybody());
         let bond = self.world.see(id).map_or(MIN_BOND, |seen| uint(&seen.request.bond));
         let bond = if self.random.chance(50) { bond + 1 } else { bond };
-        self.say(&sender, &ExecuteMsg::Take { id }, &coins(bond))
+        self.say(&sender, &take(id), &coins(bond))
     }
 
     fn fulfil(&mut self) -> StdResult<AppResponse> {
@@ -406,7 +407,7 @@ impl Run {
         let rival = self.world.rival.clone();
         while let Some(page) = Some(self.pending_after(None)).filter(|page| !page.is_empty()) {
             for id in page {
-                let result = self.say(&rival, &ExecuteMsg::Expire { id }, &[]);
+                let result = self.say(&rival, &expire(id), &[]);
                 assert!(result.is_ok(), "request {id} is stuck: {result:?}");
                 self.note(result);
             }

@@ -81,7 +81,7 @@ fn a_request_takes_little_beyond_what_is_given_along() {
     let id = world.request(world.heavy(0));
     world.take(id);
     world.pass(LIFETIME);
-    world.must(&world.rival.clone(), &ExecuteMsg::Expire { id }, &[]);
+    world.must(&world.rival.clone(), &expire(id), &[]);
     let expire = gas(&world);
     println!("state: a request open {open} B, taken {taken} B, kept {kept} B; gone {left} B");
     println!(
