@@ -24,6 +24,8 @@ pub const MAX_OUTPUT_BYTES: usize = 20 << 10;
 pub const MAX_CALLBACK_MSG_BYTES: usize = 8 << 10;
 /// Bytes of a name.
 const MAX_NAME_BYTES: usize = 64;
+/// Circuits of a version of a model, retired ones among them: they bound what it takes of the chain's state.
+pub const MAX_CIRCUITS: usize = 8;
 /// Kinds of coins.
 const MAX_TERMS: usize = 32;
 /// Far more than anybody needs at once.
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_measured_as_they_are_stored() {
+    fn texts_are_measured_as_they_are_written() {
         assert!(text("a", &"x".repeat(10), 10).is_ok());
         assert!(text("a", &"x".repeat(11), 10).is_err());
         assert!(text("a", &"\u{1}".repeat(2), 10).is_err());

@@ -3,7 +3,7 @@
 use cosmwasm_std::{Coin, StdError, Timestamp, Uint256};
 
 use crate::{
-    check::MAX_CALLBACK_MSG_BYTES,
+    check::{MAX_CALLBACK_MSG_BYTES, MAX_CIRCUITS},
     msg::{Checksum, Version},
 };
 
@@ -96,6 +96,9 @@ pub enum ContractError {
     /// The circuit is of another model.
     #[error("registering a circuit: it does not say that it stands for this model{0}")]
     OtherModel(&'static str),
+    /// A version of a model has as many circuits as it may have.
+    #[error("registering a circuit: this version of the model has {MAX_CIRCUITS} circuits, retired ones among them, and may have no more; register another version")]
+    TooManyCircuits,
     /// The proof does not show what it is to show.
     #[error("{doing}: the proof does not show that; prove this very input and output by this circuit")]
     InvalidProof {

@@ -53,6 +53,7 @@ pub mod msg;
 mod names;
 mod pay;
 mod query;
+mod record;
 mod request;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;

@@ -39,13 +39,8 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterModel) -> Result<
         op_set = Some(describe(deps.as_ref(), code)?.op_set);
         response = response.add_attribute("code_id", code.code_id.to_string());
     }
-    let record = ModelRecord {
-        code: msg.code,
-        op_set,
-        description: msg.description,
-        status: ModelStatus::Active {},
-    };
-    MODELS.save(deps.storage, key, &record)?;
+    let record = ModelRecord::new(msg.code.as_ref(), op_set, msg.description);
+    MODELS.save(deps.storage, key, &record);
     ACTIVE.save(deps.storage, key, &Empty {})?;
     Ok(response)
 }
@@ -104,8 +99,8 @@ pub fn set_status(
         .add_attribute("name", &model.name)
         .add_attribute("version", version.to_string())
         .add_attribute("status", status.to_string());
-    record.status = status;
-    MODELS.save(deps.storage, key, &record)?;
+    record.set_status(status);
+    MODELS.save(deps.storage, key, &record);
     Ok(response)
 }
 

@@ -4,7 +4,7 @@ use cosmwasm_std::{Addr, Coin, Deps, Order, StdResult};
 use cw_storage_plus::Bound;
 
 use crate::{
-    check,
+    check, circuits,
     msg::{Circuit, Input, Model, ModelName, Name, Request, RequestResponse, Status, Version},
     names,
     state::{self, ModelRecord, BY_REQUESTER, CIRCUITS, CLAIMABLE, MODELS, NAMES, PENDING, REQUESTS, RESULTS, TAKEN},
@@ -32,21 +32,21 @@ pub fn model(deps: Deps, model: ModelName) -> Result<Option<Model>, ContractErro
     };
     let record = MODELS.may_load(deps.storage, (&model.name, version.packed()))?;
     let owner = names::owner(deps.storage, &model.name)?;
-    Ok(record
-        .zip(owner)
-        .map(|(record, owner)| show(&model.name, version, &owner, record)))
+    let found = record.zip(owner);
+    let model = found.map(|(record, owner)| show(&model.name, version, &owner, record));
+    Ok(model.transpose()?)
 }
 
-fn show(name: &str, version: Version, owner: &Addr, record: ModelRecord) -> Model {
-    Model {
+fn show(name: &str, version: Version, owner: &Addr, record: ModelRecord) -> StdResult<Model> {
+    Ok(Model {
         name: name.to_owned(),
         version,
         owner: owner.clone(),
-        code: record.code,
+        code: record.code()?,
         op_set: record.op_set,
+        status: record.status(),
         description: record.description,
-        status: record.status,
-    }
+    })
 }
 
 pub fn names(deps: Deps, page: Page<String>) -> Result<Vec<Name>, ContractError> {
@@ -71,18 +71,18 @@ pub fn versions(deps: Deps, name: &str, page: Page<Version>) -> Result<Vec<Model
         return Ok(Vec::new());
     };
     let after = page.start_after.map(|version| Bound::exclusive(version.packed()));
-    let range = MODELS.prefix(name).range(deps.storage, after, None, Order::Ascending);
-    let versions = range.take(page.length()).map(|entry| -> StdResult<_> {
-        let (version, record) = entry?;
-        Ok(show(name, Version::from_packed(version), &owner, record))
+    let keys = MODELS.prefix(name).keys(deps.storage, after, None, Order::Ascending);
+    let versions = keys.take(page.length()).map(|packed| {
+        let packed = packed?;
+        let record = names::load(deps.storage, (name, packed))?;
+        Ok(show(name, Version::from_packed(packed), &owner, record)?)
     });
-    Ok(versions.collect::<StdResult<_>>()?)
+    versions.collect()
 }
 
 pub fn circuit(deps: Deps, model: &ModelName, circuit: u64) -> Result<Option<Circuit>, ContractError> {
-    check::key(&model.name)?;
     let version = names::exact(model, "looking for a circuit")?;
-    Ok(CIRCUITS.may_load(deps.storage, (&model.name, version.packed(), circuit))?)
+    circuits::may_load(deps.storage, &model.name, version, circuit)
 }
 
 pub fn circuits(deps: Deps, model: &ModelName, page: Page<u64>) -> Result<Vec<Circuit>, ContractError> {
@@ -90,9 +90,10 @@ pub fn circuits(deps: Deps, model: &ModelName, page: Page<u64>) -> Result<Vec<Ci
     let version = names::exact(model, "listing circuits")?;
     let after = page.start_after.map(Bound::exclusive);
     let prefix = CIRCUITS.prefix((&model.name, version.packed()));
-    let range = prefix.range(deps.storage, after, None, Order::Ascending);
-    let circuits: StdResult<_> = range.take(page.length()).map(|entry| Ok(entry?.1)).collect();
-    Ok(circuits?)
+    let keys = prefix.keys(deps.storage, after, None, Order::Ascending);
+    keys.take(page.length())
+        .map(|id| circuits::load(deps.storage, &model.name, version, id?))
+        .collect()
 }
 
 pub fn request(deps: Deps, id: u64) -> StdResult<Option<RequestResponse>> {

@@ -34,14 +34,15 @@ pub fn request(deps: DepsMut, env: &Env, info: MessageInfo, msg: HeavyRequest) -
     let version = names::resolve(deps.storage, &msg.model)?;
     let version = version.ok_or(ContractError::NotRegistered { what: "a model" })?;
     let model = names::load(deps.storage, (&msg.model.name, version.packed()))?;
-    if let ModelStatus::Deprecated { .. } = model.status {
+    let code = model.code()?;
+    if let ModelStatus::Deprecated { .. } = model.status() {
         return Err(ContractError::Deprecated);
     }
     check::checksum(
         doing,
         "the model",
         msg.checksum,
-        model.code.as_ref().map(|code| code.checksum),
+        code.as_ref().map(|code| code.checksum),
     )?;
     let Mode::Proven(proven) = msg.mode;
     let circuit = circuits::load(deps.storage, &msg.model.name, version, proven.circuit)?;
@@ -54,7 +55,7 @@ pub fn request(deps: DepsMut, env: &Env, info: MessageInfo, msg: HeavyRequest) -
         requester: info.sender,
         name: msg.model.name,
         version,
-        model: model.code,
+        model: code,
         circuit: circuit.code,
         srs: circuit.srs,
         accept_unapproved: proven.accept_unapproved,

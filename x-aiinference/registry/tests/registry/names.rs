@@ -4,6 +4,7 @@ use aiinference_registry::msg::{
     Circuit, Code, Config, ExecuteMsg, HeavyRequest, Model, ModelName, ModelStatus, Name, QueryMsg, RegisterModel,
     Terms,
 };
+use aiinference_types::v1::CircuitModel;
 use aiinference_vm::runtime::module;
 
 use crate::world::*;
@@ -218,6 +219,65 @@ fn a_circuit_of_another_model_is_refused() {
         said.contains("does not say that it stands for this model's code"),
         "{said}"
     );
+}
+
+#[test]
+fn a_circuit_of_two_models_is_refused() {
+    let mut world = World::bare();
+    world.register_model("1.0.0");
+    let owner = world.owner.clone();
+    // A key of a chain of both is none of either's, though it can be rebuilt.
+    let model = |code: &Code| CircuitModel {
+        code_id: code.code_id,
+        checksum: code.checksum.as_bytes().to_vec(),
+    };
+    let (own, other) = (model(&world.model), model(&world.public.code));
+    for models in [
+        vec![own.clone(), other.clone()],
+        vec![other, own.clone()],
+        vec![own.clone(), own],
+    ] {
+        let mut message = world.public.fixture.message();
+        message.models = models;
+        let code = world.store(&module::wrap_circuit(&message));
+        let mut msg = world.public.register(the_model());
+        msg.code = code;
+        let said = world.refused(&owner, &ExecuteMsg::RegisterCircuit(msg), &[]);
+        assert!(said.contains("this model's code alone"), "{said}");
+    }
+}
+
+#[test]
+fn a_version_has_so_many_circuits_and_no_more() {
+    let mut world = World::bare();
+    world.register_model("1.0.0");
+    world.register_model("1.1.0");
+    let owner = world.owner.clone();
+    let wasm = circuit_module(&world.public.fixture.clone(), &world.model.clone());
+    let mut register = world.public.register(the_model());
+    for _ in 0..8 {
+        register.code = world.store(&wasm);
+        world.must(&owner, &ExecuteMsg::RegisterCircuit(register.clone()), &[]);
+    }
+    // One that is retired may have requests that run: it stays, and counts.
+    let retire = ExecuteMsg::RetireCircuit {
+        model: the_model(),
+        circuit: register.code.code_id,
+        retired: true,
+    };
+    world.must(&owner, &retire, &[]);
+    register.code = world.store(&wasm);
+    let said = world.refused(&owner, &ExecuteMsg::RegisterCircuit(register.clone()), &[]);
+    assert!(said.contains("has 8 circuits, retired ones among them"), "{said}");
+    let circuits: Vec<Circuit> = world.query(&QueryMsg::Circuits {
+        model: the_model(),
+        start_after: None,
+        limit: None,
+    });
+    assert_eq!(circuits.iter().filter(|circuit| circuit.retired).count(), 1);
+    assert!(circuits.len() == 8 && circuits.is_sorted_by_key(|circuit| circuit.code.code_id));
+    register.model = model_name(NAME, "1.1.0");
+    world.must(&owner, &ExecuteMsg::RegisterCircuit(register), &[]);
 }
 
 #[test]
