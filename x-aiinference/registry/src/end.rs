@@ -284,3 +284,106 @@ fn told(action: &str, request: &Request) -> Response {
         .add_attribute("id", request.id.to_string())
         .add_attribute("requester", &request.requester)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aiinference_types::limits;
+    use cosmwasm_std::{
+        testing::{mock_dependencies, MockApi},
+        Coin, SubMsgResponse, Timestamp,
+    };
+
+    use crate::{
+        msg::{Code, Version},
+        state::COUNTS,
+    };
+
+    /// As much as chains let a reply carry, wasmd 128 KiB.
+    const MAX_PAYLOAD: usize = 128 << 10;
+
+    fn request(requester: &Addr, callback_gas: Option<u64>) -> Request {
+        let code = Code {
+            code_id: u64::MAX,
+            checksum: [255; 32].into(),
+        };
+        Request {
+            id: u64::MAX,
+            requester: requester.clone(),
+            name: "n".repeat(64),
+            version: Version::new(1, 0, 0).unwrap(),
+            model: Some(code.clone()),
+            circuit: code,
+            srs: [255; 32].into(),
+            accept_unapproved: false,
+            accept_unreproducible: false,
+            prover: Some(requester.clone()),
+            fee: Coin::new(u128::MAX, "d".repeat(limits::MAX_ADDRESS_BYTES)),
+            bond: Coin::new(u128::MAX, "d".repeat(limits::MAX_ADDRESS_BYTES)),
+            take_window: u64::MAX,
+            deadline: Timestamp::from_nanos(u64::MAX),
+            callback_gas,
+            status: Status::Open {},
+        }
+    }
+
+    /// No circuit of the fixtures has outputs of this size, so the host is left out here: what it would answer is made up.
+    #[test]
+    fn the_largest_result_travels_with_its_callback_and_comes_back_whole() {
+        let mut deps = mock_dependencies();
+        let requester = MockApi::default().addr_make("requester");
+        let request = request(&requester, Some(5));
+        let message = vec![7; check::MAX_CALLBACK_MSG_BYTES];
+        let given = Given {
+            callback_msg: Some(message.clone()),
+            tensors: vec![vec![1; check::MAX_INPUT_BYTES]],
+            ..Given::default()
+        };
+        state::insert(&mut deps.storage, &request, &given).unwrap();
+        let outcome = Outcome::Proven(Proof {
+            outputs: vec![vec![9; check::MAX_OUTPUT_BYTES].into()],
+            prover: requester.clone(),
+            approved: true,
+        });
+        let response = end(
+            &mut deps.storage,
+            request.clone(),
+            outcome.clone(),
+            Response::new(),
+            false,
+        )
+        .unwrap();
+        assert!(state::load_given(&deps.storage, request.id).unwrap() == Given::default());
+        let [callback] = &response.messages[..] else { panic!() };
+        assert!(callback.payload.len() <= MAX_PAYLOAD, "{}", callback.payload.len());
+
+        let reply = |result| Reply {
+            id: CALLED_BACK,
+            payload: callback.payload.clone(),
+            gas_used: 0,
+            result,
+        };
+        let failed = SubMsgResult::Err("no".repeat(1_000_000));
+        undelivered(deps.as_mut(), reply(failed)).unwrap();
+        let kept = load(&deps.storage, "testing", request.id).unwrap();
+        let reason = "no".repeat(100);
+        assert_eq!(kept.status, Status::Undelivered { reason });
+        assert_eq!(RESULTS.load(&deps.storage, request.id).unwrap(), outcome);
+        let given = state::load_given(&deps.storage, request.id).unwrap();
+        assert!(given.callback_msg == Some(message) && given.tensors.is_empty());
+        assert!(!COUNTS.has(&deps.storage, &requester));
+        // It is told in the same words later.
+        let info = cosmwasm_std::testing::message_info(&requester, &[]);
+        let again = deliver(deps.as_mut(), info, request.id, 9).unwrap();
+        assert_eq!(again.messages[0].msg, callback.msg);
+        // And a reply that is none of a failure stores nothing.
+        #[allow(deprecated)]
+        let done = SubMsgResult::Ok(SubMsgResponse {
+            events: vec![],
+            data: None,
+            msg_responses: vec![],
+        });
+        undelivered(deps.as_mut(), reply(done)).unwrap();
+        assert!(load(&deps.storage, "testing", request.id).is_err());
+    }
+}

@@ -1,11 +1,12 @@
 //! The ways of a request.
 
-use aiinference_multi_test::{GasLimits, SDK_GAS};
+use aiinference_multi_test::{cw_multi_test::Executor, GasLimits, SDK_GAS};
 use aiinference_registry::msg::{
     Callback, ExecuteMsg, HeavyRequest, Input, Mode, ModelStatus, Outcome, Proven, QueryMsg, Reason, Request, Status,
+    Terms,
 };
 use aiinference_std::Output;
-use cosmwasm_std::{to_json_binary, Addr, Binary, Coin};
+use cosmwasm_std::{to_json_binary, Addr, Binary, Coin, WasmMsg};
 use prost::Message;
 use test_requester::Reaction;
 
@@ -259,7 +260,6 @@ fn a_callback_that_fails_holds_up_nothing_and_can_be_tried_again() {
     world.refused(&rival, &deliver(id), &[]);
     assert!(world.send(&deliver(id), vec![]).is_err());
     assert!(world.see(id).is_some());
-    use aiinference_multi_test::cw_multi_test::Executor;
     let (alice, contract) = (world.alice.clone(), world.contract.clone());
     world.app.send_tokens(alice, contract, &coins(2 * MIN_FEE)).unwrap();
     world.must(&rival, &deliver(id), &[]);
@@ -392,6 +392,58 @@ fn a_request_may_name_the_very_code_that_it_is_about() {
 }
 
 #[test]
+fn a_callback_that_failed_for_what_its_ender_did_around_it_is_delivered_by_a_stranger() {
+    // Chains count how deep calls nest: ended from within 98 of them, a callback that calls another contract fails. The embedded chain
+    // counts no such thing. A lock that is held meanwhile fails a callback in the same way, by the context that its ender chose.
+    let mut world = World::new();
+    let (contract, rival) = (world.contract.clone(), world.rival.clone());
+    let id = world.request_with_callback(0, &Reaction::default());
+    world.pass(LIFETIME);
+    let expire = WasmMsg::Execute {
+        contract_addr: world.registry.to_string(),
+        msg: to_json_binary(&expire(id)).unwrap(),
+        funds: vec![],
+    };
+    let locked = test_requester::ExecuteMsg::SendLocked {
+        messages: vec![expire.into()],
+    };
+    let response = world.app.execute_contract(rival.clone(), contract, &locked, &[]);
+    assert_eq!(actions(&response.unwrap()), ["end", "undelivered"]);
+    assert!(world.noted(id).is_none());
+    let deliver = ExecuteMsg::Deliver { id, gas_limit: 500_000 };
+    world.must(&rival, &deliver, &[]);
+    assert_eq!(world.noted(id).unwrap().times, 1);
+    assert_eq!(world.see(id), None);
+    assert_settled(&world);
+}
+
+#[test]
+fn the_largest_message_comes_back_with_a_callback_that_fails() {
+    let mut world = World::new();
+    let rival = world.rival.clone();
+    let fail = |length: usize| Reaction {
+        fail: Some("x".repeat(length)),
+        ..Reaction::default()
+    };
+    let rest = to_json_binary(&fail(0)).unwrap().len();
+    let reaction = fail(8_192 - rest);
+    let msg = to_json_binary(&reaction).unwrap();
+    assert_eq!(msg.len(), 8_192);
+    let [proven, late] = [0, 1].map(|proof| world.request_with_callback(proof, &reaction));
+    world.take(proven);
+    world.fulfil(proven, 0);
+    world.pass(LIFETIME);
+    world.must(&rival, &expire(late), &[]);
+    for id in [proven, late] {
+        let seen = world.see(id).unwrap();
+        assert!(matches!(seen.request.status, Status::Undelivered { .. }));
+        assert_eq!(seen.callback_msg, Some(msg.clone()));
+        assert!(seen.result.is_some());
+    }
+    assert_settled(&world);
+}
+
+#[test]
 fn results_that_are_here_keep_nobody_from_requesting() {
     let mut world = World::new();
     let alice = world.alice.clone();
@@ -510,6 +562,86 @@ fn what_the_chain_does_not_send_can_be_claimed() {
     assert_settled(&world);
     world.block(&alice, false);
     world.must(&alice, &claim(None), &[]);
+    assert_settled(&world);
+}
+
+#[test]
+fn what_may_be_claimed_is_claimed_coin_by_coin() {
+    let mut world = World::new();
+    let (alice, prover) = (world.alice.clone(), world.prover.clone());
+    mint_other(&mut world);
+    let terms = |denom: &str, min_fee, min_bond| Terms {
+        denom: denom.to_owned(),
+        min_fee: amount(min_fee),
+        min_bond: amount(min_bond),
+    };
+    let two = ExecuteMsg::UpdateConfig {
+        admin: None,
+        terms: Some(vec![terms(DENOM, MIN_FEE, MIN_BOND), terms("uother", 7, 5)]),
+        max_requests: None,
+        max_callback_gas: None,
+        max_lifetime: None,
+    };
+    world.must(&world.admin.clone(), &two, &[]);
+    let usual = world.request(world.heavy(0));
+    let msg = ExecuteMsg::Request(world.heavy(1));
+    let other = requested(world.must(&alice, &msg, &[Coin::new(9u128, "uother")]));
+    // A bond is in the coins of the fee.
+    let said = world.refused(&prover, &take(other), &coins(5));
+    assert!(said.contains("it takes 5uother"), "{said}");
+    world.take(usual);
+    world
+        .app
+        .send_tokens(alice, prover.clone(), &[Coin::new(5u128, "uother")])
+        .unwrap();
+    world.must(&prover, &take(other), &[Coin::new(5u128, "uother")]);
+    world.block(&prover, true);
+    world.fulfil(usual, 0);
+    world.fulfil(other, 1);
+    let claimable = |world: &World, start_after: Option<&str>| -> Vec<String> {
+        let coins: Vec<Coin> = world.query(&QueryMsg::Claimable {
+            account: world.prover.to_string(),
+            start_after: start_after.map(str::to_owned),
+            limit: None,
+        });
+        coins.iter().map(Coin::to_string).collect()
+    };
+    assert_eq!(claimable(&world, None), ["150ucoin", "14uother"]);
+    assert_eq!(claimable(&world, Some(DENOM)), ["14uother"]);
+    world.block(&prover, false);
+    let claim = |denom: &str| ExecuteMsg::Claim {
+        denom: denom.to_owned(),
+        receiver: None,
+    };
+    world.must(&prover, &claim(DENOM), &[]);
+    assert_eq!(world.balance(&prover), PURSE + MIN_FEE);
+    assert_eq!(claimable(&world, None), ["14uother"]);
+    assert!(world.refused(&prover, &claim(DENOM), &[]).contains("there is nothing"));
+    world.must(&prover, &claim("uother"), &[]);
+    let held = |account: &Addr| world.app.wrap().query_balance(account, "uother").unwrap().to_string();
+    assert_eq!(
+        (held(&prover), held(&world.registry)),
+        ("14uother".into(), "0uother".into())
+    );
+}
+
+#[test]
+fn at_the_deadline_a_withdrawn_approval_is_the_reason_and_the_bond_is_its_takers() {
+    let mut world = World::new();
+    let id = world.request_with_callback(0, &Reaction::default());
+    world.pass(LIFETIME - 10);
+    world.take(id);
+    world.pass(10);
+    world.approve(false);
+    let deadline = world.see(id).unwrap().request.deadline;
+    assert_eq!(world.app.block_info().time, deadline);
+    world.must(&world.rival.clone(), &expire(id), &[]);
+    let result = world.noted(id).unwrap().result.result;
+    assert_eq!(result, Outcome::Failed(Reason::CircuitDisapproved {}));
+    assert_eq!(
+        (world.balance(&world.prover), world.balance(&world.contract)),
+        (PURSE, PURSE)
+    );
     assert_settled(&world);
 }
 
@@ -697,6 +829,39 @@ fn a_hashed_input_is_proven_by_who_holds_it() {
         .contains("the proof does not show that"));
     world.must(&prover, &true_one, &[]);
     assert!(matches!(world.see(id).unwrap().result, Some(Outcome::Proven(_))));
+    assert_settled(&world);
+}
+
+#[test]
+fn a_proof_on_a_hash_answers_every_request_on_that_hash() {
+    // As documented: a proof binds circuit, hash and outputs, and no request. Who wants a proof made anew takes a fresh salt.
+    let mut world = World::new();
+    let (prover, rival) = (world.prover.clone(), world.rival.clone());
+    let fixture = world.hashed.fixture.clone();
+    let mut msg = world.heavy(0);
+    msg.input = input(&fixture, 1);
+    let Mode::Proven(proven) = &mut msg.mode;
+    proven.circuit = world.hashed.code.code_id;
+    proven.accept_unapproved = true;
+    let [first, second] = [world.request(msg.clone()), world.request(msg.clone())];
+    let fulfil = |id| ExecuteMsg::Fulfil {
+        id,
+        outputs: outputs(&fixture, 1),
+        proof: fixture.proofs[1].bytes().into(),
+        defer: false,
+    };
+    world.must(&prover, &take(first), &coins(MIN_BOND));
+    world.must(&prover, &fulfil(first), &[]);
+    // It is public now. Still, who copies it must have taken the request.
+    assert!(world.refused(&rival, &fulfil(second), &[]).contains("is not taken"));
+    world.must(&rival, &take(second), &coins(MIN_BOND));
+    world.must(&rival, &fulfil(second), &[]);
+    // With another salt it is another hash, and the proof is worth nothing.
+    msg.input = input(&fixture, 0);
+    let salted = world.request(msg);
+    world.must(&rival, &take(salted), &coins(MIN_BOND));
+    let said = world.refused(&rival, &fulfil(salted), &[]);
+    assert!(said.contains("the proof does not show that"), "{said}");
     assert_settled(&world);
 }
 
