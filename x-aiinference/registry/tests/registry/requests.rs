@@ -330,8 +330,10 @@ fn a_callback_that_fails_the_whole_transaction_does_not_cost_the_bond() {
     for id in ids {
         world.take(id);
     }
-    let mut limits = GasLimits::default();
-    limits.transaction = 450_000 * SDK_GAS;
+    let limits = GasLimits {
+        transaction: 450_000 * SDK_GAS,
+        ..GasLimits::default()
+    };
     world.vm.set_gas_limits(limits);
     let fulfil = world.fulfilment(ids[0], 0);
     let said = world.refused(&prover, &fulfil, &[]);
