@@ -2,7 +2,7 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
-    fs,
+    env, fs,
     hash::{Hash, Hasher},
     io,
     path::{Path, PathBuf},
@@ -12,7 +12,9 @@ use std::{
 const SOURCES: [&str; 3] = ["vm-ext/convert/src", "vm-ext/engine/src", "x-aiinference/types/src"];
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Where the sources lie now, which may not be where this script was compiled.
+    let here = env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("CARGO_MANIFEST_DIR is not set"))?;
+    let root = Path::new(&here).join("../..");
     // Same process, same algorithm: good enough to notice a change.
     let mut hasher = DefaultHasher::new();
     for source in SOURCES {
