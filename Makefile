@@ -12,9 +12,10 @@ setup: ## bring the toolchain for guest Wasm (done by the other targets too)
 contracts: setup ## build the contracts to target/contracts/*.wasm
 	@scripts/build-contracts.sh
 
-# Always the whole workspace: building one package alone would choose other features, and compile much a second time.
+# Always the whole workspace: building one package alone would choose other features, and compile much a second time. So
+# would building without examples, which like the tests ask for contracts without their entry points.
 build: ## build everything; the command line becomes target/release/aiinference
-	cargo build --workspace --release
+	cargo build --workspace --release --lib --bins --examples
 
 library: build ## build the library that a node loads: target/libwasmvm/libwasmvm.x86_64.so
 	@scripts/library.sh

@@ -45,7 +45,11 @@ export RUSTC_BOOTSTRAP=1
 # compile FOLDER: prints the path of the module that cargo made. One contract at a time: built together, cargo would
 # give all of them the union of the features they ask of a shared dependency.
 compile() {
-  (cd "$1" && "$guest_cargo" build --lib --profile contract --target "$target" --target-dir "$root/target" \
+  local place=$root/target
+  # A contract's crate has one place in a target folder, whatever its features. One that uses another's messages is built
+  # apart, or the two would push each other out, and be compiled again, at every call.
+  grep -q 'features = \["library"\]' "$1/Cargo.toml" && place=$root/target/with-library
+  (cd "$1" && "$guest_cargo" build --lib --profile contract --target "$target" --target-dir "$place" \
     -Z build-std=std,panic_abort --message-format json-render-diagnostics) |
     grep -o '"[^"]*\.wasm"' | tail -n 1 | tr -d '"'
 }

@@ -7,6 +7,6 @@
 have python3 || fail "python3 is not installed" "install Python 3 with its venv module (Debian: apt-get install python3-venv)"
 cd "$root"
 # One at a time: they prove on all cores.
-cargo test --workspace --release --test ezkl --test rebuild --test verify_circuit -- --ignored --test-threads 1
+cargo test --workspace --release --test ezkl --test rebuild --test prove --test verify_circuit -- --ignored --test-threads 1
 localnet_for zk target/localnet-zk 28850
 on_localnet zk

@@ -6,13 +6,15 @@ use aiinference_registry::msg::ModelResult;
 use cosmwasm_std::entry_point;
 use cosmwasm_std::{
     from_json, to_json_binary, Binary, CosmosMsg, Deps, DepsMut, Empty, Env, MessageInfo, Order, Response, StdError,
-    StdResult,
+    StdResult, WasmMsg,
 };
-use cw_storage_plus::{Bound, Map};
+use cw_storage_plus::{Bound, Item, Map};
 use serde::{Deserialize, Serialize};
 
 /// Results by request.
 const TOLD: Map<u64, Told> = Map::new("told");
+/// There while this contract takes no results.
+const LOCK: Item<Empty> = Item::new("lock");
 
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +22,10 @@ const TOLD: Map<u64, Told> = Map::new("told");
 pub enum ExecuteMsg {
     /// Sends these, as this contract. Coins that come along stay with it.
     Send { messages: Vec<CosmosMsg> },
+    /// Sends these, and takes no result meanwhile, as contracts do that lock themselves against being entered again.
+    SendLocked { messages: Vec<CosmosMsg> },
+    /// This contract alone, after those: takes results again.
+    Unlock {},
     /// The callback: notes it, and then does what `initiator_msg` says, a [`Reaction`].
     ModelResult(ModelResult),
 }
@@ -69,8 +75,25 @@ pub fn instantiate(_deps: DepsMut, _env: Env, _info: MessageInfo, _msg: Empty) -
 pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> StdResult<Response> {
     let result = match msg {
         ExecuteMsg::Send { messages } => return Ok(Response::new().add_messages(messages)),
+        ExecuteMsg::SendLocked { messages } => {
+            LOCK.save(deps.storage, &Empty {})?;
+            let unlock = WasmMsg::Execute {
+                contract_addr: env.contract.address.into_string(),
+                msg: to_json_binary(&ExecuteMsg::Unlock {})?,
+                funds: vec![],
+            };
+            return Ok(Response::new().add_messages(messages).add_message(unlock));
+        }
+        ExecuteMsg::Unlock {} if info.sender == env.contract.address => {
+            LOCK.remove(deps.storage);
+            return Ok(Response::new());
+        }
+        ExecuteMsg::Unlock {} => return Err(StdError::msg("this contract alone unlocks itself")),
         ExecuteMsg::ModelResult(result) => result,
     };
+    if LOCK.exists(deps.storage) {
+        return Err(StdError::msg("this contract is busy"));
+    }
     let times = TOLD.may_load(deps.storage, result.id)?.map_or(0, |told| told.times);
     let reaction: Reaction = match &result.initiator_msg[..] {
         [] => Reaction::default(),

@@ -78,6 +78,15 @@ async fn a_request_is_taken_proven_paid_and_called_back() {
 
 #[tokio::test]
 #[ignore = "needs a localnet and ezkl: make test-zk"]
+async fn a_stored_circuit_is_rebuilt_from_code_ids_alone() {
+    let stage = Stage::open().await;
+    let (code, said) = stage.verify_circuit();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("reproducible  yes"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "needs a localnet and ezkl: make test-zk"]
 async fn a_daemon_killed_anywhere_answers_once_after_its_restart() {
     let stage = Stage::open().await;
     let program = stage.prover("bob", 0);

@@ -293,9 +293,11 @@ impl Stage {
                 name: "tiny".into(),
                 version: None,
             },
+            checksum: None,
             input,
             mode: Mode::Proven(Proven {
                 circuit: self.circuit.code_id,
+                checksum: Some(self.circuit.checksum),
                 accept_unapproved: true,
                 accept_unreproducible: false,
                 accept_srs: vec![self.srs],
@@ -395,6 +397,26 @@ impl Stage {
     pub fn address(&self, name: &str) -> String {
         let key = aiinference_localnet::accounts::key(name).unwrap();
         key.address("wasm").unwrap().to_string()
+    }
+
+    /// Has `aiinference verify-circuit` tell whether the stored circuit is its model's, by code ids alone; its exit code and what it
+    /// printed.
+    pub fn verify_circuit(&self) -> (Option<i32>, String) {
+        let srs = circuit(self.hidden).folder.path().join("kzg.srs");
+        let done = Command::new(target().join("release/aiinference"))
+            .args([
+                "verify-circuit",
+                &self.circuit.code_id.to_string(),
+                "--any-srs",
+                "--node",
+            ])
+            .arg(&self.node(1).plan().rpc_url)
+            .arg("--srs")
+            .arg(srs)
+            .output()
+            .expect("the program is built: make build");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
     }
 
     /// A prover with an account's key, which asks the node of this number.

@@ -37,7 +37,16 @@ fn obstacle(net: &Net, id: Id) -> Option<(String, &'static str)> {
             .map(|a| format!("its factor {a} is no power of two"))
     };
     match &net.nodes[id].kind {
-        Kind::Input(_) | Kind::Linear { .. } | Kind::Conv { .. } | Kind::Reshape { .. } => None,
+        Kind::Input(_) | Kind::Linear { .. } | Kind::Reshape { .. } => None,
+        // Provers take the shift of a single channel for a factor, and round it away.
+        Kind::Conv { .. } if net.shape(id).get(1) == Some(&1) => {
+            Some(("it has one output channel".into(), "give it two or more"))
+        }
+        Kind::Conv { window, .. } if window.dilations != [1, 1] => Some((
+            "its taps lie apart".into(),
+            "take a larger kernel, or several layers, instead of a dilated one",
+        )),
+        Kind::Conv { .. } => None,
         // Read by a layer that takes weights, which holds them; other readers are refused themselves.
         Kind::Const(_) => None,
         Kind::Affine { scale, .. } => no_power(scale).map(|reason| (reason, FOLD)),

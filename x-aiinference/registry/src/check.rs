@@ -8,7 +8,7 @@ use aiinference_types::{
 use cosmwasm_std::{to_json_vec, Binary, Coin, MessageInfo};
 
 use crate::{
-    msg::{Config, Input, NamedHash},
+    msg::{Checksum, Config, Input, NamedHash},
     ContractError,
 };
 
@@ -22,6 +22,10 @@ pub const MAX_INPUT_BYTES: usize = 24 << 10;
 pub const MAX_OUTPUT_BYTES: usize = 20 << 10;
 /// Bytes of what is told along with a result.
 pub const MAX_CALLBACK_MSG_BYTES: usize = 8 << 10;
+/// Bytes of a name.
+const MAX_NAME_BYTES: usize = 64;
+/// Circuits of a version of a model, retired ones among them: they bound what it takes of the chain's state.
+pub const MAX_CIRCUITS: usize = 8;
 /// Kinds of coins.
 const MAX_TERMS: usize = 32;
 /// Far more than anybody needs at once.
@@ -38,7 +42,7 @@ pub fn config(config: &Config) -> Result<(), ContractError> {
         return bad("give terms for 1 to 32 denoms");
     }
     for (index, terms) in config.terms.iter().enumerate() {
-        if !(1..=limits::MAX_ADDRESS_BYTES).contains(&terms.denom.len()) {
+        if terms.denom.is_empty() || denom(&terms.denom).is_err() {
             return bad("a denom has 1 to 128 bytes");
         }
         if config.terms.iter().take(index).any(|other| other.denom == terms.denom) {
@@ -64,14 +68,47 @@ pub fn config(config: &Config) -> Result<(), ContractError> {
 pub fn name(name: &str) -> Result<(), ContractError> {
     let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
-    let good = (3..=64).contains(&bytes.len())
+    let good = (3..=MAX_NAME_BYTES).contains(&bytes.len())
         && bytes.iter().all(|byte| plain(byte) || b"-_./".contains(byte))
         && bytes.first().is_some_and(plain)
         && bytes.last().is_some_and(plain);
     good.then_some(()).ok_or(ContractError::BadName)
 }
 
-/// Whether a text is short enough, as it is stored.
+/// Refuses a name that is longer than any registered one, before a key is made of it: keys have limits of their own.
+pub fn key(name: &str) -> Result<(), ContractError> {
+    match name.len() <= MAX_NAME_BYTES {
+        true => Ok(()),
+        false => Err(ContractError::BadName),
+    }
+}
+
+/// Refuses a denom that is longer than any.
+pub fn denom(denom: &str) -> Result<(), ContractError> {
+    match denom.len() <= limits::MAX_ADDRESS_BYTES {
+        true => Ok(()),
+        false => Err(ContractError::BadDenom),
+    }
+}
+
+/// Refuses code of another checksum than the one that was named.
+pub fn checksum(
+    doing: &'static str,
+    what: &'static str,
+    named: Option<Checksum>,
+    actual: Option<Checksum>,
+) -> Result<(), ContractError> {
+    match named.is_none() || named == actual {
+        true => Ok(()),
+        false => Err(ContractError::OtherChecksum {
+            doing,
+            what,
+            actual: actual.map_or("none: it has no code".to_owned(), |actual| actual.to_string()),
+        }),
+    }
+}
+
+/// Whether a text is short enough, as it is written in JSON.
 pub fn text(what: &'static str, text: &str, max: usize) -> Result<(), ContractError> {
     // Without the quotation marks.
     let length = to_json_vec(text)?.len().saturating_sub(2);
@@ -190,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_measured_as_they_are_stored() {
+    fn texts_are_measured_as_they_are_written() {
         assert!(text("a", &"x".repeat(10), 10).is_ok());
         assert!(text("a", &"x".repeat(11), 10).is_err());
         assert!(text("a", &"\u{1}".repeat(2), 10).is_err());

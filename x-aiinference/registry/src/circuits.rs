@@ -2,13 +2,13 @@
 
 use aiinference_std as ai;
 use aiinference_types::circuit::{srs_id, PERPETUAL_POWERS_OF_TAU};
-use cosmwasm_std::{Deps, DepsMut, MessageInfo, Response, Storage};
+use cosmwasm_std::{Deps, DepsMut, MessageInfo, Order, Response, Storage};
 
 use crate::{
     check,
     msg::{Checksum, Circuit, Code, Input, ModelName, RegisterCircuit, Version},
     names,
-    state::{ModelRecord, CIRCUITS, CONFIG},
+    state::{CircuitRecord, ModelRecord, CIRCUITS, CONFIG},
     ContractError,
 };
 
@@ -18,9 +18,13 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterCircuit) -> Resul
     let (name, version) = (&msg.model.name, names::exact(&msg.model, doing)?);
     names::assert_owner(&names::load_name(deps.storage, name)?, &info, doing)?;
     let model = names::load(deps.storage, (name, version.packed()))?;
-    let key = (&name[..], version.packed(), msg.code.code_id);
-    if CIRCUITS.has(deps.storage, key) {
+    if CIRCUITS.has(deps.storage, (name, version.packed(), msg.code.code_id)) {
         return Err(ContractError::AlreadyRegistered { what: "a circuit" });
+    }
+    let others = CIRCUITS.prefix((name, version.packed()));
+    let others = others.keys(deps.storage, None, None, Order::Ascending);
+    if others.take(check::MAX_CIRCUITS).count() == check::MAX_CIRCUITS {
+        return Err(ContractError::TooManyCircuits);
     }
     names::check_code(deps.as_ref(), &msg.code)?;
     let claim = Statement {
@@ -40,7 +44,7 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterCircuit) -> Resul
         approved: false,
         retired: false,
     };
-    CIRCUITS.save(deps.storage, key, &circuit)?;
+    save(deps.storage, name, version, &circuit);
     Ok(event("register_circuit", name, version, circuit.code.code_id)
         .add_attribute("reproducible", circuit.reproducible.to_string())
         .add_attribute("srs", circuit.srs.to_string()))
@@ -48,7 +52,7 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterCircuit) -> Resul
 
 /// Refuses a circuit that says it stands for another model.
 fn check_model(model: &ModelRecord, verdict: &ai::Verdict) -> Result<(), ContractError> {
-    match &model.code {
+    match &model.code()? {
         // A circuit of several models proves what one makes of the other's output: it is none of either.
         Some(code) if verdict.models == [(code.code_id, code.checksum)] => Ok(()),
         Some(_) => Err(ContractError::OtherModel(
@@ -68,6 +72,7 @@ pub fn approve(
     info: MessageInfo,
     model: ModelName,
     circuit: u64,
+    checksum: Option<Checksum>,
     approved: bool,
 ) -> Result<Response, ContractError> {
     let doing = "approving a circuit";
@@ -77,8 +82,9 @@ pub fn approve(
     }
     let version = names::exact(&model, doing)?;
     let mut record = load(deps.storage, &model.name, version, circuit)?;
+    check::checksum(doing, "the circuit", checksum, Some(record.code.checksum))?;
     record.approved = approved;
-    CIRCUITS.save(deps.storage, (&model.name, version.packed(), circuit), &record)?;
+    save(deps.storage, &model.name, version, &record);
     Ok(event("approve_circuit", &model.name, version, circuit).add_attribute("approved", approved.to_string()))
 }
 
@@ -95,7 +101,7 @@ pub fn retire(
     let version = names::exact(&model, doing)?;
     let mut record = load(deps.storage, &model.name, version, circuit)?;
     record.retired = retired;
-    CIRCUITS.save(deps.storage, (&model.name, version.packed(), circuit), &record)?;
+    save(deps.storage, &model.name, version, &record);
     Ok(event("retire_circuit", &model.name, version, circuit).add_attribute("retired", retired.to_string()))
 }
 
@@ -109,8 +115,25 @@ fn event(action: &str, name: &str, version: Version, circuit: u64) -> Response {
 
 /// A circuit of a model.
 pub fn load(storage: &dyn Storage, name: &str, version: Version, circuit: u64) -> Result<Circuit, ContractError> {
+    let found = may_load(storage, name, version, circuit)?;
+    found.ok_or(ContractError::NotRegistered { what: "a circuit" })
+}
+
+/// A circuit of a model, if there is one.
+pub fn may_load(
+    storage: &dyn Storage,
+    name: &str,
+    version: Version,
+    circuit: u64,
+) -> Result<Option<Circuit>, ContractError> {
+    check::key(name)?;
     let record = CIRCUITS.may_load(storage, (name, version.packed(), circuit))?;
-    record.ok_or(ContractError::NotRegistered { what: "a circuit" })
+    Ok(record.map(|record| record.circuit(circuit)).transpose()?)
+}
+
+fn save(storage: &mut dyn Storage, name: &str, version: Version, circuit: &Circuit) {
+    let key = (name, version.packed(), circuit.code.code_id);
+    CIRCUITS.save(storage, key, &CircuitRecord::new(circuit));
 }
 
 /// Id of the structured reference string that is trusted where nobody says otherwise.

@@ -2,7 +2,7 @@
 
 #[cfg(not(feature = "library"))]
 use cosmwasm_std::entry_point;
-use cosmwasm_std::{to_json_binary, Binary, Deps, DepsMut, Env, MessageInfo, Reply, Response, StdResult};
+use cosmwasm_std::{to_json_binary, Binary, Deps, DepsMut, Env, MessageInfo, Reply, Response};
 
 use crate::{
     check, circuits, end,
@@ -60,13 +60,18 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
     }
     match msg {
         ExecuteMsg::Request(msg) => request::request(deps, &env, info, msg),
-        ExecuteMsg::Take { id } => request::take(deps, &env, info, id),
-        ExecuteMsg::Fulfil { id, outputs, proof } => end::fulfil(deps, &env, info, id, outputs, proof),
-        ExecuteMsg::Expire { id } => end::expire(deps, &env, id),
+        ExecuteMsg::Take { id, min_seconds } => request::take(deps, &env, info, id, min_seconds),
+        ExecuteMsg::Fulfil {
+            id,
+            outputs,
+            proof,
+            defer,
+        } => end::fulfil(deps, &env, info, id, outputs, proof, defer),
+        ExecuteMsg::Expire { id, defer } => end::expire(deps, &env, id, defer),
         ExecuteMsg::Cancel { id } => request::cancel(deps, &env, info, id),
         ExecuteMsg::Deliver { id, gas_limit } => end::deliver(deps, info, id, gas_limit),
         ExecuteMsg::Discard { id } => end::discard(deps, info, id),
-        ExecuteMsg::Claim { denom, receiver } => pay::claim(deps, info, denom, receiver),
+        ExecuteMsg::Claim { denom, receiver } => pay::claim(deps, &env, info, denom, receiver),
         ExecuteMsg::RegisterModel(msg) => names::register(deps, info, msg),
         ExecuteMsg::SetStatus { model, status } => names::set_status(deps, info, model, status),
         ExecuteMsg::TransferName { name, to } => names::transfer(deps, info, name, to),
@@ -75,8 +80,9 @@ pub fn execute(deps: DepsMut, env: Env, info: MessageInfo, msg: ExecuteMsg) -> R
         ExecuteMsg::ApproveCircuit {
             model,
             circuit,
+            checksum,
             approved,
-        } => circuits::approve(deps, info, model, circuit, approved),
+        } => circuits::approve(deps, info, model, circuit, checksum, approved),
         ExecuteMsg::RetireCircuit {
             model,
             circuit,
@@ -122,8 +128,8 @@ pub fn reply(deps: DepsMut, _env: Env, reply: Reply) -> Result<Response, Contrac
 }
 
 #[cfg_attr(not(feature = "library"), entry_point)]
-pub fn query(deps: Deps, _env: Env, msg: QueryMsg) -> StdResult<Binary> {
-    match msg {
+pub fn query(deps: Deps, _env: Env, msg: QueryMsg) -> Result<Binary, ContractError> {
+    let answer = match msg {
         QueryMsg::Config {} => to_json_binary(&CONFIG.load(deps.storage)?),
         QueryMsg::Model { model } => to_json_binary(&query::model(deps, model)?),
         QueryMsg::Names { start_after, limit } => to_json_binary(&query::names(deps, Page { start_after, limit })?),
@@ -171,7 +177,8 @@ pub fn query(deps: Deps, _env: Env, msg: QueryMsg) -> StdResult<Binary> {
             let account = deps.api.addr_validate(&account)?;
             to_json_binary(&query::claimable(deps, &account, Page { start_after, limit })?)
         }
-    }
+    };
+    Ok(answer?)
 }
 
 #[cfg_attr(not(feature = "library"), entry_point)]

@@ -34,6 +34,7 @@ pub fn fulfil(
     id: u64,
     outputs: Vec<Binary>,
     proof: Binary,
+    defer: bool,
 ) -> Result<Response, ContractError> {
     let doing = "fulfilling a request";
     let request = load(deps.storage, doing, id)?;
@@ -76,11 +77,11 @@ pub fn fulfil(
     let response = event("end", &request)
         .add_attribute("prover", info.sender)
         .add_submessage(paid);
-    end(deps.storage, request, outcome, response)
+    end(deps.storage, request, outcome, response, defer)
 }
 
 /// Frees a request whose taker's time is up, or ends one.
-pub fn expire(deps: DepsMut, env: &Env, id: u64) -> Result<Response, ContractError> {
+pub fn expire(deps: DepsMut, env: &Env, id: u64, defer: bool) -> Result<Response, ContractError> {
     let doing = "expiring a request";
     let request = load(deps.storage, doing, id)?;
     let now = env.block.time;
@@ -97,18 +98,18 @@ pub fn expire(deps: DepsMut, env: &Env, id: u64) -> Result<Response, ContractErr
             response = response.add_submessage(pay(&taker, request.bond.clone())?);
         }
         let outcome = Outcome::Failed(Reason::CircuitDisapproved {});
-        return end(deps.storage, request, outcome, response);
+        return end(deps.storage, request, outcome, response, defer);
     }
     match taker {
         Some((taker, _)) if now >= request.deadline => {
             let paid = pay(&request.requester, both(&request)?)?;
             let response = response.add_attribute("forfeited", taker).add_submessage(paid);
-            end(deps.storage, request, DEADLINE_PASSED, response)
+            end(deps.storage, request, DEADLINE_PASSED, response, defer)
         }
         Some((taker, until)) if now >= until => reopen(deps.storage, request, taker),
         None if now >= request.deadline => {
             let response = response.add_submessage(pay(&request.requester, request.fee.clone())?);
-            end(deps.storage, request, DEADLINE_PASSED, response)
+            end(deps.storage, request, DEADLINE_PASSED, response, defer)
         }
         Some((_, until)) => Err(ContractError::Taken { doing, until }),
         None => Err(ContractError::NotYet(request.deadline)),
@@ -116,6 +117,8 @@ pub fn expire(deps: DepsMut, env: &Env, id: u64) -> Result<Response, ContractErr
 }
 
 const DEADLINE_PASSED: Outcome = Outcome::Failed(Reason::DeadlinePassed {});
+/// Why a callback that was not tried is not delivered.
+const DEFERRED: &str = "deferred by who ended it";
 
 /// Frees a request for others.
 fn reopen(storage: &mut dyn Storage, mut request: Request, taker: Addr) -> Result<Response, ContractError> {
@@ -127,11 +130,15 @@ fn reopen(storage: &mut dyn Storage, mut request: Request, taker: Addr) -> Resul
 }
 
 /// Ends a request that is paid: the event, and the callback if one was asked for.
+///
+/// A callback that fails holds nothing up, but for one that fails the whole transaction: one that makes the chain's own code panic, or
+/// does not fit a block. So who ends a request may `defer` the callback; nothing is lost by that, since anybody may deliver it.
 fn end(
     storage: &mut dyn Storage,
     request: Request,
     outcome: Outcome,
     response: Response,
+    defer: bool,
 ) -> Result<Response, ContractError> {
     // From here on nobody finds the request any more: no second end, and no hand of the callback on it.
     let given = state::remove(storage, &request)?;
@@ -139,9 +146,12 @@ fn end(
         Outcome::Proven(_) => "proven".to_owned(),
         Outcome::Failed(reason) => reason.to_string(),
     };
-    let response = response
-        .add_attribute("outcome", name)
-        .add_attribute("callback", request.callback_gas.is_some().to_string());
+    let runs = match request.callback_gas {
+        None => "false",
+        Some(_) if defer => "deferred",
+        Some(_) => "true",
+    };
+    let response = response.add_attribute("outcome", name).add_attribute("callback", runs);
     let carried = Carried {
         callback_msg: given.callback_msg.map(Binary::from),
         request,
@@ -151,6 +161,11 @@ fn end(
         keep(storage, carried, Status::Kept {})?;
         return Ok(response);
     };
+    if defer {
+        let reason = DEFERRED.to_owned();
+        keep(storage, carried, Status::Undelivered { reason })?;
+        return Ok(response);
+    }
     // A callback that succeeds leaves nothing to do.
     let message = SubMsg::reply_on_error(message, CALLED_BACK)
         .with_gas_limit(gas_limit)
@@ -213,8 +228,9 @@ pub fn undelivered(deps: DepsMut, reply: Reply) -> Result<Response, ContractErro
     Ok(response)
 }
 
-/// Tries a callback again. Who ended the request chose the messages around its callback, and so may have made it fail: anybody may
-/// mend that, with no less gas than the requester asked for. Where the callback fails again, all is as before.
+/// Tries a callback again, or a deferred one for the first time. Who ended the request chose the messages around its callback, and so
+/// may have made it fail: anybody may mend that, with no less gas than the requester asked for. Where the callback fails, all is as
+/// before.
 pub fn deliver(deps: DepsMut, info: MessageInfo, id: u64, gas_limit: u64) -> Result<Response, ContractError> {
     let doing = "delivering a result";
     let request = load(deps.storage, doing, id)?;
@@ -267,4 +283,107 @@ fn told(action: &str, request: &Request) -> Response {
         .add_attribute("action", action)
         .add_attribute("id", request.id.to_string())
         .add_attribute("requester", &request.requester)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aiinference_types::limits;
+    use cosmwasm_std::{
+        testing::{mock_dependencies, MockApi},
+        Coin, SubMsgResponse, Timestamp,
+    };
+
+    use crate::{
+        msg::{Code, Version},
+        state::COUNTS,
+    };
+
+    /// As much as chains let a reply carry, wasmd 128 KiB.
+    const MAX_PAYLOAD: usize = 128 << 10;
+
+    fn request(requester: &Addr, callback_gas: Option<u64>) -> Request {
+        let code = Code {
+            code_id: u64::MAX,
+            checksum: [255; 32].into(),
+        };
+        Request {
+            id: u64::MAX,
+            requester: requester.clone(),
+            name: "n".repeat(64),
+            version: Version::new(1, 0, 0).unwrap(),
+            model: Some(code.clone()),
+            circuit: code,
+            srs: [255; 32].into(),
+            accept_unapproved: false,
+            accept_unreproducible: false,
+            prover: Some(requester.clone()),
+            fee: Coin::new(u128::MAX, "d".repeat(limits::MAX_ADDRESS_BYTES)),
+            bond: Coin::new(u128::MAX, "d".repeat(limits::MAX_ADDRESS_BYTES)),
+            take_window: u64::MAX,
+            deadline: Timestamp::from_nanos(u64::MAX),
+            callback_gas,
+            status: Status::Open {},
+        }
+    }
+
+    /// No circuit of the fixtures has outputs of this size, so the host is left out here: what it would answer is made up.
+    #[test]
+    fn the_largest_result_travels_with_its_callback_and_comes_back_whole() {
+        let mut deps = mock_dependencies();
+        let requester = MockApi::default().addr_make("requester");
+        let request = request(&requester, Some(5));
+        let message = vec![7; check::MAX_CALLBACK_MSG_BYTES];
+        let given = Given {
+            callback_msg: Some(message.clone()),
+            tensors: vec![vec![1; check::MAX_INPUT_BYTES]],
+            ..Given::default()
+        };
+        state::insert(&mut deps.storage, &request, &given).unwrap();
+        let outcome = Outcome::Proven(Proof {
+            outputs: vec![vec![9; check::MAX_OUTPUT_BYTES].into()],
+            prover: requester.clone(),
+            approved: true,
+        });
+        let response = end(
+            &mut deps.storage,
+            request.clone(),
+            outcome.clone(),
+            Response::new(),
+            false,
+        )
+        .unwrap();
+        assert!(state::load_given(&deps.storage, request.id).unwrap() == Given::default());
+        let [callback] = &response.messages[..] else { panic!() };
+        assert!(callback.payload.len() <= MAX_PAYLOAD, "{}", callback.payload.len());
+
+        let reply = |result| Reply {
+            id: CALLED_BACK,
+            payload: callback.payload.clone(),
+            gas_used: 0,
+            result,
+        };
+        let failed = SubMsgResult::Err("no".repeat(1_000_000));
+        undelivered(deps.as_mut(), reply(failed)).unwrap();
+        let kept = load(&deps.storage, "testing", request.id).unwrap();
+        let reason = "no".repeat(100);
+        assert_eq!(kept.status, Status::Undelivered { reason });
+        assert_eq!(RESULTS.load(&deps.storage, request.id).unwrap(), outcome);
+        let given = state::load_given(&deps.storage, request.id).unwrap();
+        assert!(given.callback_msg == Some(message) && given.tensors.is_empty());
+        assert!(!COUNTS.has(&deps.storage, &requester));
+        // It is told in the same words later.
+        let info = cosmwasm_std::testing::message_info(&requester, &[]);
+        let again = deliver(deps.as_mut(), info, request.id, 9).unwrap();
+        assert_eq!(again.messages[0].msg, callback.msg);
+        // And a reply that is none of a failure stores nothing.
+        #[allow(deprecated)]
+        let done = SubMsgResult::Ok(SubMsgResponse {
+            events: vec![],
+            data: None,
+            msg_responses: vec![],
+        });
+        undelivered(deps.as_mut(), reply(done)).unwrap();
+        assert!(load(&deps.storage, "testing", request.id).is_err());
+    }
 }

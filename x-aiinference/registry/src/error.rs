@@ -3,7 +3,7 @@
 use cosmwasm_std::{Coin, StdError, Timestamp, Uint256};
 
 use crate::{
-    check::MAX_CALLBACK_MSG_BYTES,
+    check::{MAX_CALLBACK_MSG_BYTES, MAX_CIRCUITS},
     msg::{Checksum, Version},
 };
 
@@ -25,9 +25,7 @@ pub enum ContractError {
     #[error("configuring: {0}")]
     BadConfig(&'static str),
     /// No name.
-    #[error(
-        "registering a model: a name is 3 to 64 of a-z, 0-9, '-', '_', '.' and '/', a letter or digit first and last"
-    )]
+    #[error("reading a name: it is 3 to 64 of a-z, 0-9, '-', '_', '.' and '/', a letter or digit first and last")]
     BadName,
     /// A text that is too long.
     #[error("reading {what}: it is longer than {max} bytes as JSON; shorten it")]
@@ -73,6 +71,19 @@ pub enum ContractError {
         /// A name, model or circuit.
         what: &'static str,
     },
+    /// A denom that is too long.
+    #[error("reading a denom: it is longer than the {max} bytes that one may have", max = aiinference_types::limits::MAX_ADDRESS_BYTES)]
+    BadDenom,
+    /// Code of another checksum than the one that was named.
+    #[error("{doing}: the checksum of {what} is {actual}; name that, if it is the code that you mean")]
+    OtherChecksum {
+        /// What was done.
+        doing: &'static str,
+        /// The model or the circuit.
+        what: &'static str,
+        /// What it is.
+        actual: String,
+    },
     /// A version must be named.
     #[error("{doing}: name the model's version, too")]
     VersionMissing {
@@ -85,6 +96,9 @@ pub enum ContractError {
     /// The circuit is of another model.
     #[error("registering a circuit: it does not say that it stands for this model{0}")]
     OtherModel(&'static str),
+    /// A version of a model has as many circuits as it may have.
+    #[error("registering a circuit: this version of the model has {MAX_CIRCUITS} circuits, retired ones among them, and may have no more; register another version")]
+    TooManyCircuits,
     /// The proof does not show what it is to show.
     #[error("{doing}: the proof does not show that; prove this very input and output by this circuit")]
     InvalidProof {
@@ -201,12 +215,23 @@ pub enum ContractError {
         /// From then on it may be taken.
         until: Timestamp,
     },
+    /// Less time would be left than the taker wants.
+    #[error("taking a request: it would be the taker's for {left} whole seconds, and it wants {wanted}; leave it, or ask for less")]
+    TooLittleTime {
+        /// Seconds that would be left.
+        left: u64,
+        /// Seconds that were asked for.
+        wanted: u64,
+    },
     /// Nothing to do yet.
     #[error("expiring a request: nobody's time is up; its deadline is {0}")]
     NotYet(Timestamp),
     /// Nothing to pay.
     #[error("claiming: there is nothing in that denom; the query claimable lists what there is")]
     NothingToClaim,
+    /// Coins that would be nobody's.
+    #[error("claiming: the receiver is the registry itself, where coins would be nobody's; name an account")]
+    BadReceiver,
     /// A reply to a message that was not sent.
     #[error("taking a reply: its id {0} is unknown")]
     UnknownReply(u64),

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! What ends a request takes it out of storage first; it travels with the callback's submessage, whose failure hands it back
-//! (**undelivered**). So nobody ends or tells it a second time, whatever the callback does. Without a callback it is **kept** until
-//! its requester discards it.
+//! (**undelivered**). So nobody ends or tells it a second time, whatever the callback does. Who ends it may also defer the callback: then it
+//! is undelivered from the start. Anybody may deliver it, with no less gas than the requester asked for. Without a callback it is
+//! **kept** until its requester discards it.
 //!
 //! Coins are sent where they are due. Where the chain refuses to, they stay here, for their owner to `claim`.
 //!
@@ -35,7 +36,7 @@
 //! | `request` | `id`, `requester`, `name`, `version`, `circuit`, `fee`, `bond`, `deadline`; `prover` where one alone may take it |
 //! | `take` | `id`, `requester`, `circuit`, `prover`, `until`; `forfeited` by, where a former taker lost its bond |
 //! | `reopen` | `id`, `requester`, `circuit`, `forfeited`: by whom the bond was lost to the requester |
-//! | `end` | `id`, `requester`, `circuit`, `outcome` (`proven`, `deadline_passed` or `circuit_disapproved`), `callback` (whether one runs; it succeeded where no `undelivered` follows); `prover` where it was proven; `forfeited` where a taker lost its bond |
+//! | `end` | `id`, `requester`, `circuit`, `outcome` (`proven`, `deadline_passed` or `circuit_disapproved`), `callback` (`true`: it runs, and succeeded where no `undelivered` follows; `deferred`: it waits for `deliver`; `false`: none was asked for); `prover` where it was proven; `forfeited` where a taker lost its bond |
 //! | `cancel` | `id`, `requester`, `circuit`; `forfeited` where a taker lost its bond |
 //! | `undelivered` | `id`, `requester`, `reason` |
 //! | `deliver`, `discard` | `id`, `requester` |
@@ -52,6 +53,7 @@ pub mod msg;
 mod names;
 mod pay;
 mod query;
+mod record;
 mod request;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;

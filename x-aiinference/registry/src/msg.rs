@@ -55,6 +55,8 @@ pub enum ExecuteMsg {
         model: ModelName,
         /// The circuit's code id.
         circuit: u64,
+        /// SHA-256 of the circuit's code, compared where it is given: a proposal may be older than the code.
+        checksum: Option<Checksum>,
         /// Whether it is.
         approved: bool,
     },
@@ -93,6 +95,9 @@ pub enum ExecuteMsg {
     Take {
         /// Which.
         id: u64,
+        /// The least whole seconds that must be left for it: a transaction may come into a block late, and the time that is left
+        /// ends with the deadline. Refused where there are fewer.
+        min_seconds: Option<u64>,
     },
     /// The taker alone, in its time: gives the result with its proof, for the fee and its bond back. A proof that does
     /// not show the result fails the message.
@@ -103,19 +108,25 @@ pub enum ExecuteMsg {
         outputs: Vec<Binary>,
         /// The proof.
         proof: Binary,
+        /// Ends it without the callback, which stays to be delivered by anybody: for callbacks that fail the whole transaction.
+        #[serde(default)]
+        defer: bool,
     },
     /// Anybody: frees a request whose taker's time is up, for others to take; ends one whose deadline has passed, or whose
     /// circuit is not approved any more where that was asked for.
     Expire {
         /// Which.
         id: u64,
+        /// If it ends, then without the callback, which stays to be delivered by anybody.
+        #[serde(default)]
+        defer: bool,
     },
     /// The requester: takes a request back that nobody has taken, or whose taker's time is up. There is no callback.
     Cancel {
         /// Which.
         id: u64,
     },
-    /// Anybody: tries a callback again that failed. Where it fails again, so does this.
+    /// Anybody: tries a callback that failed or was deferred. Where it fails, so does this.
     Deliver {
         /// Which.
         id: u64,
@@ -254,6 +265,8 @@ impl fmt::Display for ModelStatus {
 pub struct HeavyRequest {
     /// Of which model.
     pub model: ModelName,
+    /// SHA-256 of the model's code, compared where it is given.
+    pub checksum: Option<Checksum>,
     /// On what.
     pub input: Input,
     /// How its result is to be believed.
@@ -287,6 +300,8 @@ pub enum Mode {
 pub struct Proven {
     /// The circuit's code id; one that is registered for the model.
     pub circuit: u64,
+    /// SHA-256 of the circuit's code, compared where it is given.
+    pub checksum: Option<Checksum>,
     /// Takes a circuit that the registry's admin has not approved.
     #[serde(default)]
     pub accept_unapproved: bool,
@@ -330,7 +345,7 @@ pub struct NamedHash {
 pub struct Callback {
     /// What the contract wants to be told along with it, at most 8 KiB.
     pub msg: Binary,
-    /// Gas limit of the callback, in the chain's own gas. Whoever ends the request must send that much.
+    /// Gas limit of the callback, in the chain's own gas. Whoever ends the request must send that much, or defers the callback.
     pub gas_limit: u64,
 }
 
@@ -344,7 +359,7 @@ pub struct Requested {
 /// What this contract executes on the requester.
 #[cw_serde]
 pub enum CallbackMsg {
-    /// Told once. Take it from the registry's address alone.
+    /// Told once, when the request ends or later. Take it from the registry's address alone.
     ModelResult(ModelResult),
 }
 
@@ -441,7 +456,7 @@ pub enum QueryMsg {
         /// The circuit's code id.
         circuit: u64,
     },
-    /// All circuits of a version of a model, by code id.
+    /// All circuits of a version of a model, by code id; 8 at most.
     #[returns(Vec<Circuit>)]
     Circuits {
         /// Of which model; its version must be given.
@@ -606,7 +621,7 @@ pub struct Request {
     pub take_window: u64,
     /// From this time on it ends without a result.
     pub deadline: Timestamp,
-    /// The gas limit of the callback, which whoever ends the request must send; none where there is no callback.
+    /// The gas limit of the callback, which whoever ends the request must send or defer the callback; none where there is no callback.
     pub callback_gas: Option<u64>,
     /// What has become of it.
     pub status: Status,
@@ -626,9 +641,9 @@ pub enum Status {
     },
     /// It has ended; no callback was asked for.
     Kept {},
-    /// It has ended; the callback failed.
+    /// It has ended; the callback failed, or waits to be delivered.
     Undelivered {
-        /// What the chain tells of it; chains hide most.
+        /// What the chain tells of the failure, of which chains hide most; `deferred by who ended it` where the callback was not tried.
         reason: String,
     },
 }

@@ -39,13 +39,8 @@ pub fn register(deps: DepsMut, info: MessageInfo, msg: RegisterModel) -> Result<
         op_set = Some(describe(deps.as_ref(), code)?.op_set);
         response = response.add_attribute("code_id", code.code_id.to_string());
     }
-    let record = ModelRecord {
-        code: msg.code,
-        op_set,
-        description: msg.description,
-        status: ModelStatus::Active {},
-    };
-    MODELS.save(deps.storage, key, &record)?;
+    let record = ModelRecord::new(msg.code.as_ref(), op_set, msg.description);
+    MODELS.save(deps.storage, key, &record);
     ACTIVE.save(deps.storage, key, &Empty {})?;
     Ok(response)
 }
@@ -104,8 +99,8 @@ pub fn set_status(
         .add_attribute("name", &model.name)
         .add_attribute("version", version.to_string())
         .add_attribute("status", status.to_string());
-    record.status = status;
-    MODELS.save(deps.storage, key, &record)?;
+    record.set_status(status);
+    MODELS.save(deps.storage, key, &record);
     Ok(response)
 }
 
@@ -147,12 +142,14 @@ pub fn accept(deps: DepsMut, info: MessageInfo, name: String) -> Result<Response
 
 /// A name's record.
 pub fn load_name(storage: &dyn Storage, name: &str) -> Result<NameRecord, ContractError> {
+    check::key(name)?;
     let record = NAMES.may_load(storage, name)?;
     record.ok_or(ContractError::NotRegistered { what: "a name" })
 }
 
 /// A version's record.
 pub fn load(storage: &dyn Storage, key: (&str, u64)) -> Result<ModelRecord, ContractError> {
+    check::key(key.0)?;
     let record = MODELS.may_load(storage, key)?;
     record.ok_or(ContractError::NotRegistered { what: "a model" })
 }
@@ -174,10 +171,11 @@ pub fn exact(model: &ModelName, doing: &'static str) -> Result<Version, Contract
 }
 
 /// The version that is meant: by the name alone, the highest active one.
-pub fn resolve(storage: &dyn Storage, model: &ModelName) -> StdResult<Option<Version>> {
+pub fn resolve(storage: &dyn Storage, model: &ModelName) -> Result<Option<Version>, ContractError> {
+    check::key(&model.name)?;
     match model.version {
         Some(version) => Ok(Some(version)),
-        None => latest(storage, &model.name),
+        None => Ok(latest(storage, &model.name)?),
     }
 }
 

@@ -2,10 +2,11 @@
 //! claimed.
 
 use cosmwasm_std::{
-    from_json, to_json_binary, Addr, BankMsg, Coin, DepsMut, MessageInfo, Reply, Response, StdResult, SubMsg,
+    from_json, to_json_binary, Addr, BankMsg, Coin, DepsMut, Env, MessageInfo, Reply, Response, StdResult, SubMsg,
 };
 
 use crate::{
+    check,
     contract::PAID,
     state::{self, CLAIMABLE},
     ContractError,
@@ -34,14 +35,20 @@ pub fn unpaid(deps: DepsMut, reply: Reply) -> Result<Response, ContractError> {
 /// Pays what could not be paid when it was due.
 pub fn claim(
     deps: DepsMut,
+    env: &Env,
     info: MessageInfo,
     denom: String,
     receiver: Option<String>,
 ) -> Result<Response, ContractError> {
+    check::denom(&denom)?;
     let receiver = match receiver {
         Some(receiver) => deps.api.addr_validate(&receiver)?,
         None => info.sender.clone(),
     };
+    // There they would be nobody's.
+    if receiver == env.contract.address {
+        return Err(ContractError::BadReceiver);
+    }
     let key = (&info.sender, &denom[..]);
     let amount = CLAIMABLE.may_load(deps.storage, key)?.unwrap_or_default();
     if amount.is_zero() {

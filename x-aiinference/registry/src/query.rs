@@ -4,9 +4,11 @@ use cosmwasm_std::{Addr, Coin, Deps, Order, StdResult};
 use cw_storage_plus::Bound;
 
 use crate::{
+    check, circuits,
     msg::{Circuit, Input, Model, ModelName, Name, Request, RequestResponse, Status, Version},
     names,
     state::{self, ModelRecord, BY_REQUESTER, CIRCUITS, CLAIMABLE, MODELS, NAMES, PENDING, REQUESTS, RESULTS, TAKEN},
+    ContractError,
 };
 
 const DEFAULT_LIMIT: u32 = 30;
@@ -24,33 +26,34 @@ impl<T> Page<T> {
     }
 }
 
-pub fn model(deps: Deps, model: ModelName) -> StdResult<Option<Model>> {
+pub fn model(deps: Deps, model: ModelName) -> Result<Option<Model>, ContractError> {
     let Some(version) = names::resolve(deps.storage, &model)? else {
         return Ok(None);
     };
     let record = MODELS.may_load(deps.storage, (&model.name, version.packed()))?;
     let owner = names::owner(deps.storage, &model.name)?;
-    Ok(record
-        .zip(owner)
-        .map(|(record, owner)| show(&model.name, version, &owner, record)))
+    let found = record.zip(owner);
+    let model = found.map(|(record, owner)| show(&model.name, version, &owner, record));
+    Ok(model.transpose()?)
 }
 
-fn show(name: &str, version: Version, owner: &Addr, record: ModelRecord) -> Model {
-    Model {
+fn show(name: &str, version: Version, owner: &Addr, record: ModelRecord) -> StdResult<Model> {
+    Ok(Model {
         name: name.to_owned(),
         version,
         owner: owner.clone(),
-        code: record.code,
+        code: record.code()?,
         op_set: record.op_set,
+        status: record.status(),
         description: record.description,
-        status: record.status,
-    }
+    })
 }
 
-pub fn names(deps: Deps, page: Page<String>) -> StdResult<Vec<Name>> {
+pub fn names(deps: Deps, page: Page<String>) -> Result<Vec<Name>, ContractError> {
+    page.start_after.as_deref().map_or(Ok(()), check::key)?;
     let after = page.start_after.as_deref().map(Bound::exclusive);
     let range = NAMES.range(deps.storage, after, None, Order::Ascending);
-    let names = range.take(page.length()).map(|entry| {
+    let names = range.take(page.length()).map(|entry| -> StdResult<_> {
         let (name, record) = entry?;
         Ok(Name {
             latest: names::latest(deps.storage, &name)?,
@@ -59,37 +62,38 @@ pub fn names(deps: Deps, page: Page<String>) -> StdResult<Vec<Name>> {
             offered: record.offered,
         })
     });
-    names.collect()
+    Ok(names.collect::<StdResult<_>>()?)
 }
 
-pub fn versions(deps: Deps, name: &str, page: Page<Version>) -> StdResult<Vec<Model>> {
+pub fn versions(deps: Deps, name: &str, page: Page<Version>) -> Result<Vec<Model>, ContractError> {
+    check::key(name)?;
     let Some(owner) = names::owner(deps.storage, name)? else {
         return Ok(Vec::new());
     };
     let after = page.start_after.map(|version| Bound::exclusive(version.packed()));
-    let range = MODELS.prefix(name).range(deps.storage, after, None, Order::Ascending);
-    let versions = range.take(page.length()).map(|entry| {
-        let (version, record) = entry?;
-        Ok(show(name, Version::from_packed(version), &owner, record))
+    let keys = MODELS.prefix(name).keys(deps.storage, after, None, Order::Ascending);
+    let versions = keys.take(page.length()).map(|packed| {
+        let packed = packed?;
+        let record = names::load(deps.storage, (name, packed))?;
+        Ok(show(name, Version::from_packed(packed), &owner, record)?)
     });
     versions.collect()
 }
 
-pub fn circuit(deps: Deps, model: &ModelName, circuit: u64) -> StdResult<Option<Circuit>> {
-    match model.version {
-        Some(version) => CIRCUITS.may_load(deps.storage, (&model.name, version.packed(), circuit)),
-        None => Ok(None),
-    }
+pub fn circuit(deps: Deps, model: &ModelName, circuit: u64) -> Result<Option<Circuit>, ContractError> {
+    let version = names::exact(model, "looking for a circuit")?;
+    circuits::may_load(deps.storage, &model.name, version, circuit)
 }
 
-pub fn circuits(deps: Deps, model: &ModelName, page: Page<u64>) -> StdResult<Vec<Circuit>> {
-    let Some(version) = model.version else {
-        return Ok(Vec::new());
-    };
+pub fn circuits(deps: Deps, model: &ModelName, page: Page<u64>) -> Result<Vec<Circuit>, ContractError> {
+    check::key(&model.name)?;
+    let version = names::exact(model, "listing circuits")?;
     let after = page.start_after.map(Bound::exclusive);
     let prefix = CIRCUITS.prefix((&model.name, version.packed()));
-    let range = prefix.range(deps.storage, after, None, Order::Ascending);
-    range.take(page.length()).map(|entry| Ok(entry?.1)).collect()
+    let keys = prefix.keys(deps.storage, after, None, Order::Ascending);
+    keys.take(page.length())
+        .map(|id| circuits::load(deps.storage, &model.name, version, id?))
+        .collect()
 }
 
 pub fn request(deps: Deps, id: u64) -> StdResult<Option<RequestResponse>> {
@@ -142,14 +146,15 @@ pub fn requests(deps: Deps, page: Page<u64>) -> StdResult<Vec<Request>> {
     range.take(page.length()).map(|entry| Ok(entry?.1)).collect()
 }
 
-pub fn claimable(deps: Deps, account: &Addr, page: Page<String>) -> StdResult<Vec<Coin>> {
+pub fn claimable(deps: Deps, account: &Addr, page: Page<String>) -> Result<Vec<Coin>, ContractError> {
+    page.start_after.as_deref().map_or(Ok(()), check::denom)?;
     let after = page.start_after.as_deref().map(Bound::exclusive);
     let range = CLAIMABLE
         .prefix(account)
         .range(deps.storage, after, None, Order::Ascending);
-    let coins = range.take(page.length()).map(|entry| {
+    let coins = range.take(page.length()).map(|entry| -> StdResult<_> {
         let (denom, amount) = entry?;
         Ok(Coin { denom, amount })
     });
-    coins.collect()
+    Ok(coins.collect::<StdResult<_>>()?)
 }

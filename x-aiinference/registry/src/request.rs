@@ -34,11 +34,19 @@ pub fn request(deps: DepsMut, env: &Env, info: MessageInfo, msg: HeavyRequest) -
     let version = names::resolve(deps.storage, &msg.model)?;
     let version = version.ok_or(ContractError::NotRegistered { what: "a model" })?;
     let model = names::load(deps.storage, (&msg.model.name, version.packed()))?;
-    if let ModelStatus::Deprecated { .. } = model.status {
+    let code = model.code()?;
+    if let ModelStatus::Deprecated { .. } = model.status() {
         return Err(ContractError::Deprecated);
     }
+    check::checksum(
+        doing,
+        "the model",
+        msg.checksum,
+        code.as_ref().map(|code| code.checksum),
+    )?;
     let Mode::Proven(proven) = msg.mode;
     let circuit = circuits::load(deps.storage, &msg.model.name, version, proven.circuit)?;
+    check::checksum(doing, "the circuit", proven.checksum, Some(circuit.code.checksum))?;
     check_circuit(&circuit, &proven)?;
 
     let id = next_id(deps.storage)?;
@@ -47,7 +55,7 @@ pub fn request(deps: DepsMut, env: &Env, info: MessageInfo, msg: HeavyRequest) -
         requester: info.sender,
         name: msg.model.name,
         version,
-        model: model.code,
+        model: code,
         circuit: circuit.code,
         srs: circuit.srs,
         accept_unapproved: proven.accept_unapproved,
@@ -158,9 +166,12 @@ fn next_id(storage: &mut dyn Storage) -> StdResult<u64> {
     Ok(id)
 }
 
+/// In a second.
+const NANOS: u64 = 1_000_000_000;
+
 /// So many seconds later.
 fn after(now: Timestamp, seconds: u64) -> StdResult<Timestamp> {
-    let nanos = seconds.checked_mul(1_000_000_000);
+    let nanos = seconds.checked_mul(NANOS);
     let nanos = nanos.and_then(|nanos| now.nanos().checked_add(nanos));
     nanos
         .map(Timestamp::from_nanos)
@@ -168,7 +179,13 @@ fn after(now: Timestamp, seconds: u64) -> StdResult<Timestamp> {
 }
 
 /// Takes a request for a prover.
-pub fn take(deps: DepsMut, env: &Env, info: MessageInfo, id: u64) -> Result<Response, ContractError> {
+pub fn take(
+    deps: DepsMut,
+    env: &Env,
+    info: MessageInfo,
+    id: u64,
+    min_seconds: Option<u64>,
+) -> Result<Response, ContractError> {
     let doing = "taking a request";
     let mut request = load(deps.storage, doing, id)?;
     let forfeited = match &request.status {
@@ -197,6 +214,10 @@ pub fn take(deps: DepsMut, env: &Env, info: MessageInfo, id: u64) -> Result<Resp
         });
     }
     let until = after(env.block.time, request.take_window)?.min(request.deadline);
+    let left = until.nanos().saturating_sub(env.block.time.nanos()) / NANOS;
+    if let Some(wanted) = min_seconds.filter(|wanted| left < *wanted) {
+        return Err(ContractError::TooLittleTime { left, wanted });
+    }
     let mut response = event("take", &request)
         .add_attribute("prover", &info.sender)
         .add_attribute("until", until.nanos().to_string());

@@ -6,17 +6,20 @@ use cosmwasm_std::{Addr, Binary, Coin, Empty, StdError, StdResult, Storage, Uint
 use cw_storage_plus::{Item, Map};
 use prost::Message;
 
-use crate::msg::{Circuit, Code, Config, Input, ModelStatus, NamedHash, Outcome, Request, Status};
+use crate::{
+    msg::{Checksum, Circuit, Code, Config, Input, ModelStatus, NamedHash, Outcome, Request, Status, Version},
+    record::Records,
+};
 
 pub const CONFIG: Item<Config> = Item::new("config");
 
 pub const NAMES: Map<&str, NameRecord> = Map::new("names");
 /// By name and version.
-pub const MODELS: Map<(&str, u64), ModelRecord> = Map::new("models");
+pub const MODELS: Records<(&str, u64), ModelRecord> = Records::new("models");
 /// The active ones among them.
 pub const ACTIVE: Map<(&str, u64), Empty> = Map::new("active");
 /// By name and version of the model, and the circuit's code id.
-pub const CIRCUITS: Map<(&str, u64, u64), Circuit> = Map::new("circuits");
+pub const CIRCUITS: Records<(&str, u64, u64), CircuitRecord> = Records::new("circuits");
 
 /// Number of the last request.
 pub const LAST_ID: Item<u64> = Item::new("last_id");
@@ -30,8 +33,8 @@ pub const BY_REQUESTER: Map<(&Addr, u64), Empty> = Map::new("by_requester");
 pub const COUNTS: Map<&Addr, u32> = Map::new("counts");
 /// How those ended whose result is here.
 pub const RESULTS: Map<u64, Outcome> = Map::new("results");
-/// What was given along with a request, encoded.
-const GIVEN: Map<u64, Empty> = Map::new("given");
+/// What was given along with a request; not there where nothing was.
+const GIVEN: Records<u64, Given> = Records::new("given");
 
 /// What could not be paid, by account and denom.
 pub const CLAIMABLE: Map<(&Addr, &str), Uint256> = Map::new("claimable");
@@ -46,12 +49,122 @@ pub struct NameRecord {
 }
 
 /// A version of a model.
-#[cw_serde]
+#[derive(Clone, PartialEq, Message)]
 pub struct ModelRecord {
-    pub code: Option<Code>,
+    #[prost(message, optional, tag = "1")]
+    code: Option<CodeRecord>,
+    #[prost(uint32, optional, tag = "2")]
     pub op_set: Option<u32>,
+    #[prost(string, tag = "3")]
     pub description: String,
-    pub status: ModelStatus,
+    /// Why, where it is.
+    #[prost(string, optional, tag = "4")]
+    deprecated: Option<String>,
+    /// By which version, where it is.
+    #[prost(uint64, optional, tag = "5")]
+    superseded: Option<u64>,
+}
+
+/// Code on the chain.
+#[derive(Clone, PartialEq, Message)]
+struct CodeRecord {
+    #[prost(uint64, tag = "1")]
+    code_id: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    checksum: Vec<u8>,
+}
+
+/// A circuit, but for its code id, which is in its key.
+#[derive(Clone, PartialEq, Message)]
+pub struct CircuitRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    checksum: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    srs: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    reproducible: bool,
+    #[prost(bool, tag = "4")]
+    approved: bool,
+    #[prost(bool, tag = "5")]
+    retired: bool,
+}
+
+impl ModelRecord {
+    /// An active version.
+    pub fn new(code: Option<&Code>, op_set: Option<u32>, description: String) -> Self {
+        ModelRecord {
+            code: code.map(|code| CodeRecord {
+                code_id: code.code_id,
+                checksum: code.checksum.as_bytes().to_vec(),
+            }),
+            op_set,
+            description,
+            deprecated: None,
+            superseded: None,
+        }
+    }
+
+    /// Where it is stored.
+    pub fn code(&self) -> StdResult<Option<Code>> {
+        let code = |code: &CodeRecord| {
+            Ok(Code {
+                code_id: code.code_id,
+                checksum: digest(&code.checksum)?,
+            })
+        };
+        self.code.as_ref().map(code).transpose()
+    }
+
+    pub fn status(&self) -> ModelStatus {
+        match (&self.deprecated, self.superseded) {
+            (Some(reason), _) => ModelStatus::Deprecated { reason: reason.clone() },
+            (None, Some(by)) => ModelStatus::Superseded {
+                by: Version::from_packed(by),
+            },
+            (None, None) => ModelStatus::Active {},
+        }
+    }
+
+    pub fn set_status(&mut self, status: ModelStatus) {
+        (self.deprecated, self.superseded) = match status {
+            ModelStatus::Active {} => (None, None),
+            ModelStatus::Deprecated { reason } => (Some(reason), None),
+            ModelStatus::Superseded { by } => (None, Some(by.packed())),
+        };
+    }
+}
+
+impl CircuitRecord {
+    pub fn new(circuit: &Circuit) -> Self {
+        CircuitRecord {
+            checksum: circuit.code.checksum.as_bytes().to_vec(),
+            srs: circuit.srs.as_bytes().to_vec(),
+            reproducible: circuit.reproducible,
+            approved: circuit.approved,
+            retired: circuit.retired,
+        }
+    }
+
+    /// The circuit at this code id.
+    pub fn circuit(&self, code_id: u64) -> StdResult<Circuit> {
+        Ok(Circuit {
+            code: Code {
+                code_id,
+                checksum: digest(&self.checksum)?,
+            },
+            reproducible: self.reproducible,
+            srs: digest(&self.srs)?,
+            approved: self.approved,
+            retired: self.retired,
+        })
+    }
+}
+
+fn digest(bytes: &[u8]) -> StdResult<Checksum> {
+    let bytes: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| StdError::msg("reading a record of the registry: a digest has not 32 bytes"))?;
+    Ok(bytes.into())
 }
 
 /// What was given along with a request.
@@ -100,10 +213,8 @@ pub fn save(storage: &mut dyn Storage, request: &Request) -> StdResult<()> {
 /// Stores a request for the first time, or again after a callback that failed.
 pub fn insert(storage: &mut dyn Storage, request: &Request, given: &Given) -> StdResult<()> {
     save(storage, request)?;
-    let given = given.encode_to_vec();
-    // A value of a contract's storage is never empty; one that is not there reads as nothing given.
-    if !given.is_empty() {
-        storage.set(&GIVEN.key(request.id), &given);
+    if *given != Given::default() {
+        GIVEN.save(storage, request.id, given);
     }
     BY_REQUESTER.save(storage, (&request.requester, request.id), &Empty {})?;
     if request.status.has_ended() {
@@ -126,7 +237,7 @@ pub fn remove(storage: &mut dyn Storage, request: &Request) -> StdResult<Given> 
         Status::Kept {} | Status::Undelivered { .. } => RESULTS.remove(storage, id),
     }
     REQUESTS.remove(storage, id);
-    storage.remove(&GIVEN.key(id));
+    GIVEN.remove(storage, id);
     BY_REQUESTER.remove(storage, (requester, id));
     if request.status.has_ended() {
         return Ok(given);
@@ -140,8 +251,7 @@ pub fn remove(storage: &mut dyn Storage, request: &Request) -> StdResult<Given> 
 
 /// What was given along with a request.
 pub fn load_given(storage: &dyn Storage, id: u64) -> StdResult<Given> {
-    let bytes = storage.get(&GIVEN.key(id)).unwrap_or_default();
-    Given::decode(&bytes[..]).map_err(|error| StdError::msg(error.to_string()))
+    Ok(GIVEN.may_load(storage, id)?.unwrap_or_default())
 }
 
 /// How many requests of an account have not ended.

@@ -94,6 +94,9 @@ pub struct Job {
     pub attempts: u32,
     /// Failures of its transactions in a row.
     pub refusals: u32,
+    /// Whether the proof is submitted without the callback, which anybody may deliver then.
+    #[serde(default)]
+    pub defer: bool,
     /// Nothing is tried before: seconds since 1970.
     pub not_before: u64,
     /// The last change: seconds since 1970.
@@ -119,6 +122,7 @@ impl Job {
             seconds: None,
             attempts: 0,
             refusals: 0,
+            defer: false,
             not_before: 0,
             changed: 0,
             transaction: None,

@@ -32,6 +32,10 @@ pub fn serve(address: SocketAddr) -> Result<()> {
     describe_counter!("prover_requests_proven_total", "Requests proven");
     describe_counter!("prover_proofs_submitted_total", "Proofs given to a node");
     describe_counter!("prover_requests_paid_total", "Requests paid");
+    describe_counter!(
+        "prover_callbacks_deferred_total",
+        "Proofs submitted without the callback, since it failed the transaction"
+    );
     describe_counter!("prover_fees_earned_total", "What requests paid, by denom");
     describe_counter!(
         "prover_requests_failed_total",
@@ -77,6 +81,10 @@ pub fn paid(denom: &str, amount: u128) {
     counter!("prover_requests_paid_total").increment(1);
     let amount = u64::try_from(amount).unwrap_or(u64::MAX);
     counter!("prover_fees_earned_total", "denom" => denom.to_string()).increment(amount);
+}
+
+pub fn deferred() {
+    counter!("prover_callbacks_deferred_total").increment(1);
 }
 
 pub fn failed(reason: &'static str) {

@@ -156,8 +156,17 @@ fn amount(list: &[Coin], denom: &str) -> u128 {
         .map_or(0, |coin| coin.amount)
 }
 
-/// Whether a request may be taken, by all but its input. What it needs of coins: its bond.
-pub fn judge(request: &Request, offer: &Offer, rules: &Rules, standing: &Standing) -> Result<Coin, Leave> {
+/// How a request is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The coins that are deposited.
+    pub bond: Coin,
+    /// Seconds that must be left once the transaction is in a block: it may be late, and the window ends with the deadline.
+    pub min_seconds: u64,
+}
+
+/// Whether a request may be taken, by all but its input.
+pub fn judge(request: &Request, offer: &Offer, rules: &Rules, standing: &Standing) -> Result<Terms, Leave> {
     let same = (request.circuit.code_id, request.circuit.checksum.as_bytes()) == (offer.code_id, &offer.checksum);
     if !same {
         return Err(Leave::OtherCircuit);
@@ -186,7 +195,8 @@ pub fn judge(request: &Request, offer: &Offer, rules: &Rules, standing: &Standin
     }
     let left = request.deadline.seconds().saturating_sub(standing.now);
     let given = left.min(request.take_window);
-    let needed = needed(rules, standing.expected);
+    let min_seconds = proof_seconds(rules, standing.expected);
+    let needed = min_seconds.saturating_add(rules.margin_seconds);
     if given < needed {
         return Err(Leave::Time { given, needed });
     }
@@ -195,19 +205,18 @@ pub fn judge(request: &Request, offer: &Offer, rules: &Rules, standing: &Standin
     if needed.is_none_or(|needed| amount(standing.balance, &bond.denom) < needed) {
         return Err(Leave::Balance(bond.to_string()));
     }
-    Ok(bond)
+    Ok(Terms { bond, min_seconds })
 }
 
-/// Seconds of a window that are enough.
-fn needed(rules: &Rules, expected: f64) -> u64 {
+/// Seconds that are enough for a proof.
+fn proof_seconds(rules: &Rules, expected: f64) -> u64 {
     let proof = (expected * rules.patience).ceil();
     // A cast of floats saturates; what is no number becomes 0, so that it must not come here.
-    let proof = if proof.is_finite() && proof >= 0.0 {
+    if proof.is_finite() && proof >= 0.0 {
         proof as u64
     } else {
         u64::MAX
-    };
-    proof.saturating_add(rules.margin_seconds)
+    }
 }
 
 #[cfg(test)]
@@ -253,7 +262,7 @@ mod tests {
         Rules::new(&config, None).unwrap()
     }
 
-    fn judged(change: impl FnOnce(&mut Request, &mut Offer, &mut Rules, &mut Standing)) -> Result<Coin, Leave> {
+    fn judged(change: impl FnOnce(&mut Request, &mut Offer, &mut Rules, &mut Standing)) -> Result<Terms, Leave> {
         let balance = config::amounts("60stake").unwrap();
         let offer = Offer {
             code_id: 3,
@@ -277,7 +286,9 @@ mod tests {
 
     #[test]
     fn a_good_request_is_taken_for_its_bond() {
-        assert_eq!(judged(|_, _, _, _| {}).unwrap().to_string(), "50stake");
+        let terms = judged(|_, _, _, _| {}).unwrap();
+        // The margin is for the blocks before and after the proof: it need not be left once the request is taken.
+        assert_eq!((terms.bond.to_string().as_str(), terms.min_seconds), ("50stake", 40));
         assert_eq!(left(|r, _, _, _| r.prover = Some(Addr::unchecked("me"))), "not left");
     }
 

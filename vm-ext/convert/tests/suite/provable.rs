@@ -110,6 +110,30 @@ fn what_cannot_be_proven_is_refused_by_its_name_with_advice() {
 }
 
 #[test]
+fn convolutions_that_no_circuit_proves_are_refused() {
+    let data = data(vec![array("x", 20, &[2, 6, 6], 1.5, 5)]);
+    for (channels, dilation, refusal) in [(1, 1, "one output channel"), (2, 2, "its taps lie apart")] {
+        let model = Builder::default()
+            .input("x", &[-1, 2, 6, 6])
+            .constant(
+                "w",
+                &[channels, 2, 3, 3],
+                &Numbers::new(1).take(18 * channels as usize, 1.0),
+            )
+            .node(
+                "Conv",
+                &["x", "w"],
+                &["y"],
+                vec![ints("dilations", &[dilation, dilation])],
+            )
+            .output("y")
+            .build();
+        let error = Converter::new(&model, &data).options(provable()).convert().unwrap_err();
+        assert!(error.to_string().contains(refusal), "{error}");
+    }
+}
+
+#[test]
 fn a_model_ends_where_it_is_told_to() {
     let data = data(vec![array("x", 20, &[8], 1.5, 5)]);
     let graph = Converter::new(&mlp(), &data)

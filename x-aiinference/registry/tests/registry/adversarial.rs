@@ -36,7 +36,7 @@ fn a_copied_proof_is_worth_nothing_to_who_has_not_taken_the_request() {
     }
     // Nor to who has taken it before.
     world.pass(WINDOW);
-    world.must(&rival, &ExecuteMsg::Take { id }, &coins(MIN_BOND));
+    world.must(&rival, &take(id), &coins(MIN_BOND));
     let late = world.prover.clone();
     assert_refused(&mut world, &late, &copied, "only its taker may");
     world.must(&rival, &copied, &[]);
@@ -59,6 +59,7 @@ fn a_proof_of_anything_else_is_refused_and_changes_nothing() {
         id,
         outputs,
         proof: proof.into(),
+        defer: false,
     };
     let y = &fixture.proofs[0].outputs;
     let lie = encoded("y", &[y[0] + 1, y[1], y[2]]);
@@ -142,6 +143,7 @@ fn what_is_too_large_or_no_tensor_is_refused_before_anything_is_stored() {
             id,
             outputs,
             proof: vec![7; proof].into(),
+            defer: false,
         };
         assert_refused(&mut world, &prover, &msg, words);
     }
@@ -165,7 +167,7 @@ fn a_request_of_the_largest_input_can_be_handled() {
     let fulfilment = world.fulfilment(id, 0);
     assert_refused(&mut world, &prover, &fulfilment, "error 23");
     world.pass(LIFETIME);
-    world.must(&prover, &ExecuteMsg::Expire { id }, &[]);
+    world.must(&prover, &expire(id), &[]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod fixtures;
 
 mod adversarial;
 mod bank;
+mod ledger;
 mod names;
 mod property;
 mod requests;

@@ -1,8 +1,10 @@
 //! Names, versions and circuits.
 
 use aiinference_registry::msg::{
-    Circuit, Code, Config, ExecuteMsg, Model, ModelName, ModelStatus, Name, QueryMsg, RegisterModel, Terms,
+    Circuit, Code, Config, ExecuteMsg, HeavyRequest, Model, ModelName, ModelStatus, Name, QueryMsg, RegisterModel,
+    Terms,
 };
+use aiinference_types::v1::CircuitModel;
 use aiinference_vm::runtime::module;
 
 use crate::world::*;
@@ -189,6 +191,7 @@ fn a_circuit_is_registered_by_a_true_proof_and_starts_unapproved() {
     let approve = ExecuteMsg::ApproveCircuit {
         model: the_model(),
         circuit: id,
+        checksum: None,
         approved: true,
     };
     assert!(world
@@ -216,6 +219,65 @@ fn a_circuit_of_another_model_is_refused() {
         said.contains("does not say that it stands for this model's code"),
         "{said}"
     );
+}
+
+#[test]
+fn a_circuit_of_two_models_is_refused() {
+    let mut world = World::bare();
+    world.register_model("1.0.0");
+    let owner = world.owner.clone();
+    // A key of a chain of both is none of either's, though it can be rebuilt.
+    let model = |code: &Code| CircuitModel {
+        code_id: code.code_id,
+        checksum: code.checksum.as_bytes().to_vec(),
+    };
+    let (own, other) = (model(&world.model), model(&world.public.code));
+    for models in [
+        vec![own.clone(), other.clone()],
+        vec![other, own.clone()],
+        vec![own.clone(), own],
+    ] {
+        let mut message = world.public.fixture.message();
+        message.models = models;
+        let code = world.store(&module::wrap_circuit(&message));
+        let mut msg = world.public.register(the_model());
+        msg.code = code;
+        let said = world.refused(&owner, &ExecuteMsg::RegisterCircuit(msg), &[]);
+        assert!(said.contains("this model's code alone"), "{said}");
+    }
+}
+
+#[test]
+fn a_version_has_so_many_circuits_and_no_more() {
+    let mut world = World::bare();
+    world.register_model("1.0.0");
+    world.register_model("1.1.0");
+    let owner = world.owner.clone();
+    let wasm = circuit_module(&world.public.fixture.clone(), &world.model.clone());
+    let mut register = world.public.register(the_model());
+    for _ in 0..8 {
+        register.code = world.store(&wasm);
+        world.must(&owner, &ExecuteMsg::RegisterCircuit(register.clone()), &[]);
+    }
+    // One that is retired may have requests that run: it stays, and counts.
+    let retire = ExecuteMsg::RetireCircuit {
+        model: the_model(),
+        circuit: register.code.code_id,
+        retired: true,
+    };
+    world.must(&owner, &retire, &[]);
+    register.code = world.store(&wasm);
+    let said = world.refused(&owner, &ExecuteMsg::RegisterCircuit(register.clone()), &[]);
+    assert!(said.contains("has 8 circuits, retired ones among them"), "{said}");
+    let circuits: Vec<Circuit> = world.query(&QueryMsg::Circuits {
+        model: the_model(),
+        start_after: None,
+        limit: None,
+    });
+    assert_eq!(circuits.iter().filter(|circuit| circuit.retired).count(), 1);
+    assert!(circuits.len() == 8 && circuits.is_sorted_by_key(|circuit| circuit.code.code_id));
+    register.model = model_name(NAME, "1.1.0");
+    world.must(&owner, &ExecuteMsg::RegisterCircuit(register), &[]);
 }
 
 #[test]
@@ -252,7 +314,7 @@ fn names_and_texts_have_limits() {
     bad_name.name = "Lab".to_owned();
     let mut long = registration(&world, "1.0.0");
     long.description = "x".repeat(257);
-    for (msg, words) in [(bad_name, "a name is 3 to 64"), (long, "longer than 256 bytes")] {
+    for (msg, words) in [(bad_name, "it is 3 to 64 of"), (long, "longer than 256 bytes")] {
         let said = world.refused(&owner, &ExecuteMsg::RegisterModel(msg), &[]);
         assert!(said.contains(words), "{said}");
     }
@@ -274,6 +336,142 @@ fn names_and_texts_have_limits() {
         let said = world.refused(&owner, &ExecuteMsg::SetStatus { model, status }, &[]);
         assert!(said.contains(words), "{said}");
     }
+}
+
+#[test]
+fn names_longer_than_any_are_refused_wherever_they_are_given() {
+    let mut world = World::new();
+    let (admin, owner, alice) = (world.admin.clone(), world.owner.clone(), world.alice.clone());
+    for long in ["n".repeat(65), "n".repeat(70_000)] {
+        let model = model_name(&long, "1.0.0");
+        let any = ModelName {
+            name: long.clone(),
+            version: None,
+        };
+        let mut registration = registration(&world, "1.0.0");
+        registration.name = long.clone();
+        let circuit = world.public.code.code_id;
+        for msg in [
+            ExecuteMsg::RegisterModel(registration),
+            ExecuteMsg::RegisterCircuit(world.public.register(model.clone())),
+            ExecuteMsg::ApproveCircuit {
+                model: model.clone(),
+                circuit,
+                checksum: None,
+                approved: true,
+            },
+            ExecuteMsg::RetireCircuit {
+                model: model.clone(),
+                circuit,
+                retired: true,
+            },
+            ExecuteMsg::SetStatus {
+                model: model.clone(),
+                status: ModelStatus::Active {},
+            },
+            ExecuteMsg::TransferName {
+                name: long.clone(),
+                to: None,
+            },
+            ExecuteMsg::AcceptName { name: long.clone() },
+        ] {
+            let sender = match msg {
+                ExecuteMsg::ApproveCircuit { .. } => &admin,
+                _ => &owner,
+            };
+            let said = world.refused(sender, &msg, &[]);
+            assert!(said.contains("reading a name: it is 3 to 64"), "{said}");
+        }
+        for model in [&model, &any] {
+            let msg = HeavyRequest {
+                model: model.clone(),
+                ..world.heavy(0)
+            };
+            let said = world.refused(&alice, &ExecuteMsg::Request(msg), &coins(MIN_FEE));
+            assert!(said.contains("reading a name"), "{said}");
+            let model = model.clone();
+            let said = world.refused_query(&QueryMsg::Model { model });
+            assert!(said.contains("reading a name"), "{said}");
+        }
+        let (start_after, limit) = (None, None);
+        for msg in [
+            QueryMsg::Names {
+                start_after: Some(long.clone()),
+                limit,
+            },
+            QueryMsg::Versions {
+                name: long.clone(),
+                start_after: None,
+                limit,
+            },
+            QueryMsg::Circuit {
+                model: model.clone(),
+                circuit,
+            },
+            QueryMsg::Circuits {
+                model,
+                start_after,
+                limit,
+            },
+        ] {
+            let said = world.refused_query(&msg);
+            assert!(said.contains("reading a name"), "{said}");
+        }
+    }
+    for long in ["d".repeat(129), "d".repeat(70_000)] {
+        let claim = ExecuteMsg::Claim {
+            denom: long.clone(),
+            receiver: None,
+        };
+        assert!(world.refused(&alice, &claim, &[]).contains("reading a denom"));
+        let claimable = QueryMsg::Claimable {
+            account: alice.to_string(),
+            start_after: Some(long),
+            limit: None,
+        };
+        assert!(world.refused_query(&claimable).contains("reading a denom"));
+    }
+}
+
+#[test]
+fn a_circuit_is_looked_for_by_the_version_of_its_model() {
+    let world = World::new();
+    let model = || ModelName {
+        name: NAME.to_owned(),
+        version: None,
+    };
+    for msg in [
+        QueryMsg::Circuit {
+            model: model(),
+            circuit: world.public.code.code_id,
+        },
+        QueryMsg::Circuits {
+            model: model(),
+            start_after: None,
+            limit: None,
+        },
+    ] {
+        let said = world.refused_query(&msg);
+        assert!(said.contains("name the model's version"), "{said}");
+    }
+}
+
+#[test]
+fn an_approval_may_name_the_very_code_that_it_is_for() {
+    let mut world = World::new();
+    let admin = world.admin.clone();
+    let (id, checksum) = (world.hashed.code.code_id, world.hashed.code.checksum);
+    let approve = |checksum| ExecuteMsg::ApproveCircuit {
+        model: the_model(),
+        circuit: id,
+        checksum: Some(checksum),
+        approved: true,
+    };
+    let said = world.refused(&admin, &approve([7; 32].into()), &[]);
+    assert!(said.contains("the checksum of the circuit is"), "{said}");
+    assert!(!circuit(&world, id).unwrap().approved);
+    world.must(&admin, &approve(checksum), &[]);
+    assert!(circuit(&world, id).unwrap().approved);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The ways of a request.
 
+use aiinference_multi_test::{cw_multi_test::Executor, GasLimits, SDK_GAS};
 use aiinference_registry::msg::{
     Callback, ExecuteMsg, HeavyRequest, Input, Mode, ModelStatus, Outcome, Proven, QueryMsg, Reason, Request, Status,
+    Terms,
 };
 use aiinference_std::Output;
-use cosmwasm_std::{to_json_binary, Addr, Binary, Coin};
+use cosmwasm_std::{to_json_binary, Addr, Binary, Coin, WasmMsg};
 use prost::Message;
 use test_requester::Reaction;
 
@@ -65,8 +67,14 @@ fn a_proven_result_pays_the_prover_and_is_told_in_the_circuits_format() {
         panic!()
     };
     let outputs = vec![Binary::from(quarters.encode_to_vec())];
+    let fulfil = ExecuteMsg::Fulfil {
+        id,
+        outputs,
+        proof,
+        defer: false,
+    };
     let prover = world.prover.clone();
-    let response = world.must(&prover, &ExecuteMsg::Fulfil { id, outputs, proof }, &[]);
+    let response = world.must(&prover, &fulfil, &[]);
     assert_eq!(told(&response, "end", "outcome").as_deref(), Some("proven"));
 
     let told = world.noted(id).unwrap();
@@ -111,11 +119,7 @@ fn without_a_callback_the_result_is_kept_until_it_is_discarded() {
         &[],
     );
     assert!(said.contains("without a callback"), "{said}");
-    for msg in [
-        ExecuteMsg::Expire { id },
-        ExecuteMsg::Cancel { id },
-        ExecuteMsg::Take { id },
-    ] {
+    for msg in [expire(id), ExecuteMsg::Cancel { id }, take(id)] {
         let funds: &[Coin] = match msg {
             ExecuteMsg::Take { .. } => &coins(MIN_BOND),
             _ => &[],
@@ -137,13 +141,11 @@ fn a_taker_that_is_late_loses_its_bond_and_another_may_take_it() {
     let id = world.request(world.heavy(0));
     world.take(id);
     let (alice, prover, rival) = (world.alice.clone(), world.prover.clone(), world.rival.clone());
-    let take = ExecuteMsg::Take { id };
+    let take = take(id);
     assert!(world
         .refused(&rival, &take, &coins(MIN_BOND))
         .contains("its taker's until"));
-    assert!(world
-        .refused(&rival, &ExecuteMsg::Expire { id }, &[])
-        .contains("its taker's until"));
+    assert!(world.refused(&rival, &expire(id), &[]).contains("its taker's until"));
     assert!(world
         .refused(&alice, &ExecuteMsg::Cancel { id }, &[])
         .contains("its taker's until"));
@@ -151,16 +153,14 @@ fn a_taker_that_is_late_loses_its_bond_and_another_may_take_it() {
     // Exactly when the time is up.
     let late = world.fulfilment(id, 0);
     assert!(world.refused(&prover, &late, &[]).contains("a time that is up"));
-    let response = world.must(&rival, &ExecuteMsg::Expire { id }, &[]);
+    let response = world.must(&rival, &expire(id), &[]);
     assert_eq!(actions(&response), ["reopen"]);
     assert_eq!(told(&response, "reopen", "forfeited"), Some(prover.to_string()));
     assert_eq!(world.balance(&alice), PURSE - MIN_FEE + MIN_BOND);
     assert_eq!(world.balance(&prover), PURSE - MIN_BOND);
     assert_settled(&world);
     assert!(world.refused(&prover, &late, &[]).contains("is not taken"));
-    assert!(world
-        .refused(&rival, &ExecuteMsg::Expire { id }, &[])
-        .contains("nobody's time is up"));
+    assert!(world.refused(&rival, &expire(id), &[]).contains("nobody's time is up"));
 
     // The next one is late, too, and is followed without anybody calling expire.
     world.must(&rival, &take, &coins(MIN_BOND));
@@ -188,10 +188,10 @@ fn at_the_deadline_the_requester_is_paid_back_and_told() {
     assert_eq!(until, world.see(taken).unwrap().request.deadline);
     world.pass(10);
     let (alice, prover) = (world.alice.clone(), world.prover.clone());
-    let said = world.refused(&prover, &ExecuteMsg::Take { id: untaken }, &coins(MIN_BOND));
+    let said = world.refused(&prover, &take(untaken), &coins(MIN_BOND));
     assert!(said.contains("has passed its deadline"), "{said}");
     for id in [untaken, taken] {
-        world.must(&alice, &ExecuteMsg::Expire { id }, &[]);
+        world.must(&alice, &expire(id), &[]);
         let told = world.noted(id).unwrap();
         assert_eq!(told.times, 1);
         assert_eq!(told.result.result, Outcome::Failed(Reason::DeadlinePassed {}));
@@ -260,7 +260,6 @@ fn a_callback_that_fails_holds_up_nothing_and_can_be_tried_again() {
     world.refused(&rival, &deliver(id), &[]);
     assert!(world.send(&deliver(id), vec![]).is_err());
     assert!(world.see(id).is_some());
-    use aiinference_multi_test::cw_multi_test::Executor;
     let (alice, contract) = (world.alice.clone(), world.contract.clone());
     world.app.send_tokens(alice, contract, &coins(2 * MIN_FEE)).unwrap();
     world.must(&rival, &deliver(id), &[]);
@@ -270,6 +269,180 @@ fn a_callback_that_fails_holds_up_nothing_and_can_be_tried_again() {
     assert_eq!(world.noted(id).unwrap().times, 1);
     world.send(&ExecuteMsg::Discard { id: runaway }, vec![]).unwrap();
     assert_eq!(world.see(runaway), None);
+}
+
+#[test]
+fn an_end_may_leave_the_callback_to_whoever_delivers_it() {
+    let mut world = World::new();
+    let (prover, rival) = (world.prover.clone(), world.rival.clone());
+    let proven = world.request_with_callback(0, &Reaction::default());
+    let late = world.request_with_callback(1, &Reaction::default());
+    world.take(proven);
+    let response = world.must(&prover, &deferred(world.fulfilment(proven, 0)), &[]);
+    assert_eq!(actions(&response), ["end"]);
+    assert_eq!(told(&response, "end", "callback").as_deref(), Some("deferred"));
+    assert_eq!(world.balance(&prover), PURSE + MIN_FEE);
+    world.pass(LIFETIME);
+    let response = world.must(&rival, &deferred(expire(late)), &[]);
+    assert_eq!(told(&response, "end", "callback").as_deref(), Some("deferred"));
+    assert_eq!(world.balance(&world.contract), PURSE - MIN_FEE);
+    assert_settled(&world);
+
+    for id in [proven, late] {
+        assert!(world.noted(id).is_none());
+        let seen = world.see(id).unwrap();
+        let reason = "deferred by who ended it".to_owned();
+        assert_eq!(seen.request.status, Status::Undelivered { reason });
+        assert!(seen.result.is_some() && world.pending().is_empty());
+        // It has ended: there is no second end, deferred or not.
+        for again in [world.fulfilment(id, 0), expire(id), take(id)] {
+            let said = world.refused(&prover, &deferred(again), &[]);
+            assert!(said.contains("has ended") || said.contains("it takes"), "{said}");
+        }
+        let starving = ExecuteMsg::Deliver { id, gas_limit: 499_999 };
+        assert!(world.refused(&rival, &starving, &[]).contains("only the requester"));
+        let deliver = ExecuteMsg::Deliver { id, gas_limit: 500_000 };
+        world.must(&rival, &deliver, &[]);
+        assert_eq!(world.noted(id).unwrap().times, 1);
+        assert!(world.refused(&rival, &deliver, &[]).contains("there is no request"));
+    }
+    // Where no callback was asked for, there is none to leave.
+    let quiet = world.request(world.heavy(0));
+    world.take(quiet);
+    let response = world.must(&prover, &deferred(world.fulfilment(quiet, 0)), &[]);
+    assert_eq!(told(&response, "end", "callback").as_deref(), Some("false"));
+    assert_eq!(world.see(quiet).unwrap().request.status, Status::Kept {});
+}
+
+#[test]
+fn a_callback_that_fails_the_whole_transaction_does_not_cost_the_bond() {
+    let mut world = World::new();
+    let prover = world.prover.clone();
+    // Nothing that reaches the registry says so: the chain stops in the middle, as it does where its own code panics.
+    let endless = Reaction {
+        work: u64::MAX,
+        ..Reaction::default()
+    };
+    let ids = [
+        world.request_with_callback(0, &endless),
+        world.request_with_callback(0, &endless),
+    ];
+    for id in ids {
+        world.take(id);
+    }
+    let limits = GasLimits {
+        transaction: 450_000 * SDK_GAS,
+        ..GasLimits::default()
+    };
+    world.vm.set_gas_limits(limits);
+    let fulfil = world.fulfilment(ids[0], 0);
+    let said = world.refused(&prover, &fulfil, &[]);
+    assert!(said.to_lowercase().contains("gas"), "{said}");
+    assert!(matches!(
+        world.see(ids[0]).unwrap().request.status,
+        Status::Taken { .. }
+    ));
+    world.must(&prover, &deferred(fulfil), &[]);
+    assert_eq!(world.balance(&prover), PURSE + MIN_FEE - MIN_BOND);
+    world.pass(LIFETIME);
+    world.refused(&prover, &expire(ids[1]), &[]);
+    world.must(&prover, &deferred(expire(ids[1])), &[]);
+    assert_settled(&world);
+}
+
+#[test]
+fn a_taker_says_how_much_time_it_needs() {
+    let mut world = World::new();
+    let prover = world.prover.clone();
+    let take = |id, seconds| ExecuteMsg::Take {
+        id,
+        min_seconds: Some(seconds),
+    };
+    let [early, late] = [world.request(world.heavy(0)), world.request(world.heavy(0))];
+    let said = world.refused(&prover, &take(early, WINDOW + 1), &coins(MIN_BOND));
+    assert!(said.contains("for 60 whole seconds, and it wants 61"), "{said}");
+    world.must(&prover, &take(early, WINDOW), &coins(MIN_BOND));
+    // The transaction comes into a block shortly before the deadline.
+    world.pass(LIFETIME - 20);
+    let said = world.refused(&prover, &take(late, 21), &coins(MIN_BOND));
+    assert!(said.contains("for 20 whole seconds"), "{said}");
+    assert_eq!(world.see(late).unwrap().request.status, Status::Open {});
+    world.must(&prover, &take(late, 20), &coins(MIN_BOND));
+    assert_settled(&world);
+}
+
+#[test]
+fn a_request_may_name_the_very_code_that_it_is_about() {
+    let mut world = World::new();
+    let alice = world.alice.clone();
+    let with = |world: &World, model, circuit| {
+        let mut msg = world.heavy(0);
+        msg.checksum = model;
+        let Mode::Proven(proven) = &mut msg.mode;
+        proven.checksum = circuit;
+        msg
+    };
+    let (model, circuit) = (world.model.checksum, world.public.code.checksum);
+    world.request(with(&world, Some(model), Some(circuit)));
+    for (msg, words) in [
+        (with(&world, Some(circuit), None), "the checksum of the model is"),
+        (with(&world, None, Some(model)), "the checksum of the circuit is"),
+    ] {
+        let said = world.refused(&alice, &ExecuteMsg::Request(msg), &coins(MIN_FEE));
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_callback_that_failed_for_what_its_ender_did_around_it_is_delivered_by_a_stranger() {
+    // Chains count how deep calls nest: ended from within 98 of them, a callback that calls another contract fails. The embedded chain
+    // counts no such thing. A lock that is held meanwhile fails a callback in the same way, by the context that its ender chose.
+    let mut world = World::new();
+    let (contract, rival) = (world.contract.clone(), world.rival.clone());
+    let id = world.request_with_callback(0, &Reaction::default());
+    world.pass(LIFETIME);
+    let expire = WasmMsg::Execute {
+        contract_addr: world.registry.to_string(),
+        msg: to_json_binary(&expire(id)).unwrap(),
+        funds: vec![],
+    };
+    let locked = test_requester::ExecuteMsg::SendLocked {
+        messages: vec![expire.into()],
+    };
+    let response = world.app.execute_contract(rival.clone(), contract, &locked, &[]);
+    assert_eq!(actions(&response.unwrap()), ["end", "undelivered"]);
+    assert!(world.noted(id).is_none());
+    let deliver = ExecuteMsg::Deliver { id, gas_limit: 500_000 };
+    world.must(&rival, &deliver, &[]);
+    assert_eq!(world.noted(id).unwrap().times, 1);
+    assert_eq!(world.see(id), None);
+    assert_settled(&world);
+}
+
+#[test]
+fn the_largest_message_comes_back_with_a_callback_that_fails() {
+    let mut world = World::new();
+    let rival = world.rival.clone();
+    let fail = |length: usize| Reaction {
+        fail: Some("x".repeat(length)),
+        ..Reaction::default()
+    };
+    let rest = to_json_binary(&fail(0)).unwrap().len();
+    let reaction = fail(8_192 - rest);
+    let msg = to_json_binary(&reaction).unwrap();
+    assert_eq!(msg.len(), 8_192);
+    let [proven, late] = [0, 1].map(|proof| world.request_with_callback(proof, &reaction));
+    world.take(proven);
+    world.fulfil(proven, 0);
+    world.pass(LIFETIME);
+    world.must(&rival, &expire(late), &[]);
+    for id in [proven, late] {
+        let seen = world.see(id).unwrap();
+        assert!(matches!(seen.request.status, Status::Undelivered { .. }));
+        assert_eq!(seen.callback_msg, Some(msg.clone()));
+        assert!(seen.result.is_some());
+    }
+    assert_settled(&world);
 }
 
 #[test]
@@ -316,7 +489,7 @@ fn a_callback_cannot_touch_its_own_request_and_may_make_another() {
     let first = 1;
     for (offset, own) in [
         ExecuteMsg::Cancel { id: first },
-        ExecuteMsg::Expire { id: first + 1 },
+        expire(first + 1),
         ExecuteMsg::Discard { id: first + 2 },
     ]
     .iter()
@@ -371,6 +544,10 @@ fn what_the_chain_does_not_send_can_be_claimed() {
     // It is still blocked: nothing is lost.
     world.refused(&prover, &claim(None), &[]);
     assert_eq!(world.claimable(&prover), MIN_FEE + MIN_BOND);
+    // Coins of the registry's own would be nobody's.
+    let registry = world.registry.clone();
+    let said = world.refused(&prover, &claim(Some(&registry)), &[]);
+    assert!(said.contains("the receiver is the registry itself"), "{said}");
     world.must(&prover, &claim(Some(&world.rival.clone())), &[]);
     assert_eq!(world.balance(&world.rival), PURSE + MIN_FEE + MIN_BOND);
     assert!(world.refused(&prover, &claim(None), &[]).contains("there is nothing"));
@@ -382,11 +559,91 @@ fn what_the_chain_does_not_send_can_be_claimed() {
     let id = world.request(world.heavy(0));
     world.take(id);
     world.pass(WINDOW);
-    world.must(&world.rival.clone(), &ExecuteMsg::Take { id }, &coins(MIN_BOND));
+    world.must(&world.rival.clone(), &take(id), &coins(MIN_BOND));
     assert_eq!(world.claimable(&alice), MIN_FEE + MIN_BOND);
     assert_settled(&world);
     world.block(&alice, false);
     world.must(&alice, &claim(None), &[]);
+    assert_settled(&world);
+}
+
+#[test]
+fn what_may_be_claimed_is_claimed_coin_by_coin() {
+    let mut world = World::new();
+    let (alice, prover) = (world.alice.clone(), world.prover.clone());
+    mint_other(&mut world);
+    let terms = |denom: &str, min_fee, min_bond| Terms {
+        denom: denom.to_owned(),
+        min_fee: amount(min_fee),
+        min_bond: amount(min_bond),
+    };
+    let two = ExecuteMsg::UpdateConfig {
+        admin: None,
+        terms: Some(vec![terms(DENOM, MIN_FEE, MIN_BOND), terms("uother", 7, 5)]),
+        max_requests: None,
+        max_callback_gas: None,
+        max_lifetime: None,
+    };
+    world.must(&world.admin.clone(), &two, &[]);
+    let usual = world.request(world.heavy(0));
+    let msg = ExecuteMsg::Request(world.heavy(1));
+    let other = requested(world.must(&alice, &msg, &[Coin::new(9u128, "uother")]));
+    // A bond is in the coins of the fee.
+    let said = world.refused(&prover, &take(other), &coins(5));
+    assert!(said.contains("it takes 5uother"), "{said}");
+    world.take(usual);
+    world
+        .app
+        .send_tokens(alice, prover.clone(), &[Coin::new(5u128, "uother")])
+        .unwrap();
+    world.must(&prover, &take(other), &[Coin::new(5u128, "uother")]);
+    world.block(&prover, true);
+    world.fulfil(usual, 0);
+    world.fulfil(other, 1);
+    let claimable = |world: &World, start_after: Option<&str>| -> Vec<String> {
+        let coins: Vec<Coin> = world.query(&QueryMsg::Claimable {
+            account: world.prover.to_string(),
+            start_after: start_after.map(str::to_owned),
+            limit: None,
+        });
+        coins.iter().map(Coin::to_string).collect()
+    };
+    assert_eq!(claimable(&world, None), ["150ucoin", "14uother"]);
+    assert_eq!(claimable(&world, Some(DENOM)), ["14uother"]);
+    world.block(&prover, false);
+    let claim = |denom: &str| ExecuteMsg::Claim {
+        denom: denom.to_owned(),
+        receiver: None,
+    };
+    world.must(&prover, &claim(DENOM), &[]);
+    assert_eq!(world.balance(&prover), PURSE + MIN_FEE);
+    assert_eq!(claimable(&world, None), ["14uother"]);
+    assert!(world.refused(&prover, &claim(DENOM), &[]).contains("there is nothing"));
+    world.must(&prover, &claim("uother"), &[]);
+    let held = |account: &Addr| world.app.wrap().query_balance(account, "uother").unwrap().to_string();
+    assert_eq!(
+        (held(&prover), held(&world.registry)),
+        ("14uother".into(), "0uother".into())
+    );
+}
+
+#[test]
+fn at_the_deadline_a_withdrawn_approval_is_the_reason_and_the_bond_is_its_takers() {
+    let mut world = World::new();
+    let id = world.request_with_callback(0, &Reaction::default());
+    world.pass(LIFETIME - 10);
+    world.take(id);
+    world.pass(10);
+    world.approve(false);
+    let deadline = world.see(id).unwrap().request.deadline;
+    assert_eq!(world.app.block_info().time, deadline);
+    world.must(&world.rival.clone(), &expire(id), &[]);
+    let result = world.noted(id).unwrap().result.result;
+    assert_eq!(result, Outcome::Failed(Reason::CircuitDisapproved {}));
+    assert_eq!(
+        (world.balance(&world.prover), world.balance(&world.contract)),
+        (PURSE, PURSE)
+    );
     assert_settled(&world);
 }
 
@@ -405,12 +662,12 @@ fn where_approval_is_withdrawn_everybody_gets_back_what_is_theirs() {
     world.take(cancelled);
     world.approve(false);
 
-    let said = world.refused(&prover, &ExecuteMsg::Take { id: open }, &coins(MIN_BOND));
+    let said = world.refused(&prover, &take(open), &coins(MIN_BOND));
     assert!(said.contains("is not approved any more"), "{said}");
     let done = world.fulfilment(taken, 0);
     assert!(world.refused(&prover, &done, &[]).contains("is not approved any more"));
     for id in [open, taken] {
-        world.must(&alice, &ExecuteMsg::Expire { id }, &[]);
+        world.must(&alice, &expire(id), &[]);
         let told = world.noted(id).unwrap();
         assert_eq!(told.result.result, Outcome::Failed(Reason::CircuitDisapproved {}));
     }
@@ -437,6 +694,7 @@ fn a_request_says_what_it_accepts_of_a_circuit() {
     let proven = |accept_unapproved, accept_srs| HeavyRequest {
         mode: Mode::Proven(Proven {
             circuit: id,
+            checksum: None,
             accept_unapproved,
             accept_unreproducible: false,
             accept_srs,
@@ -521,6 +779,7 @@ fn an_unreproducible_circuit_is_used_by_who_accepts_it() {
     let approve = ExecuteMsg::ApproveCircuit {
         model: the_model(),
         circuit: code.code_id,
+        checksum: None,
         approved: true,
     };
     world.must(&world.admin.clone(), &approve, &[]);
@@ -549,7 +808,7 @@ fn a_hashed_input_is_proven_by_who_holds_it() {
     proven.circuit = world.hashed.code.code_id;
     proven.accept_unapproved = true;
     let id = world.request(msg);
-    let take = ExecuteMsg::Take { id };
+    let take = take(id);
     assert!(world
         .refused(&rival, &take, &coins(MIN_BOND))
         .contains("names as its prover"));
@@ -559,17 +818,52 @@ fn a_hashed_input_is_proven_by_who_holds_it() {
         id,
         outputs: outputs(fixture, 0),
         proof: fixture.proofs[0].bytes().into(),
+        defer: false,
     };
     let true_one = ExecuteMsg::Fulfil {
         id,
         outputs: outputs(fixture, 1),
         proof: fixture.proofs[1].bytes().into(),
+        defer: false,
     };
     assert!(world
         .refused(&prover, &other, &[])
         .contains("the proof does not show that"));
     world.must(&prover, &true_one, &[]);
     assert!(matches!(world.see(id).unwrap().result, Some(Outcome::Proven(_))));
+    assert_settled(&world);
+}
+
+#[test]
+fn a_proof_on_a_hash_answers_every_request_on_that_hash() {
+    // As documented: a proof binds circuit, hash and outputs, and no request. Who wants a proof made anew takes a fresh salt.
+    let mut world = World::new();
+    let (prover, rival) = (world.prover.clone(), world.rival.clone());
+    let fixture = world.hashed.fixture.clone();
+    let mut msg = world.heavy(0);
+    msg.input = input(&fixture, 1);
+    let Mode::Proven(proven) = &mut msg.mode;
+    proven.circuit = world.hashed.code.code_id;
+    proven.accept_unapproved = true;
+    let [first, second] = [world.request(msg.clone()), world.request(msg.clone())];
+    let fulfil = |id| ExecuteMsg::Fulfil {
+        id,
+        outputs: outputs(&fixture, 1),
+        proof: fixture.proofs[1].bytes().into(),
+        defer: false,
+    };
+    world.must(&prover, &take(first), &coins(MIN_BOND));
+    world.must(&prover, &fulfil(first), &[]);
+    // It is public now. Still, who copies it must have taken the request.
+    assert!(world.refused(&rival, &fulfil(second), &[]).contains("is not taken"));
+    world.must(&rival, &take(second), &coins(MIN_BOND));
+    world.must(&rival, &fulfil(second), &[]);
+    // With another salt it is another hash, and the proof is worth nothing.
+    msg.input = input(&fixture, 0);
+    let salted = world.request(msg);
+    world.must(&rival, &take(salted), &coins(MIN_BOND));
+    let said = world.refused(&rival, &fulfil(salted), &[]);
+    assert!(said.contains("the proof does not show that"), "{said}");
     assert_settled(&world);
 }
 
@@ -631,7 +925,7 @@ fn fees_bonds_times_and_callbacks_have_bounds() {
     let id = world.request(with(&|msg| msg.bond = Some(amount(70))));
     let prover = world.prover.clone();
     for funds in [&[][..], &coins(69), &coins(71)] {
-        let said = world.refused(&prover, &ExecuteMsg::Take { id }, funds);
+        let said = world.refused(&prover, &take(id), funds);
         assert!(said.contains("it takes 70ucoin"), "{said}");
     }
     let said = world.refused(&alice, &ExecuteMsg::Cancel { id }, &coins(1));

@@ -267,6 +267,7 @@ impl World {
         let msg = ExecuteMsg::ApproveCircuit {
             model: the_model(),
             circuit: self.public.code.code_id,
+            checksum: None,
             approved,
         };
         self.must(&self.admin.clone(), &msg, &[]);
@@ -296,6 +297,15 @@ impl World {
         self.app.wrap().query_wasm_smart(&self.registry, msg).unwrap()
     }
 
+    /// What is said to a question that is refused, as it must be.
+    pub fn refused_query(&self, msg: &QueryMsg) -> String {
+        let answer = self
+            .app
+            .wrap()
+            .query_wasm_smart::<serde_json::Value>(&self.registry, msg);
+        format!("{:?}", answer.unwrap_err())
+    }
+
     pub fn balance(&self, account: &Addr) -> u128 {
         let amount = self.app.wrap().query_balance(account, DENOM).unwrap().amount;
         amount.to_string().parse().unwrap()
@@ -315,9 +325,11 @@ impl World {
                 name: NAME.to_owned(),
                 version: None,
             },
+            checksum: None,
             input: input(&self.public.fixture, proof),
             mode: Mode::Proven(Proven {
                 circuit: self.public.code.code_id,
+                checksum: None,
                 accept_unapproved: false,
                 accept_unreproducible: false,
                 accept_srs: vec![srs(&self.public.fixture)],
@@ -364,7 +376,7 @@ impl World {
     }
 
     pub fn take(&mut self, id: u64) -> AppResponse {
-        self.must(&self.prover.clone(), &ExecuteMsg::Take { id }, &coins(MIN_BOND))
+        self.must(&self.prover.clone(), &take(id), &coins(MIN_BOND))
     }
 
     /// The true message of who has taken a request with the circuit `public`.
@@ -373,6 +385,7 @@ impl World {
             id,
             outputs: outputs(&self.public.fixture, proof),
             proof: self.public.fixture.proofs[proof].bytes().into(),
+            defer: false,
         }
     }
 
@@ -440,6 +453,22 @@ pub fn circuit_module(fixture: &Fixture, model: &Code) -> Vec<u8> {
         checksum: model.checksum.as_bytes().to_vec(),
     }];
     module::wrap_circuit(&message)
+}
+
+pub fn take(id: u64) -> ExecuteMsg {
+    ExecuteMsg::Take { id, min_seconds: None }
+}
+
+pub fn expire(id: u64) -> ExecuteMsg {
+    ExecuteMsg::Expire { id, defer: false }
+}
+
+/// The same end with the callback left out.
+pub fn deferred(mut end: ExecuteMsg) -> ExecuteMsg {
+    if let ExecuteMsg::Fulfil { defer, .. } | ExecuteMsg::Expire { defer, .. } = &mut end {
+        *defer = true;
+    }
+    end
 }
 
 pub fn requested(response: AppResponse) -> u64 {

@@ -8,7 +8,7 @@ use aiinference_registry::msg::ExecuteMsg;
 use super::{pause_after, Daemon};
 use crate::{
     error::{ProverError, Result},
-    job::State,
+    job::{Job, State},
     metrics,
     wallet::{now, Fate},
 };
@@ -19,6 +19,19 @@ const AGAIN: Duration = Duration::from_secs(10);
 const INDEX_BLOCKS: u64 = 3;
 /// Failures of a job's transactions before one more that fails in a block ends it.
 const MAX_FAILED: u32 = 4;
+/// Refusals after which a proof is submitted without the callback, whatever they say.
+const MAX_WITH_CALLBACK: u32 = 2;
+/// What refusals say that are no callback's doing: the registry's own words, and those about fees and accounts.
+const OWN: [&str; 8] = [
+    "fulfilling a request: ",
+    "reading outputs: ",
+    "reading a proof: ",
+    "account sequence mismatch",
+    "insufficient f",
+    "mempool is full",
+    "looking up account",
+    "unauthorized",
+];
 
 impl Daemon {
     /// What became of the transaction under way.
@@ -49,7 +62,7 @@ impl Daemon {
                     }
                     (_, 0) => self.paid(request, hash)?,
                     _ => {
-                        self.refused(request, log)?;
+                        self.refused(request, log, true)?;
                         self.give_up_after(request, MAX_FAILED)?;
                     }
                 }
@@ -115,7 +128,7 @@ impl Daemon {
                     tracing::warn!(request, "not taken: {}", printable(&reason));
                     return self.change(request, |job| job.end(State::Lost, Some(reason)));
                 }
-                self.refused(request, reason)
+                self.refused(request, reason, false)
             }
             Err(error) => {
                 // The next node is told at once.
@@ -139,14 +152,29 @@ impl Daemon {
         })
     }
 
-    /// The chain did not take a proof. It is tried again as long as the window lasts: what costs nothing may mend itself.
-    fn refused(&mut self, request: u64, reason: String) -> Result<()> {
+    /// The chain did not take a proof. It is tried again as long as the window lasts: what costs nothing may mend itself. And the
+    /// requester's callback must not cost the bond: where it may be what failed, the next try does without it, at once.
+    fn refused(&mut self, request: u64, reason: String, in_block: bool) -> Result<()> {
         tracing::warn!(request, "the proof was not taken: {}", printable(&reason));
+        let Some(job) = self.jobs.get(&request) else {
+            return Ok(());
+        };
+        let hurried = job.until.saturating_sub(self.time) <= self.config.rules.margin_seconds;
+        let defer = to_defer(job, &reason, in_block, hurried);
+        let changes = defer && !job.defer;
+        if changes {
+            metrics::deferred();
+            tracing::warn!(
+                request,
+                "trying it without the callback, which anybody may deliver then"
+            );
+        }
         self.change(request, |job| {
             job.sent = None;
             job.state = State::Proven;
             job.refusals = job.refusals.saturating_add(1);
-            job.not_before = now() + pause_after(job.refusals);
+            job.defer = defer;
+            job.not_before = now() + if changes { 0 } else { pause_after(job.refusals) };
             job.error = Some(reason);
         })
     }
@@ -169,7 +197,13 @@ impl Daemon {
         let Some(job) = ready.min_by_key(|job| (job.until, job.request)) else {
             return Ok(false);
         };
-        let (request, refusals, callback_gas) = (job.request, job.refusals, job.callback_gas);
+        let (request, defer) = (job.request, job.defer);
+        // A callback may use less when it is tried than when it counts: after a failure, it gets all that was promised to it.
+        let more = if job.refusals > 0 && !defer {
+            job.callback_gas
+        } else {
+            0
+        };
         let Some(answer) = job.answer.clone() else {
             // There is no such state but by a fault of ours.
             self.change(request, |job| job.state = State::Taken)?;
@@ -179,10 +213,9 @@ impl Daemon {
             id: request,
             outputs: answer.outputs,
             proof: answer.proof,
+            defer,
         };
         let message = self.registry.message(self.wallet.address(), &message, Vec::new())?;
-        // A callback may use less when it is tried than when it counts: after a failure, it gets all that was promised to it.
-        let more = if refusals > 0 { callback_gas } else { 0 };
         match self.wallet.sign(node, &[message], more).await {
             Ok(sent) => {
                 // Remembered first: whatever happens from here on, this is the one that was sent.
@@ -193,11 +226,80 @@ impl Daemon {
                 metrics::submitted();
                 self.broadcast(node, request).await?;
             }
-            Err(ProverError::Chain(error @ (ClientError::Refused { .. } | ClientError::NoAccount { .. }))) => {
-                self.refused(request, error.to_string())?;
+            Err(ProverError::Chain(
+                error @ (ClientError::Refused { .. } | ClientError::NoAccount { .. } | ClientError::Estimate { .. }),
+            )) => {
+                self.refused(request, error.to_string(), false)?;
             }
             Err(error) => return Err(error),
         }
         Ok(true)
+    }
+}
+
+/// Whether a job's proof is submitted without the callback after a refusal: `in_block` where the transaction was in one and failed
+/// there, `hurried` where there is no time for many tries.
+fn to_defer(job: &Job, reason: &str, in_block: bool, hurried: bool) -> bool {
+    if job.callback_gas == 0 || job.defer {
+        return job.defer;
+    }
+    if job.refusals >= MAX_WITH_CALLBACK {
+        return true;
+    }
+    let own = OWN.iter().any(|own| reason.contains(own));
+    // It had the gas that a trial used; next it gets all that the callback may use.
+    let starved = in_block && job.refusals == 0 && reason.contains("out of gas");
+    !own && (!starved || hurried)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of the callback after each of these refusals in a row, all of them in a block or none.
+    fn deferred(callback_gas: u64, in_block: bool, hurried: bool, reasons: &[&str]) -> Vec<bool> {
+        let mut job = Job::new(1, "ab", "5stake".into());
+        job.callback_gas = callback_gas;
+        let after = |reason: &&str| {
+            job.defer = to_defer(&job, reason, in_block, hurried);
+            job.refusals += 1;
+            job.defer
+        };
+        reasons.iter().map(after).collect()
+    }
+
+    const PANIC: &str = "recovered: Int overflow: panic";
+    const OWN_FAULT: &str = "fulfilling a request: the proof does not show that: execute wasm contract failed";
+
+    #[test]
+    fn a_callback_that_fails_the_whole_transaction_is_deferred_at_once() {
+        assert_eq!(deferred(9, true, false, &[PANIC, PANIC]), [true, true]);
+        assert_eq!(deferred(9, false, false, &[PANIC, OWN_FAULT]), [true, true]);
+        assert_eq!(
+            deferred(9, false, false, &["tx gas limit exceeds block max gas"]),
+            [true]
+        );
+        // A request without a callback has nothing to defer.
+        assert_eq!(deferred(0, true, true, &[PANIC; 5]), [false; 5]);
+    }
+
+    #[test]
+    fn a_fault_of_its_own_lets_the_callback_be_and_still_does_not_cost_the_window() {
+        for own in [
+            OWN_FAULT,
+            "account sequence mismatch, expected 4, got 3",
+            "insufficient fees",
+        ] {
+            assert_eq!(deferred(9, false, false, &[own; 4]), [false, false, true, true]);
+        }
+    }
+
+    #[test]
+    fn a_callback_that_had_too_little_gas_gets_all_of_it_before_it_is_deferred() {
+        let starved = "out of gas in location: wasm; gasWanted: 3, gasUsed: 4: out of gas";
+        assert_eq!(deferred(9, true, false, &[starved; 3]), [false, true, true]);
+        // A trial has no limit of its own: it would find the same again. And where time runs out, there is no second try.
+        assert_eq!(deferred(9, false, false, &[starved]), [true]);
+        assert_eq!(deferred(9, true, true, &[starved]), [true]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
-use aiinference_client::{printable, ClientError, Coin, Node};
+use aiinference_client::{printable, ClientError, Node};
 use aiinference_registry::msg::{ExecuteMsg, Request};
 
 use super::Daemon;
@@ -11,7 +11,7 @@ use crate::{
     error::{ProverError, Result},
     job::{Job, State},
     metrics,
-    rules::{judge, Leave, Standing},
+    rules::{judge, Leave, Standing, Terms},
     wallet::now,
 };
 
@@ -25,8 +25,8 @@ const HIDDEN_PAUSE: u64 = 30;
 /// Requests whose input is looked at for one to take.
 const MAX_TRIED: usize = 20;
 
-/// A request that may be taken, its circuit and its bond.
-type Candidate = (Request, Arc<Provable>, Coin);
+/// A request that may be taken, its circuit and how it is taken.
+type Candidate = (Request, Arc<Provable>, Terms);
 
 /// A request that is not taken.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl Daemon {
         let mut candidates = self.candidates(node).await?;
         candidates.sort_by_key(|(request, ..)| (request.deadline, request.id));
         let many = candidates.len() > 1;
-        for (request, circuit, bond) in candidates.into_iter().take(MAX_TRIED) {
-            if self.take(node, request, &circuit, bond).await? {
+        for (request, circuit, terms) in candidates.into_iter().take(MAX_TRIED) {
+            if self.take(node, request, &circuit, terms).await? {
                 break;
             }
         }
@@ -54,7 +54,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Requests that may be taken, with their bonds. All are read every now and then, and meanwhile the new ones.
+    /// Requests that may be taken. All are read every now and then, and meanwhile the new ones.
     async fn candidates(&mut self, node: &Node) -> Result<Vec<Candidate>> {
         let whole = self.cursors.is_empty() && self.scanned.is_none_or(|at| at.elapsed() >= self.config.poll());
         let mut candidates = Vec::new();
@@ -90,7 +90,7 @@ impl Daemon {
                     expected,
                 };
                 match judge(&request, &circuit.offer, &circuit.rules, &standing) {
-                    Ok(bond) => candidates.push((request, circuit.clone(), bond)),
+                    Ok(terms) => candidates.push((request, circuit.clone(), terms)),
                     Err(leave) => self.leave_for(request.id, &leave),
                 }
             }
@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     /// Takes a request, if it can be proven; whether a transaction was made for it.
-    async fn take(&mut self, node: &Node, request: Request, circuit: &Provable, bond: Coin) -> Result<bool> {
+    async fn take(&mut self, node: &Node, request: Request, circuit: &Provable, terms: Terms) -> Result<bool> {
         let id = request.id;
         let Some(found) = self.registry.request(node, id).await? else {
             return Ok(false);
@@ -114,7 +114,11 @@ impl Daemon {
             self.leave_for(id, &leave);
             return Ok(false);
         }
-        let message = ExecuteMsg::Take { id };
+        let message = ExecuteMsg::Take {
+            id,
+            min_seconds: Some(terms.min_seconds),
+        };
+        let bond = terms.bond;
         let funds = if bond.amount > 0 { vec![bond] } else { Vec::new() };
         let message = self.registry.message(self.wallet.address(), &message, funds)?;
         match self.wallet.sign(node, &[message], 0).await {
