@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod reader;
 
 use alloc::vec::Vec;
 
