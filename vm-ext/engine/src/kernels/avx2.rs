@@ -1,11 +1,11 @@
 //! AVX2: `vpmaddwd` on pairs of k, exact in 32 bits by the caller's certificate.
 //!
-//! With [`super::avx512`] the only unsafe code of the engine. Every function checks its slices before it takes pointers into them; the set is
-//! handed out only where the machine has AVX2 ([`super::Kernels::by_name`]).
+//! Every function checks its slices before it takes pointers into them; the set is handed out only where the machine has AVX2
+//! ([`super::Kernels::by_name`]).
 
 use core::arch::x86_64::*;
 
-use super::portable::compiled_for;
+use super::compiled::compiled_for;
 use super::quads::quad_products;
 use super::sse2::{self, check};
 use super::{portable, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, WIDE};

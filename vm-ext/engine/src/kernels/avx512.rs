@@ -8,7 +8,7 @@
 
 use core::arch::x86_64::*;
 
-use super::portable::compiled_for;
+use super::compiled::compiled_for;
 use super::quads::quad_products;
 use super::sse2::check;
 use super::{avx2, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, WIDE};

@@ -9,7 +9,11 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod compiled;
 pub(crate) mod lay_out;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 pub(crate) mod pack;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -205,8 +209,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// The names of all sets, from the slowest to the fastest.
-    pub const NAMES: [&str; 5] = ["scalar", "sse2", "avx2", "avx512", "avx512vnni"];
+    /// The names of all sets, those of one kind of machine from the slowest to the fastest.
+    pub const NAMES: [&str; 7] = ["scalar", "sse2", "avx2", "avx512", "avx512vnni", "neon", "dotprod"];
 
     /// The portable set: plain Rust, the reference.
     pub fn scalar() -> Self {
@@ -244,6 +248,10 @@ impl Kernels {
             "avx512" => avx512::kernels(),
             #[cfg(target_arch = "x86_64")]
             "avx512vnni" => vnni::kernels(),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            "neon" => Some(neon::KERNELS),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            "dotprod" => neon::dot_kernels(),
             _ => None,
         }
     }

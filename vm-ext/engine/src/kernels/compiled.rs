@@ -1,0 +1,59 @@
+//! The portable loops again, for machines with wider vectors.
+
+/// Compiles one loop of [`super::portable`] for machines with `$features`.
+macro_rules! compile {
+    ($features:literal, $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?) => {
+        #[target_feature(enable = $features)]
+        fn $name($($argument: $type),*) $(-> $result)? {
+            portable::$name($($argument),*)
+        }
+    };
+}
+pub(super) use compile;
+
+/// Compiles the loops of [`super::portable`] for machines with `$features`, which the caller of `KERNELS` has found there.
+macro_rules! compiled_for {
+    ($features:literal) => {
+        mod compiled {
+            use super::super::compiled::compile;
+            use super::super::portable::{self, End, Normal};
+            use super::super::{Arithmetic, Channel, Ends, Lanes, Target};
+
+            compile!($features, columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32));
+            compile!($features, rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32));
+            compile!($features, wide_columns(sums: &[i64], lanes: &Lanes<i64>, low: i32, high: i32, out: &mut [i32]));
+            compile!($features, wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high: i32, out: &mut [i32]));
+            compile!($features, narrow(values: &[i32], out: &mut [i16]));
+            compile!($features, narrow_columns(values: &[i32], rows: usize, target: Target<'_>));
+            compile!($features, columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>));
+            compile!($features, rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>));
+            compile!($features, add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
+            compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
+            compile!($features, rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End));
+            compile!($features, table(x: &mut [i32], table: &[i16; 513]));
+            compile!($features, sums(x: &mut [i32], origin: i32) -> (i64, i64));
+            compile!($features, normalise(x: &mut [i32], normal: Normal));
+
+            // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
+            pub const ENDS: Ends = Ends {
+                columns: |acc, lanes, low, high| unsafe { columns(acc, lanes, low, high) },
+                rows: |acc, channels, low, high| unsafe { rows(acc, channels, low, high) },
+                wide_columns: |sums, lanes, low, high, out| unsafe { wide_columns(sums, lanes, low, high, out) },
+                wide_rows: |sums, channels, low, high, out| unsafe { wide_rows(sums, channels, low, high, out) },
+                narrow: |values, out| unsafe { narrow(values, out) },
+                narrow_columns: |values, rows, target| unsafe { narrow_columns(values, rows, target) },
+                columns_to: |sums, lanes, low, high, target| unsafe { columns_to(sums, lanes, low, high, target) },
+                rows_to: |sums, channels, low, high, target| unsafe { rows_to(sums, channels, low, high, target) },
+            };
+            pub const ARITHMETIC: Arithmetic = Arithmetic {
+                add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
+                mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
+                rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
+                table: |x, table_of| unsafe { table(x, table_of) },
+                sums: |x, origin| unsafe { sums(x, origin) },
+                normalise: |x, normal| unsafe { normalise(x, normal) },
+            };
+        }
+    };
+}
+pub(super) use compiled_for;
