@@ -42,6 +42,7 @@ impl Block {
             values,
             sums,
             mut bodies,
+            ..
         } = inferred;
         let first = values.len() - nodes.len();
         let mut constants = alloc::vec![None; first];

@@ -124,6 +124,8 @@ pub struct Inferred {
     pub sums: Vec<Sums>,
     /// Of the nodes that have one, the body, whose inputs are the first of its values.
     pub bodies: BTreeMap<usize, Inferred>,
+    /// Of the values that have one, a bound of the magnitudes of each row (along the last axis) added up.
+    pub row_sums: BTreeMap<ValueId, u64>,
 }
 
 /// A node that breaks the rules: its index and operation, and what is wrong.
@@ -136,10 +138,12 @@ impl Inferred {
             values,
             sums: Vec::with_capacity(nodes.len()),
             bodies: BTreeMap::new(),
+            row_sums: BTreeMap::new(),
         };
         for (node, op) in nodes.iter().enumerate() {
             let context = Context {
                 values: &inferred.values,
+                row_sums: &inferred.row_sums,
                 limits,
             };
             let found = match op {
@@ -149,6 +153,9 @@ impl Inferred {
             };
             let checked = found.and_then(|found| Ok(shape::check(&found.0.shape, limits).map(|()| found)?));
             let (value, sums, body) = checked.map_err(|problem| (node as u32, op.name(), problem))?;
+            if let Some(bound) = context.row_sum(op, &value) {
+                inferred.row_sums.insert(inferred.values.len() as ValueId, bound);
+            }
             inferred.values.push(value);
             inferred.sums.push(sums);
             if let Some(body) = body {
@@ -267,6 +274,7 @@ fn check_output<'a>(
 
 struct Context<'a> {
     values: &'a [ValueType],
+    row_sums: &'a BTreeMap<ValueId, u64>,
     limits: &'a Limits,
 }
 

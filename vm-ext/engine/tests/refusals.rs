@@ -4,8 +4,8 @@
 mod common;
 
 use aiinference_engine::error::{FormatProblem, NodeProblem, ShapeProblem};
-use aiinference_engine::graph::{Comparison, Graph, Input, Op, Output, Rescale, Scanned, State};
-use aiinference_engine::infer::ValueType;
+use aiinference_engine::graph::{Array, Comparison, Graph, Input, Op, Output, Rescale, Scanned, State};
+use aiinference_engine::infer::{infer, Sums, ValueType};
 use aiinference_engine::{format, Limits, LoadError, Program};
 use common::LIMITS;
 
@@ -114,6 +114,79 @@ fn products_of_computed_tensors() {
         matches!(far, NodeProblem::Shape(ShapeProblem::Elements { .. })),
         "{far}"
     );
+}
+
+/// Rows of a Softmax come to one, so that their products with anything of 16 bits fit 32.
+#[test]
+fn products_of_shares() {
+    let n = 128;
+    let mut graph = Graph::new();
+    for (i, shape) in [vec![3, n], vec![n, 5]].into_iter().enumerate() {
+        graph.input(Input {
+            name: format!("x{i}"),
+            shape,
+            fraction_bits: 0,
+            low: -32768,
+            high: 32767,
+            saturate: false,
+        });
+    }
+    let shares = graph.push(Op::Softmax {
+        x: 0,
+        multiplier: 1,
+        shift: 0,
+    });
+    let moved = graph.push(Op::Reshape {
+        x: shares,
+        shape: vec![3, 1, n],
+    });
+    let fewer = graph.push(Op::Slice {
+        x: moved,
+        axis: 0,
+        start: 1,
+        step: 1,
+        length: 2,
+    });
+    let torn = graph.push(Op::Reshape {
+        x: shares,
+        shape: vec![1, 3 * n],
+    });
+    let others = graph.push(Op::Constant {
+        shape: vec![3 * n, 1],
+        data: Array::I16(vec![-32768; 3 * n as usize]),
+    });
+    let end = |a, b, transposed| Op::BatchMatMul {
+        a,
+        b,
+        transposed,
+        multiplier: 1,
+        shift: 0,
+        low: ALL.0,
+        high: ALL.1,
+    };
+    let products = [
+        end(shares, 1, false),
+        end(fewer, 1, false),
+        end(0, shares, true),
+        end(torn, others, false),
+    ];
+    let products = products.map(|op| graph.push(op));
+    graph.outputs.push(Output {
+        name: "y".into(),
+        value: products[0],
+        fraction_bits: 0,
+        labels: vec![],
+    });
+    let inferred = infer(&graph, &LIMITS).expect("a sound model");
+    let found = products.map(|value| {
+        let ValueType { low, high, .. } = inferred.values[value as usize];
+        (inferred.sums[value as usize - 2], low, high)
+    });
+    let most = (32768 + 64) * 32768;
+    let shares = (Sums::I32, -most, most);
+    assert_eq!(found[..3], [shares, shares, shares]);
+    // Rows that were torn apart and joined anew are no shares.
+    assert!(matches!(found[3].0, Sums::Blocks(2)), "{:?}", found[3]);
 }
 
 #[test]

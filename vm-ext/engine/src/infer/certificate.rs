@@ -74,16 +74,13 @@ pub(super) fn weighted(
     }
 }
 
-/// The width of sums over k of products below `magnitude`, of operands in 16 bits.
-pub(super) fn batched(k: u32, magnitude: i128) -> Sums {
-    let fits = |count: i128| count * magnitude < NARROW_BOUND;
-    if fits(k.into()) {
+/// The width of sums that stay within `bound`, of products that stay within `largest`, of operands in 16 bits.
+pub(super) fn batched(bound: i128, largest: i128) -> Sums {
+    if bound < NARROW_BOUND {
         return Sums::I32;
     }
-    (1..30)
-        .rev()
-        .find(|log| fits(1 << log))
-        .map_or(Sums::I64, |log| Sums::Blocks(1 << log))
+    let fits = |log: &u32| (1i128 << log) * largest < NARROW_BOUND;
+    (1..30).rev().find(fits).map_or(Sums::I64, |log| Sums::Blocks(1 << log))
 }
 
 fn certify<W: Copy + Into<i64>>(

@@ -44,6 +44,7 @@ impl Context<'_> {
         transposed: bool,
         ending: Ending,
     ) -> Result<(ValueType, Sums), NodeProblem> {
+        let row_sums = [a, b].map(|x| self.row_sums.get(&x).copied().map(i128::from));
         let (a, b) = (self.operand(a)?, self.operand(b)?);
         for x in [a, b] {
             if x.shape.len() < 2 {
@@ -67,13 +68,22 @@ impl Context<'_> {
             return Err(NodeProblem::Mismatch { axis: shape.len() + 1 });
         }
         shape.extend([m, n]);
-        let bound = i128::from(k) * a.magnitude() * b.magnitude();
+        // No sum of some of the products is larger, in any order.
+        let largest = a.magnitude() * b.magnitude();
+        let mut bound = i128::from(k) * largest;
+        if let [Some(row), _] = row_sums {
+            bound = bound.min(row * b.magnitude());
+        }
+        if let ([_, Some(row)], true) = (row_sums, transposed) {
+            bound = bound.min(row * a.magnitude());
+        }
         if bound >= ACCUMULATOR_BOUND {
             return Err(NodeProblem::Accumulator { channel: 0 });
         }
         let (low, high) = products(a, b);
-        let (low, high) = ending.range(low * i128::from(k), high * i128::from(k))?;
-        let sums = batched(k, a.magnitude() * b.magnitude());
+        let (low, high) = (low * i128::from(k), high * i128::from(k));
+        let (low, high) = ending.range(low.max(-bound), high.min(bound))?;
+        let sums = batched(bound, largest);
         Ok((ValueType { shape, low, high }, sums))
     }
 }

@@ -8,7 +8,7 @@ use super::{
     check_channels, check_rescale, check_shift, pick, Context, Ending, ValueType, ACCUMULATOR_BOUND, PRODUCT_BOUND,
 };
 use crate::error::NodeProblem;
-use crate::graph::{Rescale, Trees, ValueId};
+use crate::graph::{Op, Rescale, Trees, ValueId};
 use crate::ops::layer_norm::{FRACTION_BITS, MAX_COLUMNS};
 
 /// Bound of a row's length times the spread of its elements: 2^62 holds its square.
@@ -44,6 +44,26 @@ impl Context<'_> {
             low: 0,
             high: i16::MAX.into(),
         })
+    }
+
+    /// A bound of the magnitudes of each row of a node's value added up, where one is known: rows of a Softmax come to little
+    /// more than one, and keep doing so while they stay whole or lose elements.
+    pub(super) fn row_sum(&self, op: &Op, value: &ValueType) -> Option<u64> {
+        let of = |x: &ValueId| self.row_sums.get(x).copied();
+        let columns = |value: &ValueType| value.shape.last().copied();
+        match op {
+            // Each of N elements is rounded up by half a unit at most.
+            Op::Softmax { .. } => columns(value).map(|n| (1 << 15) + u64::from(n) / 2),
+            Op::Reshape { x, .. } | Op::Broadcast { x, .. } => {
+                of(x).filter(|_| self.values.get(*x as usize).and_then(columns) == columns(value))
+            }
+            Op::Transpose { x, axes } => {
+                of(x).filter(|_| axes.last().is_some_and(|last| *last as usize + 1 == axes.len()))
+            }
+            Op::Slice { x, .. } => of(x),
+            Op::Clamp { x, low, high } => of(x).filter(|_| *low <= 0 && *high >= 0),
+            _ => None,
+        }
     }
 
     pub(super) fn arg_max(&self, x: ValueId) -> Result<ValueType, NodeProblem> {
