@@ -134,6 +134,97 @@ fn long_sums_of_narrow_weights_are_exact() {
     }
 }
 
+/// Rows, matrices and axes longer than what is handled at a time, which random models seldom have.
+#[test]
+fn operations_on_long_rows_are_exact() {
+    let draw = &mut random::Draw::new(2);
+    for (low, high) in [(-4000, 4000), (-32767, 32767), (-32768, 32767)] {
+        let mut graph = Graph::new();
+        for (i, shape) in [vec![2, 53, 70], vec![70, 37], vec![2, 21, 70], vec![2, 3, 601]]
+            .into_iter()
+            .enumerate()
+        {
+            graph.input(Input {
+                name: format!("x{i}"),
+                shape,
+                fraction_bits: 0,
+                low,
+                high,
+                saturate: false,
+            });
+        }
+        let (all, none) = ((i32::MIN, i32::MAX), Vec::new());
+        let product = |b, transposed| Op::BatchMatMul {
+            a: 0,
+            b,
+            transposed,
+            multiplier: 3,
+            shift: 9,
+            low: all.0,
+            high: all.1,
+        };
+        let norm = |center, bias: Vec<i64>, multipliers: Vec<i32>| Op::LayerNorm {
+            x: 3,
+            epsilon: 12_345,
+            center,
+            bias,
+            rescale: Rescale {
+                shifts: vec![9; multipliers.len()],
+                multipliers,
+                low: all.0,
+                high: all.1,
+            },
+        };
+        let sum = |axis| Op::ReduceSum {
+            x: 3,
+            axis,
+            multiplier: -7,
+            shift: 3,
+            low: all.0,
+            high: all.1,
+        };
+        let biases = |d: &mut random::Draw, most: i64| d.list(601, |d| d.int(-most, most));
+        let ops = [
+            product(1, false),
+            product(2, true),
+            norm(true, none.clone(), vec![5]),
+            norm(false, vec![-77], vec![5]),
+            norm(true, biases(draw, 1 << 20), draw.list(601, |d| d.int(-999, 999) as i32)),
+            norm(true, biases(draw, 1 << 40), vec![-3]),
+            sum(0),
+            sum(1),
+            sum(2),
+            Op::ReduceMax { x: 3, axis: 1 },
+            Op::TopK { x: 3, k: 1 },
+            Op::TopK { x: 3, k: 300 },
+            Op::TopK { x: 3, k: 601 },
+        ];
+        let values = ops.map(|op| graph.push(op));
+        for value in values {
+            graph.outputs.push(Output {
+                name: format!("y{value}"),
+                value,
+                fraction_bits: 0,
+                labels: vec![],
+            });
+        }
+        let inputs = random::inputs(&graph, draw);
+        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
+        let expected = oracle::values(&graph, &inputs);
+        let program = Program::new(graph, &LIMITS).expect("a valid model");
+        for kernels in Kernels::available() {
+            let results = program.run(&views, &kernels).expect("valid inputs");
+            for (result, value) in results.iter().zip(values) {
+                let result: Vec<i128> = result.iter().map(|x| i128::from(*x)).collect();
+                assert!(
+                    result == expected[value as usize].data,
+                    "value {value} with {kernels:?}"
+                );
+            }
+        }
+    }
+}
+
 thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
