@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models verifier-code fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models conformance verifier-code fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ proto: ## write the Rust of the messages again, after a change of the .proto fil
 
 models: ## train the contracts' ONNX models again (needs Python 3)
 	@scripts/train-models.sh
+
+conformance: ## run ONNX's node tests on the converter (brings them from PyPI's onnx; needs Python 3)
+	@scripts/conformance.sh
 
 verifier-code: ## compile the verifier of proofs again from its Solidity source, and compare (needs Node.js)
 	@scripts/verifier-code.sh

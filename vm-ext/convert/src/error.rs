@@ -6,9 +6,7 @@ use crate::report::Report;
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
     /// The bytes are no ONNX model, or one that the importer cannot read.
-    #[error(
-        "reading the ONNX model: {reason}; check it with onnx.checker.check_model and export it again (opset 13 to 17)"
-    )]
+    #[error("reading the ONNX model: {reason}; check it with onnx.checker.check_model and export it again")]
     Parse {
         /// What the parser said.
         reason: String,
@@ -24,6 +22,18 @@ pub enum ConvertError {
         reason: String,
         /// The nearest thing that works.
         advice: String,
+    },
+    /// A value that shapes the model and is only known when it runs.
+    #[error("converting node {node:?} ({op}): {what} must be known when the model is converted{}", .input.as_ref().map(|i| format!(" and depends on input {i:?}; fix that input to its value (--fix {i}=VALUES), or export the model with it stored")).unwrap_or_default())]
+    Unknown {
+        /// Name of the node.
+        node: String,
+        /// Operator.
+        op: String,
+        /// What must be known.
+        what: String,
+        /// The input that decides it.
+        input: Option<String>,
     },
     /// An input whose shape is open beyond the batch axis, or whose type is no number.
     #[error("reading input {input:?} of the model: {reason}; {advice}")]
@@ -78,16 +88,6 @@ pub enum ConvertError {
         op: String,
         /// What does not fit.
         reason: String,
-    },
-    /// The imported graph does not compute what the ONNX model computes: a fault of this importer.
-    #[error("checking the imported graph against the ONNX model: output {output:?} differs by {difference} (scale {scale}); this is a fault of the converter: report it with the model")]
-    Import {
-        /// Which output.
-        output: String,
-        /// Largest absolute difference.
-        difference: f64,
-        /// Largest absolute value.
-        scale: f64,
     },
     /// The engine refused the graph: a fault of this converter.
     #[error("loading the converted model into the engine: {reason}; this is a fault of the converter: report it with the model")]

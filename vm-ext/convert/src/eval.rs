@@ -5,7 +5,7 @@
 
 use aiinference_engine::graph::Window;
 
-use crate::net::{window_extents, Id, Kind, Net};
+use crate::net::{window_extents, Comparison, Id, Kind, Net, Scan};
 
 /// Every node's value for one sample. Constants get an empty one: read them in place.
 pub fn run(net: &Net, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -19,57 +19,154 @@ pub fn run(net: &Net, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 /// The elements of a value, stored or computed.
 pub fn of<'a>(net: &'a Net, values: &'a [Vec<f64>], id: Id) -> &'a [f64] {
-    net.constant(id).unwrap_or(&values[id])
+    match net.constant(id) {
+        Some(values) => values,
+        None => &values[id],
+    }
 }
 
 fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64> {
     let node = &net.nodes[id];
-    let get = |x: Id| of(net, values, x);
     match &node.kind {
         Kind::Input(_) => {
             let place = net.inputs.iter().position(|i| *i == id);
             place.map(|p| inputs[p].clone()).unwrap_or_default()
         }
         Kind::Const(_) => vec![],
-        Kind::Linear { x, weights, bias } => linear(get(*x), weights, bias),
+        kind => compute(kind, &node.shape, &|x| (of(net, values, x), net.shape(x))),
+    }
+}
+
+/// Elements and shape of an operand.
+type Operand<'a> = (&'a [f64], &'a [usize]);
+
+/// The value of an operation of the given shape, operands by their ids.
+pub fn compute<'a>(kind: &Kind, shape: &[usize], operand: &dyn Fn(Id) -> Operand<'a>) -> Vec<f64> {
+    let get = |x: Id| operand(x).0;
+    let shape_of = |x: Id| operand(x).1;
+    let count: usize = shape.iter().product();
+    if count == 0 {
+        return vec![];
+    }
+    let zip = |a: Id, b: Id, f: &dyn Fn(f64, f64) -> f64| broadcast(operand(a), operand(b), shape, f);
+    // Length of rows along the last axis of an operand.
+    let row = |x: Id| shape_of(x).last().copied().unwrap_or(1).max(1);
+    match kind {
+        Kind::Input(_) | Kind::Const(_) => vec![],
+        Kind::Linear { x, weights, bias } => linear(get(*x), weights, bias, count),
         Kind::Conv {
             x,
             weights,
             bias,
             window,
             groups,
-        } => conv(get(*x), net.shape(*x), weights, bias, window, *groups),
+        } => conv(get(*x), shape_of(*x), weights, bias, window, *groups),
         Kind::Affine { x, axis, scale, offset } => {
-            let inner: usize = node.shape[axis + 1..].iter().product();
-            let channels = node.shape[*axis];
+            let inner: usize = shape[axis + 1..].iter().product();
+            let channels = shape[*axis];
             let channel = |i: usize| (i / inner) % channels;
             let x = get(*x).iter().enumerate();
             x.map(|(i, v)| v * scale[channel(i)] + offset[channel(i)]).collect()
         }
         Kind::Map { x, f } => get(*x).iter().map(|v| f.eval(*v)).collect(),
-        Kind::Add { a, b, sign } => broadcast(net, get(*a), *a, get(*b), *b, &node.shape, |x, y| x + sign * y),
-        Kind::Mul { a, b } => broadcast(net, get(*a), *a, get(*b), *b, &node.shape, |x, y| x * y),
-        Kind::Softmax { x } => {
-            let n = node.shape.last().copied().unwrap_or(1).max(1);
-            get(*x).chunks(n).flat_map(softmax).collect()
+        Kind::Add { a, b, sign } => zip(*a, *b, &|x, y| x + sign * y),
+        Kind::Mul { a, b } => zip(*a, *b, &|x, y| x * y),
+        Kind::Div { a, b } => zip(*a, *b, &|x, y| x / y),
+        Kind::Min { a, b } => zip(*a, *b, &|x, y| if x.is_nan() || x < y { x } else { y }),
+        Kind::Max { a, b } => zip(*a, *b, &|x, y| if x.is_nan() || x > y { x } else { y }),
+        Kind::Compare { a, b, by } => match by {
+            Comparison::Less => zip(*a, *b, &|x, y| f64::from(x < y)),
+            Comparison::LessEqual => zip(*a, *b, &|x, y| f64::from(x <= y)),
+            Comparison::Equal => zip(*a, *b, &|x, y| f64::from(x == y)),
+        },
+        Kind::Select { condition, a, b } => {
+            let places = |x: Id| spread(shape_of(x), shape);
+            let (c, x, y) = (get(*condition), get(*a), get(*b));
+            let at = places(*condition).into_iter().zip(places(*a)).zip(places(*b));
+            at.map(|((i, j), k)| if c[i] != 0.0 { x[j] } else { y[k] }).collect()
         }
-        Kind::MaxPool { x, window } => pool(get(*x), net.shape(*x), window, |taps, _| {
+        Kind::BatchMatMul { a, b } => batch_matmul(operand(*a), operand(*b), shape),
+        Kind::LayerNorm {
+            x,
+            gamma,
+            beta,
+            epsilon,
+            center,
+        } => {
+            let n = row(*x);
+            let rows = get(*x).chunks(n);
+            rows.flat_map(|row| layer_norm(row, gamma, beta, *epsilon, *center))
+                .collect()
+        }
+        Kind::ReduceSum { x, axis, factor } => {
+            let sums = reduce(operand(*x), *axis, 0.0, |a, b| a + b);
+            sums.into_iter().map(|s| s * factor).collect()
+        }
+        Kind::ReduceMax { x, axis } => reduce(operand(*x), *axis, f64::NEG_INFINITY, |a, b| {
+            if b > a || b.is_nan() {
+                b
+            } else {
+                a
+            }
+        }),
+        Kind::Gather { x, indices, axis } => {
+            let from = shape_of(*x);
+            let inner: usize = from[axis + 1..].iter().product();
+            let extent = from[*axis];
+            let mut out = Vec::with_capacity(count);
+            for block in get(*x).chunks((extent * inner).max(1)) {
+                for i in get(*indices) {
+                    out.extend_from_slice(&block[index(*i, extent) * inner..][..inner]);
+                }
+            }
+            out
+        }
+        Kind::GatherElements { x, indices } => {
+            let (n, m) = (row(*x), row(*indices));
+            let rows = get(*x).chunks(n).zip(get(*indices).chunks(m));
+            rows.flat_map(|(row, indices)| indices.iter().map(move |i| row[index(*i, n)]))
+                .collect()
+        }
+        Kind::TopK { x, k } => {
+            let rows = get(*x).chunks(row(*x));
+            rows.flat_map(|row| {
+                let mut order: Vec<usize> = (0..row.len()).collect();
+                order.sort_by(|i, j| row[*j].total_cmp(&row[*i]).then(i.cmp(j)));
+                order.into_iter().take(*k).map(|i| i as f64)
+            })
+            .collect()
+        }
+        Kind::Pad { x, before, value, .. } => {
+            let mut out = vec![*value; count];
+            let strides = strides(shape);
+            let start: usize = before.iter().zip(&strides).map(|(b, s)| b * s).sum();
+            let places = offsets(shape_of(*x), &strides);
+            places.into_iter().zip(get(*x)).for_each(|(i, v)| out[start + i] = *v);
+            out
+        }
+        Kind::Broadcast { x } => {
+            let values = get(*x);
+            spread(shape_of(*x), shape).into_iter().map(|i| values[i]).collect()
+        }
+        Kind::Scan(scan) => run_scan(scan, operand),
+        Kind::Softmax { x } => get(*x).chunks(row(*x)).flat_map(softmax).collect(),
+        Kind::MaxPool { x, window } => pool(get(*x), shape_of(*x), window, |taps, _| {
             taps.iter().copied().fold(f64::NEG_INFINITY, f64::max)
         }),
         Kind::AvgPool {
             x,
             window,
             count_padding,
-        } => pool(get(*x), net.shape(*x), window, |taps, size| {
+        } => pool(get(*x), shape_of(*x), window, |taps, size| {
             let n = if *count_padding { size } else { taps.len() };
             taps.iter().sum::<f64>() / n as f64
         }),
         Kind::Upsample { x, factors } => {
-            let [_, _, h, w] = as_image(net.shape(*x));
+            let [_, _, h, w] = as_image(shape_of(*x));
             let x = get(*x);
             let (oh, ow) = (h * factors[0], w * factors[1]);
             let mut out = Vec::with_capacity(x.len() * factors[0] * factors[1]);
-            for plane in x.chunks(h * w) {
+            for plane in x.chunks((h * w).max(1)) {
                 for i in 0..oh {
                     let row = &plane[(i / factors[0]) * w..][..w];
                     out.extend((0..ow).map(|j| row[j / factors[1]]));
@@ -78,13 +175,13 @@ fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64>
             out
         }
         Kind::Reshape { x } => get(*x).to_vec(),
-        Kind::Transpose { x, axes } => transpose(get(*x), net.shape(*x), axes),
+        Kind::Transpose { x, axes } => transpose(get(*x), shape_of(*x), axes),
         Kind::Concat { xs, axis } => {
-            let outer: usize = node.shape[..*axis].iter().product();
-            let mut out = Vec::with_capacity(node.shape.iter().product());
+            let outer: usize = shape[..*axis].iter().product();
+            let mut out = Vec::with_capacity(count);
             for o in 0..outer {
                 for &x in xs {
-                    let length: usize = net.shape(x)[*axis..].iter().product();
+                    let length: usize = shape_of(x)[*axis..].iter().product();
                     out.extend_from_slice(&get(x)[o * length..][..length]);
                 }
             }
@@ -97,11 +194,11 @@ fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64>
             step,
             length,
         } => {
-            let shape = net.shape(*x);
-            let inner: usize = shape[axis + 1..].iter().product();
-            let block = shape[*axis] * inner;
-            let mut out = Vec::new();
-            for chunk in get(*x).chunks(block) {
+            let from = shape_of(*x);
+            let inner: usize = from[axis + 1..].iter().product();
+            let block = from[*axis] * inner;
+            let mut out = Vec::with_capacity(count);
+            for chunk in get(*x).chunks(block.max(1)) {
                 for i in 0..*length {
                     out.extend_from_slice(&chunk[(start + i * step) * inner..][..inner]);
                 }
@@ -109,8 +206,7 @@ fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64>
             out
         }
         Kind::ArgMax { x } => {
-            let n = net.shape(*x).last().copied().unwrap_or(1).max(1);
-            let rows = get(*x).chunks(n);
+            let rows = get(*x).chunks(row(*x));
             rows.map(|row| {
                 let mut best = 0;
                 for (i, v) in row.iter().enumerate() {
@@ -122,17 +218,119 @@ fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64>
             })
             .collect()
         }
-        Kind::Trees { x, trees } => {
-            let n = net.shape(*x).last().copied().unwrap_or(1).max(1);
-            get(*x).chunks(n).flat_map(|row| trees.eval(row)).collect()
-        }
+        Kind::Trees { x, trees } => get(*x).chunks(row(*x)).flat_map(|row| trees.eval(row)).collect(),
     }
 }
 
-fn linear(x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+/// An index as data gives it; the importer keeps it within bounds, and what is no number reads the first element.
+fn index(i: f64, extent: usize) -> usize {
+    (i.max(0.0) as usize).min(extent.max(1) - 1)
+}
+
+fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        strides[i - 1] = strides[i] * shape[i];
+    }
+    strides
+}
+
+/// Steps by which indices of `shape` walk over a tensor of shape `from` that is broadcast to it.
+fn steps(from: &[usize], shape: &[usize]) -> Vec<usize> {
+    let missing = shape.len() - from.len();
+    let strides = strides(from);
+    let mut steps = vec![0; shape.len()];
+    for i in 0..from.len() {
+        steps[missing + i] = if from[i] == 1 { 0 } else { strides[i] };
+    }
+    steps
+}
+
+/// Which element of a tensor of shape `from` each element of its broadcast to `shape` is.
+fn spread(from: &[usize], shape: &[usize]) -> Vec<usize> {
+    offsets(shape, &steps(from, shape))
+}
+
+fn reduce((x, shape): Operand, axis: usize, start: f64, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let extent = shape[axis];
+    let mut out = vec![start; outer * inner];
+    for o in 0..outer {
+        let sums = &mut out[o * inner..][..inner];
+        for i in 0..extent {
+            let row = &x[(o * extent + i) * inner..][..inner];
+            sums.iter_mut().zip(row).for_each(|(s, v)| *s = f(*s, *v));
+        }
+    }
+    out
+}
+
+fn layer_norm(row: &[f64], gamma: &[f64], beta: &[f64], epsilon: f64, center: bool) -> Vec<f64> {
+    let n = row.len() as f64;
+    let mean = if center { row.iter().sum::<f64>() / n } else { 0.0 };
+    let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+    let root = libm::sqrt(variance + epsilon);
+    let columns = row.iter().zip(gamma).zip(beta);
+    columns.map(|((v, g), b)| (v - mean) / root * g + b).collect()
+}
+
+fn batch_matmul((a, a_shape): Operand, (b, b_shape): Operand, shape: &[usize]) -> Vec<f64> {
+    let rank = shape.len();
+    let (m, n) = (shape[rank - 2], shape[rank - 1]);
+    let k = a_shape[a_shape.len() - 1];
+    let batch = &shape[..rank - 2];
+    let starts = |from: &[usize], size: usize| -> Vec<usize> {
+        let places = spread(&from[..from.len() - 2], batch).into_iter();
+        places.map(|i| i * size).collect()
+    };
+    let mut out = Vec::with_capacity(shape.iter().product());
+    let mut sums = vec![0.0; n];
+    for (i, j) in starts(a_shape, m * k).into_iter().zip(starts(b_shape, k * n)) {
+        for row in 0..m {
+            sums.fill(0.0);
+            for t in 0..k {
+                let x = a[i + row * k + t];
+                let line = &b[j + t * n..][..n];
+                sums.iter_mut().zip(line).for_each(|(s, y)| *s += x * y);
+            }
+            out.extend_from_slice(&sums);
+        }
+    }
+    out
+}
+
+fn run_scan<'a>(scan: &Scan, operand: &dyn Fn(Id) -> Operand<'a>) -> Vec<f64> {
+    let mut states: Vec<Vec<f64>> = scan.states.iter().map(|s| operand(*s).0.to_vec()).collect();
+    let mut collected: Vec<Vec<f64>> = vec![vec![]; scan.body.outputs.len() - states.len()];
+    for step in 0..scan.count {
+        let mut inputs = std::mem::take(&mut states);
+        for (x, reverse) in &scan.scanned {
+            let at = if *reverse { scan.count - 1 - step } else { step };
+            let x = operand(*x).0;
+            let size = x.len() / scan.count;
+            inputs.push(x[at * size..][..size].to_vec());
+        }
+        inputs.extend(scan.captured.iter().map(|x| operand(*x).0.to_vec()));
+        let values = run(&scan.body, &inputs);
+        let mut outputs = scan
+            .body
+            .outputs
+            .iter()
+            .map(|o| of(&scan.body, &values, o.value).to_vec());
+        states = outputs.by_ref().take(scan.states.len()).collect();
+        collected.iter_mut().zip(outputs).for_each(|(all, one)| all.extend(one));
+    }
+    states.into_iter().chain(collected).flatten().collect()
+}
+
+fn linear(x: &[f64], weights: &[f64], bias: &[f64], count: usize) -> Vec<f64> {
     let n = bias.len();
     let k = weights.len() / n.max(1);
-    let mut out = Vec::with_capacity(x.len() / k.max(1) * n);
+    if k == 0 {
+        return bias.iter().copied().cycle().take(count).collect();
+    }
+    let mut out = Vec::with_capacity(count);
     for row in x.chunks(k) {
         for (w, b) in weights.chunks(k).zip(bias) {
             out.push(b + row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>());
@@ -205,7 +403,7 @@ fn pool(x: &[f64], shape: &[usize], window: &Window, f: impl Fn(&[f64], usize) -
         let at = o * window.strides[axis] as usize + k * window.dilations[axis] as usize;
         at.checked_sub(window.pads[axis] as usize).filter(|i| *i < extent)
     };
-    for plane in x.chunks(h * w) {
+    for plane in x.chunks((h * w).max(1)) {
         for y in 0..oh {
             for x in 0..ow {
                 taps.clear();
@@ -242,20 +440,13 @@ fn softmax(row: &[f64]) -> Vec<f64> {
 
 /// Axis i of the result is axis `axes[i]` of x.
 pub fn transpose(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
-    let mut strides = vec![1; shape.len()];
-    for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i] * shape[i];
-    }
+    let strides = strides(shape);
     let extents: Vec<usize> = axes.iter().map(|a| shape[*a]).collect();
     let steps: Vec<usize> = axes.iter().map(|a| strides[*a]).collect();
-    gather(x, &extents, &steps)
+    offsets(&extents, &steps).into_iter().map(|i| x[i]).collect()
 }
 
-/// The elements at the dot products of all indices below `extents` with `steps`, in row-major order.
-fn gather(x: &[f64], extents: &[usize], steps: &[usize]) -> Vec<f64> {
-    offsets(extents, steps).into_iter().map(|i| x[i]).collect()
-}
-
+/// The dot products of all indices below `extents` with `steps`, in row-major order.
 fn offsets(extents: &[usize], steps: &[usize]) -> Vec<usize> {
     let mut out = vec![0];
     for (extent, step) in extents.iter().zip(steps) {
@@ -267,21 +458,11 @@ fn offsets(extents: &[usize], steps: &[usize]) -> Vec<usize> {
     out
 }
 
-fn broadcast(net: &Net, x: &[f64], a: Id, y: &[f64], b: Id, shape: &[usize], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    if net.shape(a) == shape && net.shape(b) == shape {
+fn broadcast((x, a): Operand, (y, b): Operand, shape: &[usize], f: &dyn Fn(f64, f64) -> f64) -> Vec<f64> {
+    if a == shape && b == shape {
         return x.iter().zip(y).map(|(x, y)| f(*x, *y)).collect();
     }
-    let steps = |from: &[usize]| {
-        let missing = shape.len() - from.len();
-        let mut steps = vec![0; shape.len()];
-        let mut stride = 1;
-        for i in (0..from.len()).rev() {
-            steps[missing + i] = if from[i] == 1 { 0 } else { stride };
-            stride *= from[i];
-        }
-        steps
-    };
-    let (xs, ys) = (steps(net.shape(a)), steps(net.shape(b)));
+    let (xs, ys) = (steps(a, shape), steps(b, shape));
     // Rows along the last axis; their starts by the axes before it.
     let rank = shape.len().max(1) - 1;
     let (length, dx, dy) = match shape.last() {

@@ -36,8 +36,6 @@ pub enum Unary {
     Erf,
     Floor,
     Ceil,
-    /// Half away from zero.
-    Round,
     /// Half to even.
     RoundEven,
     Sign,
@@ -52,6 +50,103 @@ pub enum Unary {
     Asinh,
     Acosh,
     Atanh,
+    /// `ln(1 + x)`.
+    Ln1p,
+    /// `e^x - 1`.
+    Expm1,
+    /// The nearest value of a coarser float format; infinities become its largest value where the flag says so.
+    Narrow(Narrow, bool),
+}
+
+/// Float formats coarser than doubles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Narrow {
+    F32,
+    F16,
+    Bf16,
+    E4M3,
+    E4M3Z,
+    E5M2,
+    E5M2Z,
+}
+
+impl Narrow {
+    /// Bits of the exponent and of the mantissa, the exponent's bias, and the largest value.
+    fn layout(self) -> (u32, u32, i32, f64) {
+        match self {
+            Narrow::F32 => (8, 23, 127, f64::from(f32::MAX)),
+            Narrow::F16 => (5, 10, 15, 65504.0),
+            Narrow::Bf16 => (8, 7, 127, 3.3895313892515355e38),
+            Narrow::E4M3 => (4, 3, 7, 448.0),
+            Narrow::E4M3Z => (4, 3, 8, 240.0),
+            Narrow::E5M2 => (5, 2, 15, 57344.0),
+            Narrow::E5M2Z => (5, 2, 16, 57344.0),
+        }
+    }
+
+    /// Whether there are infinities.
+    fn has_infinity(self) -> bool {
+        matches!(self, Narrow::F32 | Narrow::F16 | Narrow::Bf16 | Narrow::E5M2)
+    }
+
+    /// The value of a bit pattern of a format of up to 16 bits.
+    pub fn decode(self, bits: u16) -> f64 {
+        if self == Narrow::F32 {
+            return f64::NAN;
+        }
+        let (exponent_bits, mantissa_bits, bias, _) = self.layout();
+        let mantissa = bits & ((1 << mantissa_bits) - 1);
+        let top = (1u16 << exponent_bits) - 1;
+        let exponent = (bits >> mantissa_bits) & top;
+        let negative = bits >> (mantissa_bits + exponent_bits) & 1 == 1;
+        let sign = if negative { -1.0 } else { 1.0 };
+        let nan = match self {
+            Narrow::F32 | Narrow::F16 | Narrow::Bf16 | Narrow::E5M2 => exponent == top && mantissa != 0,
+            Narrow::E4M3 => exponent == top && mantissa == 7,
+            Narrow::E4M3Z | Narrow::E5M2Z => negative && exponent == 0 && mantissa == 0,
+        };
+        if nan {
+            return f64::NAN;
+        }
+        if exponent == top && self.has_infinity() {
+            return sign * f64::INFINITY;
+        }
+        let unit = libm::ldexp(1.0, i32::from(exponent.max(1)) - bias - mantissa_bits as i32);
+        let hidden = if exponent == 0 { 0 } else { 1 << mantissa_bits };
+        sign * f64::from(hidden | mantissa) * unit
+    }
+
+    /// The nearest value of the format, ties to even.
+    pub fn round(self, x: f64, saturate: bool) -> f64 {
+        if self == Narrow::F32 {
+            return f64::from(x as f32);
+        }
+        let (_, mantissa_bits, bias, largest) = self.layout();
+        if x.is_nan() || x == 0.0 {
+            return x;
+        }
+        let beyond = if saturate && !matches!(self, Narrow::F16 | Narrow::Bf16) {
+            largest
+        } else if self.has_infinity() {
+            f64::INFINITY
+        } else {
+            f64::NAN
+        };
+        let rounded = if x.is_infinite() {
+            f64::INFINITY
+        } else {
+            let exponent = (libm::frexp(x).1 - 1).max(1 - bias);
+            let unit = libm::ldexp(1.0, exponent - mantissa_bits as i32);
+            libm::rint(x.abs() / unit) * unit
+        };
+        let magnitude = if rounded > largest { beyond } else { rounded };
+        if x < 0.0 {
+            -magnitude
+        } else {
+            magnitude
+        }
+    }
 }
 
 /// Operations on two operands. Comparisons give 1 or 0.
@@ -68,6 +163,12 @@ pub enum Binary {
     Less,
     LessEqual,
     Equal,
+    /// On whole numbers, in two's complement.
+    BitAnd,
+    /// Likewise.
+    BitOr,
+    /// Likewise.
+    BitXor,
 }
 
 /// `clamp(scale * x + offset, low, high)`.
@@ -100,7 +201,6 @@ impl Unary {
             Unary::Erf => libm::erf(x),
             Unary::Floor => libm::floor(x),
             Unary::Ceil => libm::ceil(x),
-            Unary::Round => libm::round(x),
             Unary::RoundEven => libm::rint(x),
             Unary::Sign => {
                 if x > 0.0 {
@@ -122,6 +222,9 @@ impl Unary {
             Unary::Asinh => libm::asinh(x),
             Unary::Acosh => libm::acosh(x),
             Unary::Atanh => libm::atanh(x),
+            Unary::Ln1p => libm::log1p(x),
+            Unary::Expm1 => libm::expm1(x),
+            Unary::Narrow(format, saturate) => format.round(x, saturate),
         }
     }
 }
@@ -162,6 +265,9 @@ impl Binary {
             Binary::Less => f64::from(a < b),
             Binary::LessEqual => f64::from(a <= b),
             Binary::Equal => f64::from(a == b),
+            Binary::BitAnd => (a as i64 & b as i64) as f64,
+            Binary::BitOr => (a as i64 | b as i64) as f64,
+            Binary::BitXor => (a as i64 ^ b as i64) as f64,
         }
     }
 }
@@ -218,6 +324,17 @@ impl Expr {
             Expr::Unary(f, e) => Expr::unary(*f, e.of(inner)),
             Expr::Binary(op, a, b) => Expr::binary(*op, a.of(inner), b.of(inner)),
             Expr::Select(e) => Expr::Select(Box::new([e[0].of(inner), e[1].of(inner), e[2].of(inner)])),
+        }
+    }
+
+    /// The function without roundings to floats of 16 and more bits: integers take the place of such formats.
+    pub fn without_storage(&self) -> Expr {
+        match self {
+            Expr::X | Expr::Const(_) => self.clone(),
+            Expr::Unary(Unary::Narrow(Narrow::F32 | Narrow::F16 | Narrow::Bf16, _), e) => e.without_storage(),
+            Expr::Unary(f, e) => Expr::unary(*f, e.without_storage()),
+            Expr::Binary(op, a, b) => Expr::binary(*op, a.without_storage(), b.without_storage()),
+            Expr::Select(e) => Expr::Select(Box::new([0, 1, 2].map(|i| e[i].without_storage()))),
         }
     }
 
@@ -345,6 +462,35 @@ mod tests {
         for x in [-1.0, 0.5, 7.0] {
             assert_eq!((c.scale * x + c.offset).clamp(c.low, c.high), e.eval(x));
         }
+    }
+
+    #[test]
+    fn rounding_to_a_format_gives_what_its_bits_decode_to() {
+        for format in [
+            Narrow::F16,
+            Narrow::E4M3,
+            Narrow::E4M3Z,
+            Narrow::E5M2,
+            Narrow::E5M2Z,
+            Narrow::Bf16,
+        ] {
+            let top = if matches!(format, Narrow::F16 | Narrow::Bf16) {
+                1u32 << 16
+            } else {
+                1 << 8
+            };
+            for bits in 0..top {
+                let x = format.decode(bits as u16);
+                if x.is_finite() {
+                    assert_eq!(format.round(x, true), x, "{format:?} {bits:x}");
+                }
+            }
+        }
+        assert_eq!(Narrow::E4M3.round(1000.0, true), 448.0);
+        assert!(Narrow::E4M3.round(1000.0, false).is_nan());
+        assert_eq!(Narrow::F16.round(-1e6, true), f64::NEG_INFINITY);
+        assert_eq!(Narrow::F16.round(2049.0, true), 2048.0);
+        assert_eq!(Narrow::F16.decode(0x3555), 0.333251953125);
     }
 
     #[test]

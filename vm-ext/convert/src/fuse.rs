@@ -8,6 +8,11 @@ const MAX_EXPR: usize = 64;
 
 /// Simplifies until nothing changes, then drops what nothing reads.
 pub fn fuse(net: &mut Net) {
+    for node in &mut net.nodes {
+        if let Kind::Scan(scan) = &mut node.kind {
+            fuse(&mut scan.body);
+        }
+    }
     while compose(net) | fold_into_linear(net) | move_functions_up(net) {
         drop_dead(net);
     }
@@ -86,6 +91,7 @@ fn move_functions_up(net: &mut Net) -> bool {
                 net.nodes[x].name = std::mem::replace(&mut net.nodes[id].name, name);
                 net.nodes[x].kind = Kind::Map { x: source, f };
                 net.nodes[x].shape = shape;
+                net.nodes[x].of = net.nodes[id].of;
                 net.nodes[id].kind = moved;
                 return true;
             }

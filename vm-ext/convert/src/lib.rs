@@ -1,12 +1,10 @@
 //! From ONNX to the engine's integer graphs, with an accuracy report.
 //!
-//! [`Converter`] reads a model (through tract, or for ai.onnx.ml through the protobuf) into a small float graph,
-//! simplifies it, runs it on calibration data to see every value's range, chooses integers, and compares the integer
+//! [`Converter`] reads a model into a small float graph, simplifies it, runs it on calibration data to see every value's range, chooses integers, and compares the integer
 //! model with the float model. Floats live here and end here.
 //!
 //! **The same bytes everywhere.** What reaches the graph is computed in IEEE 754 doubles by the four operations, square
-//! roots and the `libm` crate, in one order: calibration evaluates the float graph itself rather than reading tract's
-//! f32 kernels, which differ between CPUs. Ranges are widened by an eighth and rounded up to 64ths of a power of two
+//! roots and the `libm` crate, in one order: nothing depends on a runtime's f32 kernels, which differ between CPUs. Ranges are widened by an eighth and rounded up to 64ths of a power of two
 //! besides. Only the numbers of the report may differ in their last digits from one machine to another.
 #![warn(missing_docs)]
 
@@ -15,22 +13,24 @@ mod dataset;
 mod error;
 mod eval;
 mod expr;
+mod float;
 mod fuse;
 mod judge;
+mod lower;
 mod net;
 mod onnx;
-mod onnx_ml;
 mod options;
 mod provable;
 mod quantise;
 mod report;
 mod samples;
-mod tract;
 mod trees;
 
 pub use converter::{Conversion, Converter, Progress, Stage};
 pub use dataset::{Dataset, NamedArray};
 pub use error::{ConvertError, Result};
+pub use float::{FloatModel, FloatOutput, ImportOptions};
+pub use onnx::proto;
 pub use options::{Options, OutOfRange, Weights};
 pub use quantise::scale::dyadic;
 pub use report::{Difference, Drop, InputReport, LayerReport, Metrics, OutputReport, ProvableReport, Quality, Report};

@@ -31,6 +31,20 @@ pub struct Node {
     pub kind: Kind,
     /// Shape of the value.
     pub shape: Vec<usize>,
+    /// What its elements are.
+    pub of: Elements,
+}
+
+/// What the elements of a value are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Elements {
+    /// Reals, which integers may approximate.
+    #[default]
+    Real,
+    /// Integers within limits, which stay exact.
+    Integer(f64, f64),
+    /// 0 or 1.
+    Bool,
 }
 
 /// A named output.
@@ -118,6 +132,123 @@ pub enum Kind {
         /// Second factor.
         b: Id,
     },
+    /// Products of matrices: `[.., M, K]` times `[.., K, N]`, the axes before broadcast.
+    BatchMatMul {
+        /// Left.
+        a: Id,
+        /// Right.
+        b: Id,
+    },
+    /// `a / b`, broadcast.
+    Div {
+        /// Dividend.
+        a: Id,
+        /// Divisor.
+        b: Id,
+    },
+    /// The lesser, broadcast.
+    Min {
+        /// One.
+        a: Id,
+        /// The other.
+        b: Id,
+    },
+    /// The greater, broadcast.
+    Max {
+        /// One.
+        a: Id,
+        /// The other.
+        b: Id,
+    },
+    /// 1 where the comparison holds, else 0, broadcast.
+    Compare {
+        /// Left.
+        a: Id,
+        /// Right.
+        b: Id,
+        /// Which comparison.
+        by: Comparison,
+    },
+    /// `a` where the condition is not 0, else `b`, broadcast.
+    Select {
+        /// 0 or not.
+        condition: Id,
+        /// Where it is not 0.
+        a: Id,
+        /// Where it is 0.
+        b: Id,
+    },
+    /// Rows along the last axis, less their mean where `center` says so, divided by the root of their mean square plus
+    /// `epsilon`, times `gamma` plus `beta` per column.
+    LayerNorm {
+        /// `[.., N]`
+        x: Id,
+        /// N.
+        gamma: Vec<f64>,
+        /// N.
+        beta: Vec<f64>,
+        /// Keeps the divisor from 0.
+        epsilon: f64,
+        /// False for RMS normalisation.
+        center: bool,
+    },
+    /// `factor` times the sum along an axis, which goes.
+    ReduceSum {
+        /// Any shape.
+        x: Id,
+        /// Which axis.
+        axis: usize,
+        /// 1 for sums, 1/N for means.
+        factor: f64,
+    },
+    /// The largest along an axis, which goes.
+    ReduceMax {
+        /// Any shape.
+        x: Id,
+        /// Which axis.
+        axis: usize,
+    },
+    /// x with an axis replaced by the axes of the indices, which count along it.
+    Gather {
+        /// Any shape.
+        x: Id,
+        /// Whole numbers from 0 to below the axis's extent.
+        indices: Id,
+        /// Which axis.
+        axis: usize,
+    },
+    /// `y[.., j] = x[.., indices[.., j]]`; the axes before are equal.
+    GatherElements {
+        /// `[.., N]`
+        x: Id,
+        /// `[.., M]`, from 0 to below N.
+        indices: Id,
+    },
+    /// Indices of the k largest along the last axis, largest first, ties by lower index.
+    TopK {
+        /// `[.., N]`
+        x: Id,
+        /// How many.
+        k: usize,
+    },
+    /// A constant around x.
+    Pad {
+        /// Any shape.
+        x: Id,
+        /// Elements before, per axis.
+        before: Vec<usize>,
+        /// Elements after, per axis.
+        after: Vec<usize>,
+        /// The constant.
+        value: f64,
+    },
+    /// x repeated along axes of extent 1 (or missing in front) up to this node's shape.
+    Broadcast {
+        /// Any shape.
+        x: Id,
+    },
+    /// A net run several times. The value is flat: the final states, then what was collected.
+    Scan(Box<Scan>),
     /// Over the last axis.
     Softmax {
         /// `[.., N]`
@@ -192,6 +323,33 @@ pub enum Kind {
     },
 }
 
+/// How two values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Comparison {
+    Less,
+    LessEqual,
+    Equal,
+}
+
+/// A net that is run `count` times, each time on the states that the last time left.
+///
+/// The body's inputs are the states, a slice of every scanned value and the captured values; its outputs the next states
+/// and what is collected.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// How often.
+    pub count: usize,
+    /// First states.
+    pub states: Vec<Id>,
+    /// Values of which the body gets one slice along the first axis each time, the last one first where the flag says so.
+    pub scanned: Vec<(Id, bool)>,
+    /// Values that the body reads each time.
+    pub captured: Vec<Id>,
+    /// What is run.
+    pub body: Net,
+}
+
 impl Kind {
     /// The operands.
     pub fn operands(&self) -> Vec<Id> {
@@ -209,9 +367,28 @@ impl Kind {
             | Kind::Transpose { x, .. }
             | Kind::Slice { x, .. }
             | Kind::ArgMax { x }
+            | Kind::LayerNorm { x, .. }
+            | Kind::ReduceSum { x, .. }
+            | Kind::ReduceMax { x, .. }
+            | Kind::TopK { x, .. }
+            | Kind::Pad { x, .. }
+            | Kind::Broadcast { x }
             | Kind::Trees { x, .. } => vec![*x],
-            Kind::Add { a, b, .. } | Kind::Mul { a, b } => vec![*a, *b],
+            Kind::Add { a, b, .. }
+            | Kind::Mul { a, b }
+            | Kind::Div { a, b }
+            | Kind::Min { a, b }
+            | Kind::Max { a, b }
+            | Kind::Compare { a, b, .. }
+            | Kind::BatchMatMul { a, b } => vec![*a, *b],
+            Kind::Gather { x, indices, .. } | Kind::GatherElements { x, indices } => vec![*x, *indices],
+            Kind::Select { condition, a, b } => vec![*condition, *a, *b],
             Kind::Concat { xs, .. } => xs.clone(),
+            Kind::Scan(scan) => {
+                let scanned = scan.scanned.iter().map(|s| s.0);
+                let states = scan.states.iter().copied();
+                states.chain(scanned).chain(scan.captured.iter().copied()).collect()
+            }
         }
     }
 
@@ -231,12 +408,41 @@ impl Kind {
             | Kind::Transpose { x, .. }
             | Kind::Slice { x, .. }
             | Kind::ArgMax { x }
+            | Kind::LayerNorm { x, .. }
+            | Kind::ReduceSum { x, .. }
+            | Kind::ReduceMax { x, .. }
+            | Kind::TopK { x, .. }
+            | Kind::Pad { x, .. }
+            | Kind::Broadcast { x }
             | Kind::Trees { x, .. } => *x = to(*x),
-            Kind::Add { a, b, .. } | Kind::Mul { a, b } => {
+            Kind::Add { a, b, .. }
+            | Kind::Mul { a, b }
+            | Kind::Div { a, b }
+            | Kind::Min { a, b }
+            | Kind::Max { a, b }
+            | Kind::Compare { a, b, .. }
+            | Kind::BatchMatMul { a, b } => {
+                *a = to(*a);
+                *b = to(*b);
+            }
+            Kind::Gather { x, indices, .. } | Kind::GatherElements { x, indices } => {
+                *x = to(*x);
+                *indices = to(*indices);
+            }
+            Kind::Select { condition, a, b } => {
+                *condition = to(*condition);
                 *a = to(*a);
                 *b = to(*b);
             }
             Kind::Concat { xs, .. } => xs.iter_mut().for_each(|x| *x = to(*x)),
+            Kind::Scan(scan) => {
+                let scanned = scan.scanned.iter_mut().map(|s| &mut s.0);
+                let states = scan.states.iter_mut();
+                states
+                    .chain(scanned)
+                    .chain(&mut scan.captured)
+                    .for_each(|x| *x = to(*x));
+            }
         }
     }
 
@@ -261,6 +467,25 @@ impl Kind {
             Kind::Slice { .. } => "Slice",
             Kind::ArgMax { .. } => "ArgMax",
             Kind::Trees { .. } => "TreeEnsemble",
+            Kind::BatchMatMul { .. } => "BatchMatMul",
+            Kind::Div { .. } => "Div",
+            Kind::Min { .. } => "Min",
+            Kind::Max { .. } => "Max",
+            Kind::Compare { by, .. } => match by {
+                Comparison::Less => "Less",
+                Comparison::LessEqual => "LessOrEqual",
+                Comparison::Equal => "Equal",
+            },
+            Kind::Select { .. } => "Where",
+            Kind::LayerNorm { .. } => "LayerNormalization",
+            Kind::ReduceSum { .. } => "ReduceSum",
+            Kind::ReduceMax { .. } => "ReduceMax",
+            Kind::Gather { .. } => "Gather",
+            Kind::GatherElements { .. } => "GatherElements",
+            Kind::TopK { .. } => "TopK",
+            Kind::Pad { .. } => "Pad",
+            Kind::Broadcast { .. } => "Expand",
+            Kind::Scan(_) => "Scan",
         }
     }
 
@@ -284,6 +509,7 @@ impl Net {
             name: name.to_string(),
             kind,
             shape,
+            of: Elements::Real,
         });
         self.nodes.len() - 1
     }
@@ -310,7 +536,10 @@ impl Net {
             let values = values.to_vec();
             return self.push(name, Kind::Const(values), shape);
         }
-        self.push(name, Kind::Reshape { x }, shape)
+        let of = self.nodes[x].of;
+        let id = self.push(name, Kind::Reshape { x }, shape);
+        self.nodes[id].of = of;
+        id
     }
 
     /// Adds a transposition: a reshape where only axes of length 1 move.
@@ -325,13 +554,49 @@ impl Net {
             let values = crate::eval::transpose(values, &from, &axes);
             return self.push(name, Kind::Const(values), shape);
         }
-        self.push(name, Kind::Transpose { x, axes }, shape)
+        let of = self.nodes[x].of;
+        let id = self.push(name, Kind::Transpose { x, axes }, shape);
+        self.nodes[id].of = of;
+        id
     }
 
     /// Adds an elementwise function.
     pub fn map(&mut self, name: &str, x: Id, f: Expr) -> Id {
         let shape = self.shape(x).to_vec();
         self.push(name, Kind::Map { x, f }, shape)
+    }
+
+    /// Puts every operation right before what reads it first, so that few values wait at the same time, and drops what no
+    /// output depends on. Inputs come first and stay.
+    pub fn arrange(&mut self) {
+        let mut place: Vec<Option<Id>> = vec![None; self.nodes.len()];
+        let mut order = self.inputs.clone();
+        order.iter().enumerate().for_each(|(i, id)| place[*id] = Some(i));
+        for output in &self.outputs {
+            // A node and how many of its operands have been seen to.
+            let mut stack = vec![(output.value, 0)];
+            while let Some((id, seen)) = stack.pop() {
+                if place[id].is_some() {
+                    continue;
+                }
+                match self.nodes[id].kind.operands().get(seen) {
+                    Some(operand) => {
+                        stack.push((id, seen + 1));
+                        stack.push((*operand, 0));
+                    }
+                    None => {
+                        place[id] = Some(order.len());
+                        order.push(id);
+                    }
+                }
+            }
+        }
+        let mut old: Vec<Option<Node>> = std::mem::take(&mut self.nodes).into_iter().map(Some).collect();
+        let place = |id: Id| place[id].unwrap_or(0);
+        self.nodes = order.iter().filter_map(|id| old[*id].take()).collect();
+        self.nodes.iter_mut().for_each(|node| node.kind.rename(&place));
+        self.inputs.iter_mut().for_each(|i| *i = place(*i));
+        self.outputs.iter_mut().for_each(|o| o.value = place(o.value));
     }
 
     /// How often each value is read, outputs included.

@@ -79,6 +79,24 @@ fn obstacle(net: &Net, id: Id) -> Option<(String, &'static str)> {
             "moving elements is not covered".into(),
             "keep to MatMul or Gemm, Conv, Add, Relu, Clip, Reshape and Flatten",
         )),
+        Kind::BatchMatMul { .. }
+        | Kind::Div { .. }
+        | Kind::Min { .. }
+        | Kind::Max { .. }
+        | Kind::Compare { .. }
+        | Kind::Select { .. }
+        | Kind::LayerNorm { .. }
+        | Kind::ReduceSum { .. }
+        | Kind::ReduceMax { .. }
+        | Kind::Gather { .. }
+        | Kind::GatherElements { .. }
+        | Kind::TopK { .. }
+        | Kind::Pad { .. }
+        | Kind::Broadcast { .. }
+        | Kind::Scan(_) => Some((
+            "the circuit has no such operation".into(),
+            "keep to MatMul or Gemm, Conv, Add, Relu, Clip, Reshape and Flatten",
+        )),
         Kind::Trees { .. } => Some((
             "decision trees are not covered".into(),
             "train a small perceptron on the same data",

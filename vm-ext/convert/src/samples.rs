@@ -2,8 +2,8 @@
 
 use crate::dataset::{Dataset, NamedArray};
 use crate::error::{ConvertError, Result};
+use crate::onnx::proto::DataType;
 use crate::onnx::OnnxInput;
-use tract_onnx::pb::tensor_proto::DataType;
 
 /// Calibration data cut into samples.
 #[derive(Clone, Debug)]

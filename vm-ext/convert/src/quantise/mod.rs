@@ -594,6 +594,36 @@ impl Quantiser<'_> {
                 Ok(())
             }
             Kind::Trees { x, trees } => self.trees(id, *x, trees),
+            other => {
+                let (reason, advice) = match other {
+                    Kind::BatchMatMul { .. } => (
+                        "it multiplies two activations",
+                        "one operand of a MatMul must be constant (weights); attention between activations is not quantised yet",
+                    ),
+                    Kind::Compare { .. } => (
+                        "it compares two different values",
+                        "comparisons work between one value and constants; between two values use Sub and a clamp",
+                    ),
+                    Kind::Gather { .. } | Kind::GatherElements { .. } => (
+                        "its indices are computed",
+                        "gather by constants; for an embedding give the one-hot vector and use MatMul",
+                    ),
+                    Kind::Scan(_) => (
+                        "it carries a state over time",
+                        "give the state as input and output, and call the model once per step",
+                    ),
+                    _ => (
+                        "the integer engine has no such operation yet",
+                        "convertible are MatMul, Gemm, Conv, elementwise functions, Softmax, pooling, Resize, reshapes, Concat, Slice, ArgMax and tree ensembles",
+                    ),
+                };
+                Err(ConvertError::Unsupported {
+                    node: node.name.clone(),
+                    op: node.kind.name().into(),
+                    reason: reason.into(),
+                    advice: advice.into(),
+                })
+            }
         }
     }
 

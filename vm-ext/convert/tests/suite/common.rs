@@ -1,12 +1,9 @@
 //! ONNX models built in memory, and data for them.
 #![allow(dead_code)]
 
+use aiinference_convert::proto::*;
 use aiinference_convert::{Dataset, NamedArray};
 use prost::Message;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{dimension, Dimension};
-use tract_onnx::pb::*;
 
 /// A graph under construction.
 pub struct Builder {
@@ -27,12 +24,11 @@ fn value(name: &str, data_type: DataType, shape: &[i64]) -> ValueInfoProto {
     // -1 is the open batch axis.
     let dim = |d: &i64| Dimension {
         value: Some(match d {
-            -1 => dimension::Value::DimParam("N".into()),
-            n => dimension::Value::DimValue(*n),
+            -1 => Extent::DimParam("N".into()),
+            n => Extent::DimValue(*n),
         }),
-        ..Default::default()
     };
-    let tensor = type_proto::Tensor {
+    let tensor = TensorTypeProto {
         elem_type: data_type as i32,
         shape: Some(TensorShapeProto {
             dim: shape.iter().map(dim).collect(),
@@ -41,10 +37,8 @@ fn value(name: &str, data_type: DataType, shape: &[i64]) -> ValueInfoProto {
     ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..Default::default()
+            tensor_type: Some(tensor),
         }),
-        ..Default::default()
     }
 }
 
@@ -67,13 +61,7 @@ impl Builder {
     pub fn output(mut self, name: &str) -> Self {
         self.graph.output.push(value(name, DataType::Float, &[]));
         // Shape unknown.
-        if let Some(type_proto::Value::TensorType(t)) = self
-            .graph
-            .output
-            .last_mut()
-            .and_then(|o| o.r#type.as_mut())
-            .and_then(|t| t.value.as_mut())
-        {
+        if let Some(t) = self.last_output() {
             t.shape = None;
         }
         self
@@ -81,16 +69,15 @@ impl Builder {
 
     pub fn int_output(mut self, name: &str) -> Self {
         self = self.output(name);
-        if let Some(type_proto::Value::TensorType(t)) = self
-            .graph
-            .output
-            .last_mut()
-            .and_then(|o| o.r#type.as_mut())
-            .and_then(|t| t.value.as_mut())
-        {
+        if let Some(t) = self.last_output() {
             t.elem_type = DataType::Int64 as i32;
         }
         self
+    }
+
+    fn last_output(&mut self) -> Option<&mut TensorTypeProto> {
+        let output = self.graph.output.last_mut()?;
+        output.r#type.as_mut()?.tensor_type.as_mut()
     }
 
     pub fn constant(mut self, name: &str, shape: &[i64], values: &[f32]) -> Self {
@@ -134,7 +121,6 @@ impl Builder {
             input: inputs.iter().map(|s| s.to_string()).collect(),
             output: outputs.iter().map(|s| s.to_string()).collect(),
             attribute,
-            ..Default::default()
         });
         self
     }

@@ -172,14 +172,14 @@ fn what_cannot_be_converted_is_named_with_the_nearest_thing_that_works() {
         message.contains("MatMul_2") && message.contains("two activations") && message.contains("constant"),
         "{message}"
     );
-    let cubic = Builder::default()
+    let sorted = Builder::default()
         .input("x", &[-1, 8])
-        .node("CumSum", &["x", "axis"], &["y"], vec![])
-        .ints("axis", &[], &[1])
+        .ints("k", &[1], &[3])
+        .node("TopK", &["x", "k"], &["y", "places"], vec![])
         .output("y")
         .build();
-    let message = error(cubic);
-    assert!(message.contains("convertible are"), "{message}");
+    let message = error(sorted);
+    assert!(message.contains("TopK_0"), "{message}");
     let power = Builder::default()
         .input("x", &[-1, 8])
         .node("Less", &["x", "x2"], &["c"], vec![])

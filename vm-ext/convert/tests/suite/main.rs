@@ -1,4 +1,4 @@
-//! Behaviour at the crate's public API. One binary: linking tract takes longer than the tests.
+//! Behaviour at the crate's public API. One binary links once.
 
 mod common;
 mod conversion;

@@ -18,7 +18,7 @@ fn check(what: &str, model: Vec<u8>, shape: &[usize], scale: f32, limit: f64) {
     }
 }
 
-fn unary(op: &str, attributes: Vec<tract_onnx::pb::AttributeProto>) -> Vec<u8> {
+fn unary(op: &str, attributes: Vec<aiinference_convert::proto::AttributeProto>) -> Vec<u8> {
     // HardSwish came with opset 14.
     Builder::default()
         .opset(14)
@@ -151,7 +151,7 @@ fn eight_bit_weights_cost_accuracy_and_sixteen_do_not() {
     assert!(e8 > 4.0 * e16 && e8 < 0.05, "{e8} {e16}");
 }
 
-fn conv(attributes: Vec<tract_onnx::pb::AttributeProto>, weights: &[i64], channels: usize) -> Vec<u8> {
+fn conv(attributes: Vec<aiinference_convert::proto::AttributeProto>, weights: &[i64], channels: usize) -> Vec<u8> {
     let mut n = Numbers::new(17);
     let size: i64 = weights.iter().product();
     Builder::default()
@@ -417,7 +417,7 @@ fn standardised_integers_keep_fractions_that_the_input_lacks() {
 fn bytes_in_are_an_image_of_bytes() {
     let mut n = Numbers::new(41);
     let model = Builder::default()
-        .typed_input("x", tract_onnx::pb::tensor_proto::DataType::Uint8, &[-1, 12])
+        .typed_input("x", aiinference_convert::proto::DataType::Uint8, &[-1, 12])
         .constant("scale", &[], &[1.0 / 255.0])
         .constant("w", &[12, 4], &n.take(48, 1.0))
         .node("Cast", &["x"], &["f"], vec![int("to", 1)])
@@ -505,15 +505,46 @@ fn enlarging_by_whole_factors_is_recognised_in_every_spelling() {
         .output("y")
         .build();
     check("sizes", sizes, &[2, 3, 5], 1.0, 1e-4);
+}
+
+#[test]
+fn mixtures_along_axes_are_matmuls() {
     let linear = Builder::default()
         .input("x", &[-1, 2, 3, 5])
         .constant("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
         .node("Resize", &["x", "", "scales"], &["y"], vec![string("mode", "linear")])
         .output("y")
         .build();
-    let data = data(vec![array("x", 8, &[2, 3, 5], 1.0, 7)]);
-    let error = Converter::new(&linear, &data).convert().unwrap_err().to_string();
-    assert!(error.contains("Resize_0") && error.contains("nearest"), "{error}");
+    check("linear", linear, &[2, 3, 5], 1.0, 2e-4);
+    let sums = Builder::default()
+        .input("x", &[-1, 8])
+        .ints("axis", &[], &[1])
+        .node("CumSum", &["x", "axis"], &["y"], vec![])
+        .output("y")
+        .build();
+    check("sums", sums, &[8], 1.0, 1e-3);
+}
+
+#[test]
+fn a_transposed_convolution_is_a_convolution_with_a_channel_per_phase() {
+    let mut n = Numbers::new(61);
+    let model = Builder::default()
+        .input("x", &[-1, 3, 5, 4])
+        .constant("w", &[3, 2, 3, 3], &n.take(54, 0.5))
+        .constant("b", &[2], &n.take(2, 0.5))
+        .node(
+            "ConvTranspose",
+            &["x", "w", "b"],
+            &["y"],
+            vec![
+                ints("strides", &[2, 2]),
+                ints("pads", &[1, 1, 1, 1]),
+                ints("output_padding", &[1, 1]),
+            ],
+        )
+        .output("y")
+        .build();
+    check("transposed", model, &[3, 5, 4], 1.0, 1e-3);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! ai.onnx.ml: tree ensembles and linear models.
 
 use crate::common::*;
+use aiinference_convert::proto::AttributeProto;
 use aiinference_convert::{Converter, Dataset};
-use tract_onnx::pb::AttributeProto;
 
 /// Node arrays of an ensemble of stumps and small trees: per tree (feature, threshold) of the root and of its left child,
 /// then the three leaves.

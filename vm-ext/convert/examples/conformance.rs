@@ -1,0 +1,227 @@
+//! Runs the ONNX node tests: `conformance FOLDER [OP..]`, where FOLDER is `onnx/backend/test/data/node` of PyPI's `onnx`.
+//!
+//! Every model is read and computed in doubles and its outputs compared with those of the test, with the tolerance of
+//! ONNX's own runner for reals (its absolute part by the scale of the tensor) and exactly for integers and booleans. Inputs are left open; where the importer says that
+//! one must be known while converting (the shape of a Reshape, the kernel of a Conv) that one is fixed to the test's value.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use aiinference_convert::proto::{DataType, ModelProto, TensorProto, ValueInfoProto};
+use aiinference_convert::{ConvertError, FloatModel, ImportOptions};
+use prost::Message;
+
+/// As in ONNX's backend test runner.
+const RELATIVE: f64 = 1e-3;
+const ABSOLUTE: f64 = 1e-7;
+
+/// How a test went.
+enum Verdict {
+    /// Right, with at least one operation left to run.
+    Right,
+    /// Right, everything computed while importing.
+    Constant,
+    /// Not run, or wrong.
+    Failed(String),
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, wanted @ ..] = arguments.as_slice() else {
+        return Err("give the folder onnx/backend/test/data/node, and operators to see only those".into());
+    };
+    let mut tests: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
+    tests.sort();
+    // A panic is a fault of the importer: it counts as a failure and says where it was.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line()));
+        println!("panicked{}", place.unwrap_or_default());
+    }));
+    let mut by_op: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut right, mut constant, mut total) = (0, 0, 0);
+    for test in &tests {
+        let Ok(bytes) = std::fs::read(test.join("model.onnx")) else {
+            continue;
+        };
+        let model = ModelProto::decode(bytes.as_slice())?;
+        let name = test
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let op = operator(&model, &name);
+        if !wanted.is_empty() && !wanted.contains(&op) {
+            continue;
+        }
+        total += 1;
+        let verdict = catch_unwind(AssertUnwindSafe(|| run(test, &bytes, &model)))
+            .unwrap_or_else(|_| Ok(Verdict::Failed("the importer panicked".into())))
+            .unwrap_or_else(|e| Verdict::Failed(e.to_string()));
+        let count = by_op.entry(op).or_default();
+        count.1 += 1;
+        match verdict {
+            Verdict::Right => {
+                right += 1;
+                count.0 += 1;
+            }
+            Verdict::Constant => {
+                constant += 1;
+                count.0 += 1;
+            }
+            Verdict::Failed(reason) => {
+                println!("{name}: {reason}");
+                *reasons.entry(kind_of(&reason)).or_default() += 1;
+            }
+        }
+    }
+    println!("\nby operator:");
+    for (op, (good, all)) in &by_op {
+        println!("{op:32} {good:3} of {all:3}");
+    }
+    println!("\nwhat failed, by reason:");
+    for (reason, count) in &reasons {
+        println!("{count:5} {reason}");
+    }
+    println!("\n{right} run, {constant} computed while importing");
+    println!("onnx node tests: {} of {total}", right + constant);
+    Ok(())
+}
+
+/// The operator that a test is about: of its nodes, or of its name where it is spelt out in others.
+fn operator(model: &ModelProto, name: &str) -> String {
+    let nodes = model.graph.as_ref().map(|g| g.node.as_slice()).unwrap_or_default();
+    match nodes {
+        [node] => node.op_type.clone(),
+        _ => {
+            let plain = name.trim_start_matches("test_");
+            let end = plain.find("_expanded").unwrap_or(plain.len());
+            let words = plain[..end].split('_').next().unwrap_or(plain);
+            format!("{words} (spelt out)")
+        }
+    }
+}
+
+/// A reason without names and numbers, to count alike ones together.
+fn kind_of(reason: &str) -> String {
+    let tail = reason.rsplit("): ").next().unwrap_or(reason);
+    let plain: String = tail.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+    plain.split(';').next().unwrap_or_default().chars().take(90).collect()
+}
+
+/// The tensors `input_0.pb`, `input_1.pb`, .. of a data set.
+fn tensors(folder: &Path, stem: &str) -> Result<Vec<TensorProto>, Box<dyn Error>> {
+    let mut list = Vec::new();
+    while let Ok(bytes) = std::fs::read(folder.join(format!("{stem}_{}.pb", list.len()))) {
+        list.push(TensorProto::decode(bytes.as_slice()).map_err(|_| "a sequence or optional is given or wanted")?);
+    }
+    Ok(list)
+}
+
+fn run(test: &Path, bytes: &[u8], model: &ModelProto) -> Result<Verdict, Box<dyn Error>> {
+    let data = test.join("test_data_set_0");
+    let graph = model.graph.as_ref().ok_or("no graph")?;
+    let tensor = |v: &ValueInfoProto| v.r#type.as_ref().is_some_and(|t| t.tensor_type.is_some());
+    if !graph.input.iter().chain(&graph.output).all(tensor) {
+        return Err("a sequence or optional is given or wanted".into());
+    }
+    let stored: Vec<String> = graph.initializer.iter().map(|t| t.name.clone()).collect();
+    let given = tensors(&data, "input")?;
+    let wanted = tensors(&data, "output")?;
+    if given
+        .iter()
+        .chain(&wanted)
+        .any(|t| t.data_type == DataType::String as i32)
+    {
+        return Err("strings are given or wanted".into());
+    }
+    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut options = ImportOptions::default();
+    let inputs = graph.input.iter().filter(|i| !stored.contains(&i.name));
+    for (info, t) in inputs.zip(&given) {
+        let declared = info
+            .r#type
+            .as_ref()
+            .and_then(|t| t.tensor_type.as_ref())
+            .map_or(0, |t| t.elem_type);
+        let (shape, elements) = as_declared(t, declared).numbers()?;
+        options.shapes.insert(info.name.clone(), shape);
+        values.insert(info.name.clone(), elements);
+    }
+    let wanted_types: Vec<i32> = graph.output.iter().map(declared).collect();
+    let float = loop {
+        match FloatModel::read(bytes, &options) {
+            Err(ConvertError::Unknown { input: Some(input), .. }) if !options.fixed.contains_key(&input) => {
+                let value = values.get(&input).cloned().unwrap_or_default();
+                options.fixed.insert(input, value);
+            }
+            other => break other?,
+        }
+    };
+    let open: Vec<Vec<f64>> = float
+        .inputs()
+        .map(|(name, _)| values.get(name).cloned().unwrap_or_default())
+        .collect();
+    let outputs = float.run(&open);
+    if outputs.len() < wanted.len() {
+        return Err(format!("{} outputs of {}", outputs.len(), wanted.len()).into());
+    }
+    for ((output, want), declared) in outputs.iter().zip(&wanted).zip(wanted_types) {
+        let want = &as_declared(want, declared);
+        let (shape, elements) = want.numbers()?;
+        if output.shape != shape {
+            return Err(format!("wrong shape: {:?} instead of {shape:?}", output.shape).into());
+        }
+        let exact = !is_real(want.data_type);
+        let finite = elements.iter().filter(|v| v.is_finite());
+        let scale = finite.fold(1.0f64, |scale, v| scale.max(v.abs()));
+        for (got, want) in output.values.iter().zip(&elements) {
+            let limit = if exact {
+                0.0
+            } else {
+                ABSOLUTE * scale + RELATIVE * want.abs()
+            };
+            let same = got == want || (got.is_nan() && want.is_nan()) || (got - want).abs() <= limit;
+            if !same {
+                return Err(format!("wrong values: {got} instead of {want}").into());
+            }
+        }
+    }
+    Ok(if float.operations() == 0 {
+        Verdict::Constant
+    } else {
+        Verdict::Right
+    })
+}
+
+/// Element type of a value.
+fn declared(info: &ValueInfoProto) -> i32 {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    tensor.map_or(0, |t| t.elem_type)
+}
+
+/// Some files hold the bits of bfloat16 numbers as integers.
+fn as_declared(t: &TensorProto, declared: i32) -> TensorProto {
+    let mut t = t.clone();
+    if t.data_type == DataType::Uint16 as i32 && declared == DataType::Bfloat16 as i32 {
+        t.data_type = declared;
+    }
+    t
+}
+
+fn is_real(data_type: i32) -> bool {
+    matches!(
+        DataType::try_from(data_type),
+        Ok(DataType::Float
+            | DataType::Double
+            | DataType::Float16
+            | DataType::Bfloat16
+            | DataType::Float8e4m3fn
+            | DataType::Float8e4m3fnuz
+            | DataType::Float8e5m2
+            | DataType::Float8e5m2fnuz)
+    )
+}

@@ -1,0 +1,473 @@
+//! The walk over a graph: names, scopes, functions, and which translator a node goes to.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::build::Build;
+use super::op::{malformed, no, Fault, Op, Outcome, Tensor, Text, Value};
+use super::proto::{
+    AttributeProto, DataType, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+};
+use super::{tensor, OnnxInput};
+use crate::error::{ConvertError, Result};
+use crate::net::{Elements, Id, Kind, Net, NetOutput};
+
+/// Functions that call functions, and branches and loops in each other, at most so deep.
+const MAX_DEPTH: usize = 32;
+
+/// Names that are visible in a graph or function.
+#[derive(Default)]
+struct Scope<'a> {
+    values: BTreeMap<&'a str, Value>,
+    /// Stored tensors that nobody has read yet.
+    stored: BTreeMap<&'a str, &'a TensorProto>,
+    /// Attributes of the function.
+    attributes: BTreeMap<&'a str, &'a AttributeProto>,
+    opsets: BTreeMap<&'a str, i64>,
+    /// Whether names of the scope around it are visible: in branches and loops, not in functions.
+    open: bool,
+}
+
+/// Turns a graph into a net.
+pub struct Importer<'a> {
+    /// The net.
+    pub build: Build,
+    /// Class names of values that are indices into them.
+    pub labels: BTreeMap<Id, Vec<String>>,
+    functions: BTreeMap<(&'a str, &'a str), &'a FunctionProto>,
+    scopes: Vec<Scope<'a>>,
+}
+
+/// Reads a model. Inputs with a fixed value become constants.
+pub fn import(model: &ModelProto, inputs: &[OnnxInput], fixed: &BTreeMap<String, Vec<f64>>) -> Result<Net> {
+    let Some(graph) = &model.graph else {
+        return Err(ConvertError::Parse {
+            reason: "it holds no graph".into(),
+        });
+    };
+    let functions = model
+        .functions
+        .iter()
+        .map(|f| ((domain(&f.domain), f.name.as_str()), f));
+    let mut importer = Importer {
+        build: Build::default(),
+        labels: BTreeMap::new(),
+        functions: functions.collect(),
+        scopes: vec![Scope {
+            opsets: opsets(&model.opset_import),
+            ..Scope::default()
+        }],
+    };
+    importer.store(graph).map_err(|f| importer.explain(f, "", "Graph"))?;
+    for input in inputs {
+        let id = importer.input(input, fixed.get(&input.name))?;
+        let value = Value::Tensor(Tensor {
+            id,
+            data_type: input.data_type,
+        });
+        // The borrow of names is the graph's.
+        if let Some(info) = graph.input.iter().find(|i| i.name == input.name) {
+            importer.bind(&info.name, value);
+        }
+    }
+    importer.nodes(&graph.node)?;
+    for output in &graph.output {
+        let value = match importer.find(&output.name) {
+            Ok(Some(Value::Tensor(t))) => t.id,
+            Ok(Some(_)) => {
+                return Err(ConvertError::Unsupported {
+                    node: output.name.clone(),
+                    op: "Output".into(),
+                    reason: "it is no tensor of numbers".into(),
+                    advice: "end the model at tensors of numbers".into(),
+                })
+            }
+            _ => {
+                return Err(ConvertError::Parse {
+                    reason: format!("no node writes the output {:?}", output.name),
+                })
+            }
+        };
+        importer.build.net.outputs.push(NetOutput {
+            name: output.name.clone(),
+            value,
+            labels: importer.labels.get(&value).cloned().unwrap_or_default(),
+        });
+    }
+    importer.build.net.arrange();
+    Ok(importer.build.net)
+}
+
+/// The default domain has two names.
+fn domain(name: &str) -> &str {
+    if name == "ai.onnx" {
+        ""
+    } else {
+        name
+    }
+}
+
+fn opsets(list: &[OperatorSetIdProto]) -> BTreeMap<&str, i64> {
+    list.iter().map(|o| (domain(&o.domain), o.version)).collect()
+}
+
+/// Name of a node for messages.
+fn name(node: &NodeProto) -> &str {
+    match node.output.first() {
+        Some(output) if node.name.is_empty() => output,
+        _ => &node.name,
+    }
+}
+
+impl<'a> Importer<'a> {
+    fn input(&mut self, input: &OnnxInput, fixed: Option<&Vec<f64>>) -> Result<Id> {
+        let fail = |reason: String| ConvertError::Input {
+            input: input.name.clone(),
+            reason,
+            advice: "make the model smaller".into(),
+        };
+        let Some(size) = tensor::count(&input.shape) else {
+            return Err(fail(format!("its shape {:?} is too large", input.shape)));
+        };
+        let net = &mut self.build.net;
+        let kind = match fixed {
+            Some(values) if values.len() == size => Kind::Const(values.clone()),
+            Some(values) => {
+                return Err(ConvertError::Input {
+                    input: input.name.clone(),
+                    reason: format!(
+                        "it is fixed to {} numbers and has the shape {:?}",
+                        values.len(),
+                        input.shape
+                    ),
+                    advice: format!("give {size}"),
+                })
+            }
+            // Nothing about it can vary.
+            None if size == 0 => Kind::Const(vec![]),
+            None => Kind::Input(input.declared()),
+        };
+        let varies = matches!(kind, Kind::Input(_));
+        let id = net.push(&input.name, kind, input.shape.clone());
+        net.nodes[id].of = elements(input.data_type);
+        if varies {
+            net.inputs.push(id);
+        }
+        Ok(id)
+    }
+
+    fn scope(&mut self) -> &mut Scope<'a> {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope::default());
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    fn bind(&mut self, name: &'a str, value: Value) {
+        if !name.is_empty() {
+            self.scope().values.insert(name, value);
+        }
+    }
+
+    /// Notes the stored tensors of a graph.
+    fn store(&mut self, graph: &'a GraphProto) -> Outcome<()> {
+        for t in &graph.initializer {
+            self.scope().stored.insert(&t.name, t);
+        }
+        for t in &graph.sparse_initializer {
+            if let Some(values) = &t.values {
+                let value = self.written(tensor::dense(t))?;
+                self.bind(&values.name, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, decoded: std::result::Result<(Vec<usize>, Vec<f64>, DataType), String>) -> Outcome<Value> {
+        match decoded {
+            Ok((shape, values, data_type)) => Ok(Value::Tensor(self.constant(values, &shape, data_type)?)),
+            Err(reason) => no(reason, "export the model again"),
+        }
+    }
+
+    /// The value of a stored tensor.
+    pub fn stored(&mut self, t: &TensorProto) -> Outcome<Value> {
+        if t.data_type == DataType::String as i32 {
+            let shape = t.dims.iter().map(|d| (*d).max(0) as usize).collect();
+            let strings = tensor::text(t);
+            return Ok(Value::Text(Rc::new(Text { shape, strings })));
+        }
+        self.written(tensor::decode(t))
+    }
+
+    /// What a name stands for.
+    fn find(&mut self, name: &str) -> Outcome<Option<Value>> {
+        for level in (0..self.scopes.len()).rev() {
+            let scope = &mut self.scopes[level];
+            if let Some(value) = scope.values.get(name) {
+                return Ok(Some(value.clone()));
+            }
+            if let Some((name, t)) = scope.stored.remove_entry(name) {
+                let before = std::mem::replace(&mut self.build.name, name.to_string());
+                let value = self.stored(t);
+                self.build.name = before;
+                let value = value?;
+                self.scopes[level].values.insert(name, value.clone());
+                return Ok(Some(value));
+            }
+            if !scope.open {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The error for a fault in a node.
+    fn explain(&self, fault: Fault, node: &str, op: &str) -> ConvertError {
+        let (node, op) = (node.to_string(), op.to_string());
+        match fault {
+            Fault::Unsupported { reason, advice } => ConvertError::Unsupported {
+                node,
+                op,
+                reason,
+                advice,
+            },
+            Fault::Unknown { value, what } => {
+                let input = self.build.source(value).map(|id| self.build.net.nodes[id].name.clone());
+                ConvertError::Unknown { node, op, what, input }
+            }
+            Fault::Error(e) => *e,
+        }
+    }
+
+    fn nodes(&mut self, nodes: &'a [NodeProto]) -> Result<()> {
+        for node in nodes {
+            let before = std::mem::replace(&mut self.build.name, name(node).to_string());
+            let done = self.node(node);
+            self.build.name = before;
+            done.map_err(|fault| self.explain(fault, name(node), &node.op_type))?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, node: &'a NodeProto) -> Outcome<()> {
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for (i, name) in node.input.iter().enumerate() {
+            let value = if name.is_empty() { None } else { self.find(name)? };
+            if value.is_none() && !name.is_empty() {
+                return malformed(format!(
+                    "its operand {i} ({name:?}) is neither an input, a constant nor a value computed before"
+                ));
+            }
+            inputs.push(value);
+        }
+        // Left out at the end is as left out in between.
+        while let Some(None) = inputs.last() {
+            inputs.pop();
+        }
+        let scope = self.scope();
+        let op = Op {
+            node,
+            inputs,
+            opset: scope.opsets.get(domain(&node.domain)).copied().unwrap_or(1),
+            outer: scope.attributes.clone(),
+        };
+        let first = self.build.net.nodes.len();
+        let outputs = self.translate(&op)?;
+        for (name, value) in node.output.iter().zip(outputs) {
+            if let Value::Tensor(t) = &value {
+                // A value that was there before has its type from where it was made.
+                if t.id >= first {
+                    let known = self.build.net.nodes[t.id].of;
+                    let declared = elements(t.data_type);
+                    if !matches!((known, declared), (Elements::Integer(..), Elements::Integer(..))) {
+                        self.build.net.nodes[t.id].of = declared;
+                    }
+                }
+            }
+            self.bind(name, value);
+        }
+        Ok(())
+    }
+
+    fn translate(&mut self, op: &Op<'a>) -> Outcome<Vec<Value>> {
+        let found = self.functions.get(&(domain(&op.node.domain), op.kind())).copied();
+        if let Some(function) = found {
+            return self.call(function, op);
+        }
+        let outputs = match domain(&op.node.domain) {
+            "" | "ai.onnx.ml" | "com.microsoft" | "ai.onnx.preview.training" => self.family(op)?,
+            _ => None,
+        };
+        match outputs {
+            Some(outputs) => Ok(outputs),
+            None => no(
+                match domain(&op.node.domain) {
+                    "" => "the converter does not know this operator".to_string(),
+                    domain => format!("the converter does not know this operator of {domain}"),
+                },
+                "compose it of convertible ones (README: what is convertible), or end the model before it",
+            ),
+        }
+    }
+
+    fn family(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
+        if let Some(outputs) = self.elementwise(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.movement(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.reductions(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.products(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.windows(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.resizing(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.normalisations(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.recurrences(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.quantised(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.classical(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.control(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.signals(op)? {
+            return Ok(Some(outputs));
+        }
+        if let Some(outputs) = self.losses(op)? {
+            return Ok(Some(outputs));
+        }
+        self.selections(op)
+    }
+
+    /// A function of the model: its nodes in its place.
+    fn call(&mut self, function: &'a FunctionProto, op: &Op<'a>) -> Outcome<Vec<Value>> {
+        let mut scope = Scope {
+            opsets: opsets(&function.opset_import),
+            ..Scope::default()
+        };
+        for default in &function.attribute_proto {
+            scope.attributes.insert(&default.name, default);
+        }
+        for given in &op.node.attribute {
+            if let Some(a) = op.attribute(&given.name) {
+                scope.attributes.insert(&given.name, a);
+            }
+        }
+        for (name, value) in function.input.iter().zip(&op.inputs) {
+            // What is left out is seen as left out inside.
+            if let Some(value) = value {
+                scope.values.insert(name, value.clone());
+            }
+        }
+        let absent: Vec<&str> = function
+            .input
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| op.maybe(*i).is_none())
+            .map(|(_, name)| name.as_str())
+            .collect();
+        for name in absent {
+            scope.values.insert(name, Value::Nothing);
+        }
+        self.within(scope, &function.node, &mut function.output.iter().map(String::as_str))
+    }
+
+    /// The outputs of a branch or loop body for the given inputs.
+    pub fn body(&mut self, graph: &'a GraphProto, inputs: Vec<Value>) -> Outcome<Vec<Value>> {
+        let outer = self.scope();
+        let mut scope = Scope {
+            open: true,
+            opsets: outer.opsets.clone(),
+            attributes: outer.attributes.clone(),
+            ..Scope::default()
+        };
+        for (info, value) in graph.input.iter().zip(inputs) {
+            scope.values.insert(&info.name, value);
+        }
+        for t in &graph.initializer {
+            scope.stored.insert(&t.name, t);
+        }
+        self.within(scope, &graph.node, &mut graph.output.iter().map(|o| o.name.as_str()))
+    }
+
+    fn within(
+        &mut self,
+        scope: Scope<'a>,
+        nodes: &'a [NodeProto],
+        outputs: &mut dyn Iterator<Item = &'a str>,
+    ) -> Outcome<Vec<Value>> {
+        if self.scopes.len() >= MAX_DEPTH {
+            return no(
+                format!("bodies are nested more than {MAX_DEPTH} deep"),
+                "make the model flatter",
+            );
+        }
+        self.scopes.push(scope);
+        let done = self.nodes(nodes);
+        let mut values = Vec::new();
+        let mut missing = None;
+        if done.is_ok() {
+            for name in outputs {
+                match self.find(name)? {
+                    Some(value) => values.push(value),
+                    None => missing = Some(name),
+                }
+            }
+        }
+        self.scopes.pop();
+        done.map_err(|e| Fault::Error(Box::new(e)))?;
+        match missing {
+            Some(name) => malformed(format!("no node of its body writes {name:?}")),
+            None => Ok(values),
+        }
+    }
+
+    /// Stores a tensor.
+    pub fn constant(&mut self, values: Vec<f64>, shape: &[usize], data_type: DataType) -> Outcome<Tensor> {
+        let id = self.build.constant(values, shape)?;
+        self.build.net.nodes[id].of = elements(data_type);
+        Ok(Tensor { id, data_type })
+    }
+
+    /// Stores a list of whole numbers.
+    pub fn int_list(&mut self, values: &[usize]) -> Outcome<Tensor> {
+        let list = values.iter().map(|v| *v as f64).collect();
+        self.constant(list, &[values.len()], DataType::Int64)
+    }
+}
+
+/// What the elements of an ONNX type are.
+pub fn elements(data_type: DataType) -> Elements {
+    match data_type.limits() {
+        _ if data_type == DataType::Bool => Elements::Bool,
+        Some((low, high)) => Elements::Integer(low, high),
+        None => Elements::Real,
+    }
+}
+
+/// One output.
+pub fn one(id: Id, data_type: DataType) -> Outcome<Option<Vec<Value>>> {
+    Ok(Some(vec![Value::Tensor(Tensor { id, data_type })]))
+}
+
+/// Several outputs.
+pub fn several(list: impl IntoIterator<Item = (Id, DataType)>) -> Outcome<Option<Vec<Value>>> {
+    let value = |(id, data_type)| Value::Tensor(Tensor { id, data_type });
+    Ok(Some(list.into_iter().map(value).collect()))
+}

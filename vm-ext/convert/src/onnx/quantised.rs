@@ -1,0 +1,303 @@
+//! Models that are quantised already: integers to integers, with the scales that the file gives.
+
+use super::import::{one, several, Importer};
+use super::movement::rounded;
+use super::op::{axis, malformed, Op, Outcome, Tensor, Value};
+use super::product::Zero;
+use super::proto::DataType;
+use crate::expr::{Expr, Narrow, Unary};
+use crate::net::Id;
+
+impl<'a> Importer<'a> {
+    pub(super) fn quantised(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
+        match op.kind() {
+            "QuantizeLinear" => {
+                let (x, scale, zero) = (op.tensor(0)?, op.tensor(1)?, op.optional(2)?);
+                let to = op
+                    .int("output_dtype")
+                    .filter(|d| *d != 0)
+                    .and_then(DataType::from_code)
+                    .or(zero.map(|z| z.data_type))
+                    .unwrap_or(DataType::Uint8);
+                let spread = Spread::of(op, self.build.rank(x.id))?;
+                let scale = self.spread(scale.id, &spread, x.id)?;
+                let zero = match zero {
+                    Some(z) => Some(self.spread(z.id, &spread, x.id)?),
+                    None => None,
+                };
+                let saturate = op.flag("saturate", true);
+                one(self.quantise(x.id, scale, zero, to, saturate)?, to)
+            }
+            "DequantizeLinear" => {
+                let (x, scale, zero) = (op.tensor(0)?, op.tensor(1)?, op.optional(2)?);
+                let spread = Spread::of(op, self.build.rank(x.id))?;
+                let factor = self.spread(scale.id, &spread, x.id)?;
+                let mut y = x.id;
+                if let Some(zero) = zero {
+                    let zero = self.spread(zero.id, &spread, x.id)?;
+                    let nothing = self
+                        .build
+                        .net
+                        .constant(zero)
+                        .is_some_and(|v| v.iter().all(|z| *z == 0.0));
+                    if !nothing {
+                        y = self.build.sub(y, zero)?;
+                    }
+                }
+                one(self.build.mul(y, factor)?, scale.data_type)
+            }
+            "DynamicQuantizeLinear" => {
+                let x = op.tensor(0)?;
+                let (y, scale, zero) = self.dynamic(x.id)?;
+                several([(y, DataType::Uint8), (scale, DataType::Float), (zero, DataType::Uint8)])
+            }
+            "QLinearConv" => {
+                let (x, w) = (op.tensor(0)?, op.tensor(3)?);
+                let rank = self.build.rank(x.id);
+                let less = self.less_zero(x, op.optional(2)?, Zero::Axis(1))?;
+                let weights = self.less_zero(w, op.optional(5)?, Zero::Axis(0))?;
+                let bias = op.optional(8)?.map(|b| b.id);
+                let sums = self.convolved(op, less, weights, bias)?;
+                let scales = [op.tensor(1)?, op.tensor(4)?, op.tensor(6)?];
+                let factor = self.factor(scales, |n| (0..rank).map(|a| if a == 1 { n } else { 1 }).collect())?;
+                let zero = op.optional(7)?;
+                let to = zero.map_or(DataType::Uint8, |z| z.data_type);
+                one(self.requantise(sums, factor, zero, to)?, to)
+            }
+            "QLinearMatMul" => {
+                let (a, b) = (op.tensor(0)?, op.tensor(3)?);
+                let x = self.less_zero(a, op.optional(2)?, Zero::Rows)?;
+                let y = self.less_zero(b, op.optional(5)?, Zero::Columns)?;
+                let sums = self.build.matmul(x, y)?;
+                let scales = [op.tensor(1)?, op.tensor(4)?, op.tensor(6)?];
+                let factor = self.factor(scales, |n| vec![n])?;
+                let zero = op.optional(7)?;
+                let to = zero.map_or(DataType::Uint8, |z| z.data_type);
+                one(self.requantise(sums, factor, zero, to)?, to)
+            }
+            "QGemm" => {
+                let (a, b) = (op.tensor(0)?, op.tensor(3)?);
+                let mut x = self.less_zero(a, op.optional(2)?, Zero::Rows)?;
+                let zero = if op.flag("transB", false) {
+                    Zero::Rows
+                } else {
+                    Zero::Columns
+                };
+                let mut y = self.less_zero(b, op.optional(5)?, zero)?;
+                if op.flag("transA", false) {
+                    x = self.build.transpose(x, &[1, 0])?;
+                }
+                if op.flag("transB", false) {
+                    y = self.build.transpose(y, &[1, 0])?;
+                }
+                let mut sums = self.build.matmul(x, y)?;
+                if let Some(bias) = op.optional(6)? {
+                    sums = self.build.add(sums, bias.id)?;
+                }
+                let alpha = op.float("alpha", 1.0);
+                let sums = if alpha == 1.0 {
+                    sums
+                } else {
+                    self.build.line(sums, alpha, 0.0)?
+                };
+                match op.optional(7)? {
+                    Some(out) => {
+                        let factor = self.factor([op.tensor(1)?, op.tensor(4)?, out], |n| vec![n])?;
+                        let zero = op.optional(8)?;
+                        one(self.requantise(sums, factor, zero, a.data_type)?, a.data_type)
+                    }
+                    None => {
+                        let factor = self.build.mul(op.tensor(1)?.id, op.tensor(4)?.id)?;
+                        one(self.build.mul(sums, factor)?, DataType::Float)
+                    }
+                }
+            }
+            "MatMulIntegerToFloat" => {
+                let (a, b) = (op.tensor(0)?, op.tensor(1)?);
+                let x = self.less_zero(a, op.optional(4)?, Zero::Rows)?;
+                let y = self.less_zero(b, op.optional(5)?, Zero::Columns)?;
+                let sums = self.build.matmul(x, y)?;
+                let factor = self.build.mul(op.tensor(2)?.id, op.tensor(3)?.id)?;
+                self.scaled(sums, factor, op.optional(6)?)
+            }
+            "DynamicQuantizeMatMul" => {
+                let (a, b) = (op.tensor(0)?, op.tensor(1)?);
+                let (x, scale, zero) = self.dynamic(a.id)?;
+                let x = self.build.sub(x, zero)?;
+                let y = self.less_zero(b, op.optional(3)?, Zero::Columns)?;
+                let sums = self.build.matmul(x, y)?;
+                let factor = self.build.mul(scale, op.tensor(2)?.id)?;
+                self.scaled(sums, factor, op.optional(4)?)
+            }
+            "QLinearAdd" | "QLinearMul" => {
+                let a = self.real(op, 0)?;
+                let b = self.real(op, 3)?;
+                let y = if op.kind() == "QLinearAdd" {
+                    self.build.add(a, b)?
+                } else {
+                    self.build.mul(a, b)?
+                };
+                self.back(op, y, 6)
+            }
+            "QLinearSigmoid" | "QLinearLeakyRelu" | "QLinearGlobalAveragePool" => {
+                let x = self.real(op, 0)?;
+                let y = match op.kind() {
+                    "QLinearSigmoid" => self.build.map(x, Expr::unary(Unary::Sigmoid, Expr::X))?,
+                    "QLinearLeakyRelu" => {
+                        let alpha = op.float("alpha", 0.01);
+                        match super::elementwise::activation("LeakyRelu", Some(alpha), None) {
+                            Some(f) => self.build.map(x, f)?,
+                            None => x,
+                        }
+                    }
+                    _ => {
+                        let list: Vec<usize> = (2..self.build.rank(x)).collect();
+                        self.build.sum(x, &list, None, true)?
+                    }
+                };
+                self.back(op, y, 3)
+            }
+            "QLinearConcat" => {
+                let mut parts = Vec::new();
+                for i in (2..op.inputs.len()).step_by(3) {
+                    parts.push(self.real(op, i)?);
+                }
+                let rank = parts.first().map_or(0, |p| self.build.rank(*p));
+                let y = self.build.concat(parts, axis(op.int("axis").unwrap_or(0), rank)?)?;
+                self.back(op, y, 0)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn scaled(&mut self, sums: Id, factor: Id, bias: Option<Tensor>) -> Outcome<Option<Vec<Value>>> {
+        let mut y = self.build.mul(sums, factor)?;
+        if let Some(bias) = bias {
+            y = self.build.add(y, bias.id)?;
+        }
+        one(y, DataType::Float)
+    }
+
+    /// Operands i to i + 2 (integers, scale, zero point) as reals.
+    fn real(&mut self, op: &Op<'a>, i: usize) -> Outcome<Id> {
+        let (x, scale) = (op.tensor(i)?, op.tensor(i + 1)?);
+        let less = self.less_zero(x, op.optional(i + 2)?, Zero::Columns)?;
+        self.build.mul(less, scale.id)
+    }
+
+    /// Reals as integers by operands i (scale) and i + 1 (zero point).
+    fn back(&mut self, op: &Op<'a>, y: Id, i: usize) -> Outcome<Option<Vec<Value>>> {
+        let (scale, zero) = (op.tensor(i)?, op.optional(i + 1)?);
+        let to = zero.map_or(DataType::Uint8, |z| z.data_type);
+        one(self.quantise(y, scale.id, zero.map(|z| z.id), to, true)?, to)
+    }
+
+    /// `clamp(round(x / scale) + zero)`
+    fn quantise(&mut self, x: Id, scale: Id, zero: Option<Id>, to: DataType, saturate: bool) -> Outcome<Id> {
+        // A stored number divides exactly in place; several would become products with their reciprocals.
+        let uniform = self
+            .build
+            .net
+            .constant(scale)
+            .is_some_and(|v| v.iter().all(|s| *s == v[0]));
+        let ratio = if uniform {
+            self.build.div(x, scale)?
+        } else {
+            self.build.quotient(x, scale)?
+        };
+        if let Some(narrow) = to.narrow() {
+            return self
+                .build
+                .map(ratio, Expr::unary(Unary::Narrow(narrow, saturate), Expr::X));
+        }
+        // Quotients between two integers are ties to an f32, which other runtimes compute in.
+        let ratio = self
+            .build
+            .map(ratio, Expr::unary(Unary::Narrow(Narrow::F32, false), Expr::X))?;
+        self.rounded_to(ratio, zero, to)
+    }
+
+    /// `clamp(round(x) + zero)`
+    fn rounded_to(&mut self, x: Id, zero: Option<Id>, to: DataType) -> Outcome<Id> {
+        let Some((low, high)) = to.limits() else {
+            return malformed(format!("it quantises to {}", to.label()));
+        };
+        let mut y = self.build.map(x, rounded())?;
+        if let Some(zero) = zero {
+            y = self.build.add(y, zero)?;
+        }
+        self.build.clamp(y, low, high)
+    }
+
+    /// `x scale * w scale / y scale`, of a shape that the number of scales decides.
+    fn factor(&mut self, [x, w, y]: [Tensor; 3], shape: impl Fn(usize) -> Vec<usize>) -> Outcome<Id> {
+        let n = self.build.size(w.id);
+        let product = self.build.mul(x.id, w.id)?;
+        let factor = self.build.quotient(product, y.id)?;
+        if self.build.rank(factor) > 1 {
+            return Ok(factor);
+        }
+        let shape = if n == 1 { vec![] } else { shape(n) };
+        self.build.reshape(factor, &shape)
+    }
+
+    fn requantise(&mut self, sums: Id, factor: Id, zero: Option<Tensor>, to: DataType) -> Outcome<Id> {
+        let y = self.build.mul(sums, factor)?;
+        self.rounded_to(y, zero.map(|z| z.id), to)
+    }
+
+    /// Bytes with the scale and zero point that the values themselves ask for.
+    fn dynamic(&mut self, x: Id) -> Outcome<(Id, Id, Id)> {
+        let all: Vec<usize> = (0..self.build.rank(x)).collect();
+        let high = self.build.largest(x, &all, false)?;
+        let high = self.build.clamp(high, 0.0, f64::INFINITY)?;
+        let low = self.build.least(x, &all, false)?;
+        let low = self.build.clamp(low, f64::NEG_INFINITY, 0.0)?;
+        let range = self.build.sub(high, low)?;
+        let steps = self.build.scalar(255.0)?;
+        let scale = self.build.div(range, steps)?;
+        let shift = self.build.quotient(low, scale)?;
+        let shift = self.build.line(shift, -1.0, 0.0)?;
+        let zero = self.rounded_to(shift, None, DataType::Uint8)?;
+        let y = self.quantise(x, scale, Some(zero), DataType::Uint8, true)?;
+        Ok((y, scale, zero))
+    }
+
+    /// Scales or zero points so that they broadcast to x.
+    fn spread(&mut self, id: Id, spread: &Spread, x: Id) -> Outcome<Id> {
+        let shape = self.build.shape(x);
+        let n = self.build.size(id);
+        if n == 1 {
+            return self.build.reshape(id, &[]);
+        }
+        let a = spread.axis;
+        if a >= shape.len() {
+            return malformed("its axis is beyond its operand");
+        }
+        if spread.block > 0 && self.build.rank(id) == shape.len() {
+            let blocks = self.build.shape(id)[a];
+            let list: Vec<usize> = (0..shape[a])
+                .map(|i| (i / spread.block).min(blocks.max(1) - 1))
+                .collect();
+            return self.build.take(id, a, &list);
+        }
+        let extents: Vec<usize> = (0..shape.len()).map(|b| if a == b { n } else { 1 }).collect();
+        self.build.reshape(id, &extents)
+    }
+}
+
+/// Which axis scales belong to, and how many elements share one.
+struct Spread {
+    axis: usize,
+    block: usize,
+}
+
+impl Spread {
+    fn of(op: &Op, rank: usize) -> Outcome<Spread> {
+        let given = op.int("axis").unwrap_or(1);
+        // Irrelevant where there is one scale.
+        let axis = axis(given, rank).unwrap_or(rank);
+        let block = usize::try_from(op.int("block_size").unwrap_or(0)).unwrap_or(0);
+        Ok(Spread { axis, block })
+    }
+}
