@@ -1,6 +1,6 @@
 //! `aiinference convert`
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, str::FromStr};
 
 use aiinference_convert::{ConvertError, Converter, Options, OutOfRange, Progress as At, Report, Stage, Weights};
 use aiinference_engine::format;
@@ -50,6 +50,16 @@ pub struct Args {
     /// End the model at this value of the ONNX file instead of at its outputs, say before a sigmoid (repeatable)
     #[arg(long, value_name = "VALUE")]
     end_at: Vec<String>,
+    /// Give an input its value once and for all, say one that decides shapes; it is no input of the converted model
+    /// (repeatable)
+    #[arg(long, value_name = "INPUT=X,Y,..", value_parser = fixed)]
+    fix: Vec<(String, Vec<f64>)>,
+    /// The extent of an axis that the ONNX file leaves open, by the name it has there (repeatable); the batch axis is 1
+    #[arg(long, value_name = "NAME=N", value_parser = extent)]
+    dim: Vec<(String, usize)>,
+    /// The shape of an input that the ONNX file leaves open (repeatable)
+    #[arg(long, value_name = "INPUT=N,M,..", value_parser = shape)]
+    shape: Vec<(String, Vec<usize>)>,
     /// Where the module goes
     #[arg(short, long, value_name = "MODEL.wasm")]
     output: PathBuf,
@@ -77,6 +87,28 @@ fn drop(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(drop) if drop.is_finite() && drop >= 0.0 => Ok(drop),
         _ => Err("it must be a number of at least 0".into()),
+    }
+}
+
+/// `NAME=LIST`, the numbers of the list parted by commas.
+fn named<T: FromStr>(text: &str, what: &str) -> Result<(String, Vec<T>), String> {
+    let (name, list) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    let parse = |item: &str| item.trim().parse().map_err(|_| format!("{item:?} is no {what}"));
+    Ok((name.into(), list.split(',').map(parse).collect::<Result<_, _>>()?))
+}
+
+fn fixed(text: &str) -> Result<(String, Vec<f64>), String> {
+    named(text, "number")
+}
+
+fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    named(text, "extent")
+}
+
+fn extent(text: &str) -> Result<(String, usize), String> {
+    match named(text, "extent")? {
+        (name, list) if list.len() == 1 => Ok((name, list[0])),
+        _ => Err("an axis has one extent".into()),
     }
 }
 
@@ -112,6 +144,15 @@ pub fn convert(args: &Args) -> Result<()> {
         .progress(&mut progress);
     if let Some(labels) = &args.labels {
         converter = converter.labels(labels);
+    }
+    for (input, values) in &args.fix {
+        converter = converter.fix(input, values.clone());
+    }
+    for (name, extent) in &args.dim {
+        converter = converter.dim(name, *extent);
+    }
+    for (input, extents) in &args.shape {
+        converter = converter.shape(input, extents.clone());
     }
     let result = converter.convert();
     bar.finish();
