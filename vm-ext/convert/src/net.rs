@@ -639,7 +639,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 pub fn window_extents(input: [usize; 2], window: &Window) -> Option<[usize; 2]> {
     let mut out = [0; 2];
     for i in 0..2 {
-        let kernel = (window.kernel[i] as usize - 1) * window.dilations[i] as usize + 1;
+        let kernel = (window.kernel[i] as usize).checked_sub(1)? * window.dilations[i] as usize + 1;
         let padded = input[i] + window.pads[i] as usize + window.pads[i + 2] as usize;
         out[i] = padded.checked_sub(kernel)? / window.strides[i] as usize + 1;
     }

@@ -11,7 +11,7 @@ use crate::net::{broadcast, window_extents, Comparison, Elements, Id, Kind, Net}
 /// Most nodes of a net, loops written out.
 const MAX_NODES: usize = 1 << 18;
 /// Most elements of everything that is stored or computed while importing.
-const MAX_STORED: usize = 1 << 30;
+const MAX_STORED: usize = 1 << 28;
 /// Expressions beyond this size are not nested further.
 const MAX_EXPR: usize = 64;
 /// A constant operand of at most so many different values is taken apart by them.
@@ -53,6 +53,9 @@ impl Build {
         let operands = kind.operands();
         let fixed = operands.iter().all(|x| self.net.constant(*x).is_some());
         let of = self.elements(&kind);
+        if matches!(&kind, Kind::Const(values) if values.len() != count) {
+            return malformed(format!("a tensor of shape {shape:?} holds another number of elements"));
+        }
         let kind = if count == 0 {
             Kind::Const(vec![])
         } else if fixed && !matches!(kind, Kind::Input(_) | Kind::Const(_)) {
@@ -66,7 +69,7 @@ impl Build {
             self.stored += count;
             if self.stored > MAX_STORED {
                 return no(
-                    "more than 2^30 elements are stored or computed from stored ones",
+                    "more than 2^28 elements are stored or computed from stored ones",
                     "make the model smaller",
                 );
             }
@@ -465,8 +468,10 @@ impl Build {
     /// Elements `start, start + step, ..` along an axis.
     pub fn slice(&mut self, x: Id, axis: usize, start: usize, step: usize, length: usize) -> Outcome<Id> {
         let mut shape = self.shape(x);
-        if shape[axis] == length && start == 0 && step == 1 {
-            return Ok(x);
+        match shape.get(axis) {
+            Some(n) if *n == length && start == 0 && step == 1 => return Ok(x),
+            Some(n) if length == 0 || start + (length - 1) * step < *n => {}
+            _ => return malformed(format!("it cuts {length} elements from {start} on out of {shape:?}")),
         }
         shape[axis] = length;
         let kind = Kind::Slice {
@@ -481,6 +486,10 @@ impl Build {
 
     /// The elements at some indices along an axis.
     pub fn take(&mut self, x: Id, axis: usize, indices: &[usize]) -> Outcome<Id> {
+        let extent = self.net.shape(x).get(axis).copied().unwrap_or(0);
+        if indices.iter().any(|i| *i >= extent) {
+            return malformed(format!("it reads beyond {extent} elements"));
+        }
         let step = match indices {
             [first, second, ..] => second.wrapping_sub(*first),
             _ => 1,

@@ -134,7 +134,7 @@ impl<'a> Importer<'a> {
                 }
             }
         };
-        if lengths.iter().sum::<usize>() != shape[a] {
+        if lengths.iter().try_fold(0usize, |n, l| n.checked_add(*l)) != Some(shape[a]) {
             return malformed("its parts are not the whole");
         }
         let mut start = 0;

@@ -60,6 +60,9 @@ impl<'a> Importer<'a> {
         let mut loss = self.build.line(picked, -1.0, 0.0)?;
         let mut weights = counts;
         if let Some(w) = op.optional(2)? {
+            if self.build.shape(w.id) != [classes] {
+                return malformed("its weights do not fit its classes");
+            }
             let kind = Kind::Gather {
                 x: w.id,
                 indices: at,

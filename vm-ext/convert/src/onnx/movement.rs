@@ -1,7 +1,7 @@
 //! Operations that move elements, and those that only make shapes and constants.
 
 use super::import::{one, several, Importer};
-use super::op::{axes, axis, malformed, no, Op, Outcome, Tensor, Value};
+use super::op::{axes, axis, malformed, no, room, Op, Outcome, Tensor, Value};
 use super::proto::DataType;
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{broadcast, Id, Kind};
@@ -41,7 +41,7 @@ impl<'a> Importer<'a> {
                 let data_type = given.map_or(DataType::Float, |t| {
                     DataType::from_code(t.data_type.into()).unwrap_or(DataType::Float)
                 });
-                let t = self.constant(vec![value; size(&shape)?], &shape, data_type)?;
+                let t = self.constant(vec![value; room(&shape)?], &shape, data_type)?;
                 return one(t.id, t.data_type);
             }
             "Shape"
@@ -349,6 +349,7 @@ impl<'a> Importer<'a> {
         if times == 1 {
             return Ok(x);
         }
+        room(&[&shape[..], &[times]].concat())?;
         if shape[axis] == 1 {
             shape[axis] = times;
             return self.build.broadcast(x, &shape);
@@ -426,6 +427,7 @@ impl<'a> Importer<'a> {
             },
         };
         let count = op.int("num_outputs").unwrap_or(op.node.output.len() as i64).max(1) as usize;
+        room(&[count])?;
         let lengths: Vec<usize> = match given {
             Some(list) => list.iter().map(|n| (*n).max(0) as usize).collect(),
             None => {
@@ -435,7 +437,7 @@ impl<'a> Importer<'a> {
                     .collect()
             }
         };
-        if lengths.iter().sum::<usize>() != shape[a] {
+        if lengths.iter().try_fold(0usize, |n, l| n.checked_add(*l)) != Some(shape[a]) {
             return malformed(format!(
                 "{lengths:?} is not all of axis {a}, which is {} long",
                 shape[a]
@@ -486,10 +488,10 @@ impl<'a> Importer<'a> {
         let mut y = t.id;
         // Negative padding cuts.
         for a in 0..rank {
-            let cut = |n: i64| usize::try_from(-n).unwrap_or(0);
+            let cut = |n: i64| if n < 0 { n.unsigned_abs() as usize } else { 0 };
             let (front, back) = (cut(before[a]), cut(after[a]));
-            if front + back > 0 {
-                let Some(n) = shape[a].checked_sub(front + back) else {
+            if front > 0 || back > 0 {
+                let Some(n) = shape[a].checked_sub(front).and_then(|n| n.checked_sub(back)) else {
                     return malformed("it cuts more than there is");
                 };
                 y = self.build.slice(y, a, front, 1, n)?;
@@ -533,6 +535,9 @@ impl<'a> Importer<'a> {
     /// Indices counted from the start and within bounds.
     pub(super) fn bounded(&mut self, indices: Id, extent: usize) -> Outcome<Id> {
         let n = extent as f64;
+        if extent == 0 && self.build.size(indices) > 0 {
+            return malformed("it reads an axis of no elements");
+        }
         if let Some(values) = self.build.net.constant(indices) {
             if values.iter().any(|i| *i < -n || *i >= n) {
                 return malformed(format!("it reads beyond {extent} elements"));
@@ -784,16 +789,6 @@ impl<'a> Importer<'a> {
             return malformed("its indices and updates differ in number");
         }
         self.scatter(op, x, &places, updates)
-    }
-}
-
-fn size(shape: &[usize]) -> Outcome<usize> {
-    match super::tensor::count(shape) {
-        Some(n) => Ok(n),
-        None => no(
-            format!("a tensor of shape {shape:?} is too large"),
-            "make the model smaller",
-        ),
     }
 }
 

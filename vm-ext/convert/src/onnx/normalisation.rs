@@ -1,7 +1,7 @@
 //! Normalisations by mean and variance.
 
 use super::import::{one, several, Importer};
-use super::op::{axes, malformed, no, Op, Outcome, Value};
+use super::op::{axes, malformed, no, room, Op, Outcome, Value};
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{Id, Kind};
 
@@ -240,6 +240,7 @@ impl<'a> Importer<'a> {
             return malformed("its operand has no channels");
         }
         let n = shape[1];
+        room(&[n, n])?;
         let squares = self.build.map(x, Expr::unary(Unary::Square, Expr::X))?;
         let (before, after) = ((size - 1) / 2, size / 2);
         let near = |i: usize, j: usize| f64::from(u8::from(j + before >= i && j <= i + after));

@@ -79,6 +79,17 @@ pub fn malformed<T>(reason: impl Into<String>) -> Outcome<T> {
     )
 }
 
+/// The product of extents of something that is about to be made, if that is not too large.
+pub fn room(extents: &[usize]) -> Outcome<usize> {
+    match tensor::count(extents) {
+        Some(n) => Ok(n),
+        None => no(
+            format!("it needs more than {} elements", tensor::MAX_ELEMENTS),
+            "make the model or its inputs smaller",
+        ),
+    }
+}
+
 /// A node with its operands looked up.
 pub struct Op<'a> {
     /// As in the file.

@@ -2,7 +2,7 @@
 
 use super::import::{one, several, Importer};
 use super::movement::rounded;
-use super::op::{axis, malformed, Op, Outcome, Tensor, Value};
+use super::op::{axes, axis, malformed, Op, Outcome, Tensor, Value};
 use super::product::Zero;
 use super::proto::DataType;
 use crate::expr::{Expr, Narrow, Unary};
@@ -139,7 +139,12 @@ impl<'a> Importer<'a> {
                 };
                 self.back(op, y, 6)
             }
-            "QLinearSigmoid" | "QLinearLeakyRelu" | "QLinearGlobalAveragePool" => {
+            "QLinearSigmoid"
+            | "QLinearLeakyRelu"
+            | "QLinearGlobalAveragePool"
+            | "QLinearAveragePool"
+            | "QLinearSoftmax"
+            | "QLinearReduceMean" => {
                 let x = self.real(op, 0)?;
                 let y = match op.kind() {
                     "QLinearSigmoid" => self.build.map(x, Expr::unary(Unary::Sigmoid, Expr::X))?,
@@ -150,6 +155,29 @@ impl<'a> Importer<'a> {
                             None => x,
                         }
                     }
+                    "QLinearSoftmax" => {
+                        let last = axis(op.int("axis").unwrap_or(-1), self.build.rank(x))?;
+                        let over: Vec<usize> = match op.int("opset") {
+                            Some(version) if version < 13 => (last..self.build.rank(x)).collect(),
+                            _ => vec![last],
+                        };
+                        self.build.softmax(x, &over)?
+                    }
+                    "QLinearReduceMean" => {
+                        let rank = self.build.rank(x);
+                        let list = match op.ints("axes") {
+                            Some(list) => axes(&list, rank)?,
+                            None => (0..rank).collect(),
+                        };
+                        self.build.sum(x, &list, None, op.flag("keepdims", true))?
+                    }
+                    "QLinearAveragePool" if !op.flag("channels_last", false) => self.average_pool(op, x)?,
+                    "QLinearGlobalAveragePool" if op.flag("channels_last", false) => {
+                        let last = self.build.rank(x).max(1) - 1;
+                        let list: Vec<usize> = (1..last).collect();
+                        self.build.sum(x, &list, None, true)?
+                    }
+                    "QLinearAveragePool" => return malformed("its channels come last"),
                     _ => {
                         let list: Vec<usize> = (2..self.build.rank(x)).collect();
                         self.build.sum(x, &list, None, true)?

@@ -1,7 +1,7 @@
 //! Sums, means, extremes and the places of extremes along axes.
 
 use super::import::{one, several, Importer};
-use super::op::{axes, axis, malformed, Op, Outcome, Value};
+use super::op::{axes, axis, malformed, room, Op, Outcome, Value};
 use super::proto::DataType;
 use crate::expr::{Expr, Unary};
 use crate::net::{Id, Kind};
@@ -47,6 +47,7 @@ impl<'a> Importer<'a> {
                 let given = self.build.known_ints(op.tensor(1)?.id, "its axis")?;
                 let a = axis(given.first().copied().unwrap_or(0), rank)?;
                 let n = self.build.shape(t.id)[a];
+                room(&[n, n])?;
                 let (exclusive, reverse) = (op.flag("exclusive", false), op.flag("reverse", false));
                 let counts = |i: usize, j: usize| {
                     let (i, j) = if reverse { (j, i) } else { (i, j) };

@@ -1,7 +1,7 @@
 //! Resize, Upsample, GridSample, AffineGrid and RoiAlign: elements picked or mixed by fixed weights along axes.
 
 use super::import::{one, Importer};
-use super::op::{axes, axis, malformed, no, Op, Outcome, Value};
+use super::op::{axes, axis, malformed, no, room, Op, Outcome, Value};
 use crate::net::Id;
 
 /// How a resize reads its source.
@@ -105,7 +105,9 @@ impl<'a> Importer<'a> {
             }
             scales = Some(factors);
         }
-        let Some(scales) = scales.filter(|s| s.len() == list.len() && s.iter().all(|f| *f > 0.0)) else {
+        // Finer scales than this would make kernels of millions of taps.
+        let fits = |s: &Vec<f64>| s.len() == list.len() && s.iter().all(|f| (1e-5..=1e5).contains(f));
+        let Some(scales) = scales.filter(fits) else {
             return malformed("its scales or sizes do not fit its operand");
         };
         let crop = how.coordinates == "tf_crop_and_resize";
@@ -153,7 +155,7 @@ impl<'a> Importer<'a> {
                 }
                 continue;
             }
-            let mut matrix = vec![0.0; to * from];
+            let mut matrix = vec![0.0; room(&[to, from])?];
             for (row, p) in matrix.chunks_mut(from).zip(&at) {
                 for (index, weight) in mixture(&how, *p, scale, from) {
                     row[index] += weight;
@@ -203,7 +205,7 @@ impl<'a> Importer<'a> {
         };
         let mut batches = Vec::new();
         for b in 0..shape[0] {
-            let mut matrix = vec![0.0; points * size];
+            let mut matrix = vec![0.0; room(&[points, size])?];
             for p in 0..points {
                 // The last number is along the last axis.
                 let mut parts: Vec<Vec<(i64, f64)>> = Vec::new();
@@ -281,7 +283,7 @@ impl<'a> Importer<'a> {
             }
         };
         let extents = &size[2..];
-        let points: usize = extents.iter().product();
+        let points = room(&[extents, &[size[0], n + 1]].concat())? / (size[0] * (n + 1)).max(1);
         let mut base = Vec::new();
         for p in 0..points {
             let mut rest = p;
@@ -304,6 +306,9 @@ impl<'a> Importer<'a> {
         let &[_, channels, h, w] = &self.build.shape(x)[..] else {
             return malformed("its operand is no image");
         };
+        if h * w == 0 {
+            return malformed("its operand is empty");
+        }
         let rois = self.build.known(op.tensor(1)?.id, "the boxes")?;
         let batch = self.build.known_ints(op.tensor(2)?.id, "the images of the boxes")?;
         let (oh, ow) = (
@@ -338,7 +343,7 @@ impl<'a> Importer<'a> {
             let (gh, gw) = (count(rh, oh), count(rw, ow));
             let samples = gh * gw;
             let taps = if largest { samples * 4 } else { 1 };
-            let mut matrix = vec![0.0; oh * ow * taps * h * w];
+            let mut matrix = vec![0.0; room(&[oh, ow, taps, h, w])?];
             for i in 0..oh {
                 for j in 0..ow {
                     for s in 0..samples {

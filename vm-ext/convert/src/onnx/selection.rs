@@ -213,7 +213,7 @@ impl<'a> Importer<'a> {
         let rows = if shape.len() > 1 { shape[0] } else { 1 };
         let n = shape.last().copied().unwrap_or(1);
         let x = self.build.reshape(x, &[rows, n])?;
-        let width = columns.iter().copied().max().unwrap_or(-1) + 1;
+        let width = columns.iter().copied().max().unwrap_or(-1).saturating_add(1);
         if !(1..1 << 16).contains(&width) || longest > 16 || skips > 64 {
             return malformed("its tables are impossible");
         }

@@ -7,7 +7,7 @@ use super::proto::{DataType, SparseTensorProto, TensorProto};
 use crate::expr::Narrow;
 
 /// Most elements of a stored or computed constant.
-pub const MAX_ELEMENTS: usize = 1 << 28;
+pub const MAX_ELEMENTS: usize = 1 << 26;
 
 impl DataType {
     /// Name as ONNX writes it.
@@ -77,13 +77,11 @@ fn shape(dims: &[i64]) -> Result<Vec<usize>, String> {
     Ok(extents)
 }
 
-/// Number of elements of a shape, unless there are too many.
+/// Number of elements of a shape, unless there are too many. Extents of 0 excuse no large ones beside them.
 pub fn count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    let product = shape.iter().try_fold(1usize, |n, e| n.checked_mul(*e));
-    product.filter(|n| *n <= MAX_ELEMENTS)
+    let product = shape.iter().try_fold(1usize, |n, e| n.checked_mul((*e).max(1)));
+    let product = product.filter(|n| *n <= MAX_ELEMENTS)?;
+    Some(if shape.contains(&0) { 0 } else { product })
 }
 
 /// The strings of a stored tensor.

@@ -4,7 +4,7 @@ use aiinference_engine::graph::Window;
 
 use super::build::whole;
 use super::import::{one, several, Importer};
-use super::op::{malformed, no, Op, Outcome, Tensor, Value};
+use super::op::{malformed, no, room, Op, Outcome, Tensor, Value};
 use super::product::Zero;
 use super::proto::DataType;
 use crate::expr::{Binary, Expr, Unary};
@@ -57,8 +57,7 @@ impl<'a> Importer<'a> {
             "MaxPool" => self.max_pool(op),
             "AveragePool" => {
                 let t = op.tensor(0)?;
-                let spec = self.pool_spec(op, t.id)?;
-                let y = self.average(t.id, &spec, op.flag("count_include_pad", false))?;
+                let y = self.average_pool(op, t.id)?;
                 one(y, t.data_type)
             }
             "LpPool" => {
@@ -328,7 +327,7 @@ impl<'a> Importer<'a> {
         let wshape = self.build.shape(weights);
         let shape = self.build.shape(x);
         let n = wshape.len().saturating_sub(2);
-        if n == 0 || n > 3 || shape.len() != n + 2 || wshape[0] != shape[1] {
+        if n == 0 || n > 3 || shape.len() != n + 2 || wshape[0] != shape[1] || wshape.contains(&0) {
             return malformed(format!("weights {wshape:?} do not fit {shape:?}"));
         }
         let groups = usize::try_from(op.int("group").unwrap_or(1)).unwrap_or(0);
@@ -401,7 +400,7 @@ impl<'a> Importer<'a> {
         let tap_count: usize = taps.iter().product();
         let in_per_group = wshape[0] / groups;
         let kernel_size: usize = wshape[2..].iter().product();
-        let mut kernel = vec![0.0; outputs * phases * in_per_group * tap_count];
+        let mut kernel = vec![0.0; room(&[outputs, phases, in_per_group, tap_count])?];
         for (flat, value) in values.iter().enumerate() {
             let position = flat % kernel_size;
             let o = flat / kernel_size % per_group;
@@ -501,8 +500,9 @@ impl<'a> Importer<'a> {
     }
 
     /// For every window position (row-major) and tap, the index in the flattened image, or none in the padding.
-    fn taps(spec: &Spec, extents: &[usize]) -> Vec<Vec<Option<usize>>> {
+    fn taps(spec: &Spec, extents: &[usize]) -> Outcome<Vec<Vec<Option<usize>>>> {
         let n = extents.len();
+        room(&[&spec.out[..], &spec.kernel].concat())?;
         let positions: usize = spec.out.iter().product();
         let taps: usize = spec.kernel.iter().product();
         let digits = |mut flat: usize, base: &[usize]| -> Vec<usize> {
@@ -513,7 +513,7 @@ impl<'a> Importer<'a> {
             }
             digits
         };
-        (0..positions)
+        let table = (0..positions)
             .map(|p| {
                 let at = digits(p, &spec.out);
                 (0..taps)
@@ -526,7 +526,8 @@ impl<'a> Importer<'a> {
                     })
                     .collect()
             })
-            .collect()
+            .collect();
+        Ok(table)
     }
 
     /// Every window's elements side by side: `[B, C, positions, taps]`, the padding holding `value`.
@@ -536,7 +537,7 @@ impl<'a> Importer<'a> {
         let (positions, taps): (usize, usize) = (spec.out.iter().product(), spec.kernel.iter().product());
         let flat = self.build.reshape(x, &[shape[0], shape[1], size])?;
         let flat = self.build.pad_axis(flat, 2, 0, 1, value)?;
-        let list: Vec<usize> = Self::taps(spec, &shape[2..])
+        let list: Vec<usize> = Self::taps(spec, &shape[2..])?
             .into_iter()
             .flatten()
             .map(|i| i.unwrap_or(size))
@@ -567,7 +568,7 @@ impl<'a> Importer<'a> {
             }
             digits.iter().zip(extents.iter().rev()).fold(0, |n, (d, e)| n * e + d)
         };
-        let table = Self::taps(spec, extents);
+        let table = Self::taps(spec, extents)?;
         let list = table.iter().flatten().map(|i| number(i.unwrap_or(0)) as f64).collect();
         let table = self.build.constant(list, &[positions, taps])?;
         let table = self.build.broadcast(table, &[planes, positions, taps])?;
@@ -608,7 +609,7 @@ impl<'a> Importer<'a> {
         let size: usize = spec.kernel.iter().product();
         let patches = self.patches(x, spec, 0.0)?;
         let sums = self.build.sum(patches, &[3], Some(1.0), false)?;
-        let counts = Self::taps(spec, &shape[2..]);
+        let counts = Self::taps(spec, &shape[2..])?;
         let factors = counts.iter().map(|taps| {
             let inside = taps.iter().filter(|t| t.is_some()).count();
             1.0 / (if count_padding { size } else { inside.max(1) }) as f64
@@ -630,6 +631,14 @@ impl<'a> Importer<'a> {
         let pads = op.ints("pads").unwrap_or_else(|| vec![0; 2 * n]);
         if strides.len() != n || pads.len() != 2 * n {
             return malformed("its strides or pads do not fit its kernel");
+        }
+        if kernel
+            .iter()
+            .chain(&strides)
+            .chain(&pads)
+            .any(|v| !(0..MAX_STEP).contains(v))
+        {
+            return malformed("its kernel, strides or pads are impossible");
         }
         let inferred: Vec<i64> = (0..n)
             .map(|a| (shape[a + 2] as i64 - 1) * strides[a] + kernel[a] - pads[a] - pads[a + n])
@@ -678,13 +687,13 @@ impl<'a> Importer<'a> {
         let block = self.extents(op, 2)?;
         let n = image.len();
         let shape = self.build.shape(x);
-        let size: usize = block.iter().product();
+        let size = room(&block)?;
         if shape.len() != 3 || block.len() != n || size == 0 || !shape[1].is_multiple_of(size) {
             return malformed("its blocks do not fit its operand");
         }
         let kernel: Vec<i64> = block.iter().map(|b| *b as i64).collect();
         let probe_shape = [&[1, 1][..], &image].concat();
-        let count = super::tensor::count(&image).unwrap_or(0);
+        let count = room(&image)?;
         let probe = self.build.constant(vec![0.0; count], &probe_shape)?;
         let spec = self.spec(op, probe, &kernel)?;
         let positions: usize = spec.out.iter().product();
@@ -693,7 +702,7 @@ impl<'a> Importer<'a> {
         }
         // Every pixel sums the columns that cover it.
         let mut covering: Vec<Vec<usize>> = vec![vec![]; count];
-        for (p, taps) in Self::taps(&spec, &image).into_iter().enumerate() {
+        for (p, taps) in Self::taps(&spec, &image)?.into_iter().enumerate() {
             for (k, at) in taps.into_iter().enumerate() {
                 if let Some(i) = at {
                     covering[i].push(k * positions + p);
@@ -751,7 +760,7 @@ impl<'a> Importer<'a> {
             let image = self.build.slice(x, 0, b, 1, 1)?;
             for g in 0..offset_groups {
                 // [taps * positions, h * w]: bilinear weights.
-                let mut matrix = vec![0.0; taps * positions * h * w];
+                let mut matrix = vec![0.0; room(&[taps, positions, h, w])?];
                 for k in 0..taps {
                     for p in 0..positions {
                         let at = |d: usize| {
@@ -813,6 +822,12 @@ impl<'a> Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
+    /// The means of a node's windows.
+    pub(super) fn average_pool(&mut self, op: &Op<'a>, x: Id) -> Outcome<Id> {
+        let spec = self.pool_spec(op, x)?;
+        self.average(x, &spec, op.flag("count_include_pad", false))
+    }
+
     /// The convolution of a node on operands that were prepared.
     pub(super) fn convolved(&mut self, op: &Op<'a>, x: Id, weights: Id, bias: Option<Id>) -> Outcome<Id> {
         self.convolution(op, x, weights, bias)
