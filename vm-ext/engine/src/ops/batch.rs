@@ -73,6 +73,7 @@ impl BatchMatMul {
         });
     }
 
+    #[inline(never)]
     fn matrices(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         let (k, n) = (self.k, self.n);
         if self.sums == Sums::I64 {
@@ -124,6 +125,7 @@ impl BatchMatMul {
     }
 
     /// Sums in 64 bits, which only pairs of -32768 need.
+    #[inline(never)]
     fn exact(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>) {
         // At most 2^30.
         let product = |a: &i16, b: &i16| i64::from(i32::from(*a) * i32::from(*b));

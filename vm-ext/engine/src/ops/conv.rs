@@ -124,6 +124,7 @@ impl Conv {
     }
 
     /// One group of channels of one image at a time.
+    #[inline(never)]
     fn images(&self, x: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels, scratch: &mut Scratch<'_>) {
         let s = &self.shape;
         let slide = &s.slide;
@@ -186,6 +187,7 @@ impl Conv {
     }
 
     /// A group with 8-bit weights: 32 pixels go past all its channels.
+    #[inline(never)]
     fn bytes_of(&self, weights: &ByteRows, source: &[i16], first: usize, base: usize, pass: &mut Pass<'_, '_>) {
         let s = &self.shape;
         let group_out = s.channels / s.groups;
@@ -244,6 +246,7 @@ impl Conv {
     }
 
     /// A group with 16-bit weights: 16 pixels go past all its channels.
+    #[inline(never)]
     fn words_of(&self, weights: &[i16], source: &[i16], first: usize, base: usize, pass: &mut Pass<'_, '_>) {
         let s = &self.shape;
         let (group_out, taps) = (s.channels / s.groups, s.taps);
@@ -268,6 +271,7 @@ impl Conv {
     }
 
     /// Rescales the sums of `rows` channels at `count` pixels and stores them.
+    #[inline(never)]
     fn finish(&self, rows: usize, channel: usize, at: usize, count: usize, sixteens: usize, pass: &mut Pass<'_, '_>) {
         let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
         let sums = &mut pass.sums[..sixteens * rows * WIDE];
@@ -293,6 +297,7 @@ impl Conv {
 
     /// A channel of one image. Where rows are next to each other in the padded image, so are the pixels of several rows, with a
     /// few between them that belong to none.
+    #[inline(never)]
     fn tap_by_tap(&self, source: &[i16], channel: usize, base: usize, pass: &mut Pass<'_, '_>) {
         let slide = &self.shape.slide;
         let ([out_h, out_w], [stride_h, stride_w]) = (slide.out, slide.strides);
@@ -335,6 +340,7 @@ impl Conv {
     }
 
     /// Sums in 64 bits, tap by tap.
+    #[inline(never)]
     fn wide<'a, X, W>(&'a self, x: &[X], row: impl Fn(usize) -> &'a [W], out: &mut ViewMut<'_>)
     where
         X: Copy + Into<i64>,

@@ -86,6 +86,7 @@ impl MatMul {
     }
 
     /// 8-bit weights, sums in 32 bits or in 64 by blocks.
+    #[inline(never)]
     fn bytes_of(
         &self,
         weights: &BytePanels,
@@ -130,6 +131,7 @@ impl MatMul {
     }
 
     /// 16-bit weights, sums in 32 bits or in 64 by blocks.
+    #[inline(never)]
     fn words_of(
         &self,
         weights: &Panels<i16>,

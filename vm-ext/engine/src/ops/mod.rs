@@ -1,5 +1,7 @@
 //! What each operation computes. `docs/spec/ops.md` states them by formula; the functions here assume what
 //! [`crate::infer`] has proven, and say so where a proof is needed.
+//!
+//! What is large is never inlined: compiled to Wasm, a VM may cap the locals of one function (CosmWasm's at 100).
 
 pub(crate) mod batch;
 pub(crate) mod conv;
