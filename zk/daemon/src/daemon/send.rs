@@ -249,7 +249,9 @@ fn to_defer(job: &Job, reason: &str, in_block: bool, hurried: bool) -> bool {
     let own = OWN.iter().any(|own| reason.contains(own));
     // It had the gas that a trial used; next it gets all that the callback may use.
     let starved = in_block && job.refusals == 0 && reason.contains("out of gas");
-    !own && (!starved || hurried)
+    // A trial may fail by its node alone, which has just started, say.
+    let doubtful = !in_block && job.refusals == 0;
+    !own && (!(starved || doubtful) || hurried)
 }
 
 #[cfg(test)]
@@ -274,13 +276,17 @@ mod tests {
     #[test]
     fn a_callback_that_fails_the_whole_transaction_is_deferred_at_once() {
         assert_eq!(deferred(9, true, false, &[PANIC, PANIC]), [true, true]);
-        assert_eq!(deferred(9, false, false, &[PANIC, OWN_FAULT]), [true, true]);
-        assert_eq!(
-            deferred(9, false, false, &["tx gas limit exceeds block max gas"]),
-            [true]
-        );
         // A request without a callback has nothing to defer.
         assert_eq!(deferred(0, true, true, &[PANIC; 5]), [false; 5]);
+    }
+
+    #[test]
+    fn a_trial_that_fails_is_repeated_before_the_callback_is_deferred() {
+        assert_eq!(deferred(9, false, false, &[PANIC; 3]), [false, true, true]);
+        let blocked = "tx gas limit exceeds block max gas";
+        assert_eq!(deferred(9, false, false, &[blocked; 2]), [false, true]);
+        // Unless time runs out.
+        assert_eq!(deferred(9, false, true, &[blocked]), [true]);
     }
 
     #[test]
@@ -298,8 +304,7 @@ mod tests {
     fn a_callback_that_had_too_little_gas_gets_all_of_it_before_it_is_deferred() {
         let starved = "out of gas in location: wasm; gasWanted: 3, gasUsed: 4: out of gas";
         assert_eq!(deferred(9, true, false, &[starved; 3]), [false, true, true]);
-        // A trial has no limit of its own: it would find the same again. And where time runs out, there is no second try.
-        assert_eq!(deferred(9, false, false, &[starved]), [true]);
+        // Where time runs out, there is no second try.
         assert_eq!(deferred(9, true, true, &[starved]), [true]);
     }
 }
