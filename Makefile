@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models conformance verifier-code fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models conformance model-table verifier-code differential fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,8 +75,8 @@ localnet-logs: ## follow the logs of all nodes, or of NODE
 localnet-reset: ## stop the localnet and remove its chains
 	@$(localnet) reset --home "$(LOCALNET_HOME)"
 
-bench: contracts ## measure the models: native, through the import, and as guest Wasm
-	cargo bench --workspace
+bench: contracts ## measure kernels and models: native, by import, as guest Wasm, beside onnxruntime; writes docs/benchmarks.md (needs Python 3)
+	@scripts/bench.sh
 
 proto: ## write the Rust of the messages again, after a change of the .proto files
 	cargo run --release -p aiinference-proto
@@ -87,8 +87,15 @@ models: ## train the contracts' ONNX models again (needs Python 3)
 conformance: ## run ONNX's node tests on the converter (brings them from PyPI's onnx; needs Python 3)
 	@scripts/conformance.sh
 
+model-table: ## convert real models of PyPI packages, compare them with onnxruntime and write docs/models.md (needs Python 3)
+	@scripts/model-table.sh
+
 verifier-code: ## compile the verifier of proofs again from its Solidity source, and compare (needs Node.js)
 	@scripts/verifier-code.sh
+
+# Arguments for the harness: make differential DIFFERENTIAL='--operations 100000 --first 7'
+differential: build ## compare every CPU and guest Wasm bit by bit on random operations, graphs and all models (needs qemu-user)
+	@scripts/differential.sh $(DIFFERENTIAL)
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (60) each (needs a nightly toolchain)
 	@scripts/fuzz.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds contracts to target/contracts/<folder>.wasm: `scripts/build-contracts.sh [FOLDER...]`, by default the
-# registry and every folder under contracts/ that has a Cargo.toml. The same sources and compiler give the same bytes wherever the tree lies.
+# registry, the guest of the differential harness, and every folder under contracts/ that has a Cargo.toml. The same sources and compiler give the same bytes wherever the tree lies.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +13,7 @@ opt_flags=(-O3 --one-caller-inline-max-function-size=0 --mvp-features --strip-de
 
 folders=("$@")
 if [ ${#folders[@]} -eq 0 ]; then
-  for manifest in "$root"/x-aiinference/registry/Cargo.toml "$root"/contracts/*/Cargo.toml; do
+  for manifest in "$root"/x-aiinference/registry/Cargo.toml "$root"/vm-ext/differential/Cargo.toml "$root"/contracts/*/Cargo.toml; do
     [ -f "$manifest" ] && folders+=("$(dirname "$manifest")")
   done
 fi

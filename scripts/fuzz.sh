@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes every target of every `fuzz` crate in the tree, FUZZ_SECONDS (60) each, with cargo-fuzz on a nightly toolchain.
-# What it finds goes into that crate's corpus, which the ordinary tests replay.
+# It begins with that crate's corpus, which the ordinary tests replay, and with what earlier runs found: that is kept in the
+# user's cache, and what is worth it is chosen from there by hand.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -28,7 +29,9 @@ for crate in "${crates[@]}"; do
   targets=$(cd "$crate/.." && "$tools/bin/cargo-fuzz" fuzz list) || fail "cargo-fuzz cannot read ${crate#"$root"/}"
   for target in $targets; do
     say "fuzzing ${crate#"$root"/}: $target for $seconds s"
-    (cd "$crate/.." && PATH="$tools/bin:$PATH" cargo +nightly fuzz run "$target" -- "-max_total_time=$seconds") ||
+    found=$cache/fuzz/${crate#"$root"/}/$target
+    mkdir -p "$found" "$crate/corpus/$target"
+    (cd "$crate/.." && PATH="$tools/bin:$PATH" cargo +nightly fuzz run "$target" "$found" "fuzz/corpus/$target" -- "-max_total_time=$seconds") ||
       fail "the fuzz target $target of ${crate#"$root"/} found a failure" "the input lies in ${crate#"$root"/}/artifacts/$target; keep it in the corpus once it is fixed"
   done
 done

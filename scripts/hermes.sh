@@ -48,7 +48,7 @@ max_msg_num = 50
 max_tx_size = 900000
 clock_drift = '10s'
 max_block_time = '30s'
-trusting_period = '7days'
+trusting_period = '8h'
 trust_threshold = '2/3'
 compat_mode = '0.38'
 address_type = { derivation = 'cosmos' }

@@ -112,3 +112,19 @@ use_guest_toolchain() {
 
 # Is the source of std in this compiler's folder?
 has_std_source() { [ -f "$1/lib/rustlib/src/rust/library/std/Cargo.toml" ]; }
+
+# use_aarch64: sets what cargo needs to compile for 64-bit ARM and to run that here, under qemu-user with NEON and its dot
+# products; and `aarch64`, the arguments to add to cargo's command. A standard library of the compiler's own version is built
+# first: none has to be downloaded for this target.
+use_aarch64() {
+  local tool
+  for tool in qemu-aarch64 aarch64-linux-gnu-gcc; do
+    have "$tool" || fail "there is no $tool" "install qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"
+  done
+  has_std_source "$(rustc --print sysroot)" || fail "the sources of Rust's standard library are not there" "run: rustup component add rust-src"
+  export RUSTC_BOOTSTRAP=1
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu'
+  # shellcheck disable=SC2034  # read by the scripts that call this
+  aarch64=(-Zbuild-std=std,panic_abort --target aarch64-unknown-linux-gnu --target-dir target/aarch64 --release)
+}

@@ -5,14 +5,6 @@
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-for tool in qemu-aarch64 aarch64-linux-gnu-gcc; do
-  have "$tool" || fail "there is no $tool" "install qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"
-done
-[ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] || fail "the sources of Rust's standard library are not there" "run: rustup component add rust-src"
-
-# A standard library of the compiler's own version is built first: none has to be downloaded for this target.
-export RUSTC_BOOTSTRAP=1
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+use_aarch64
 cd "$root"
-exec cargo test -Zbuild-std=std,panic_abort --target aarch64-unknown-linux-gnu --target-dir target/aarch64 --release -p aiinference-engine "$@"
+exec cargo test "${aarch64[@]}" -p aiinference-engine "$@"

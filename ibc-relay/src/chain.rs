@@ -82,10 +82,23 @@ impl Chain {
         }
     }
 
-    /// The address of the node that is asked at the moment.
-    pub fn url(&self) -> &str {
-        let index = self.current.load(Ordering::Relaxed) % self.config.rpc.len().max(1);
+    /// Which node is asked at the moment: a number for [`Self::url_of`] and [`Self::leave`].
+    pub fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// The address of a node.
+    pub fn url_of(&self, node: usize) -> &str {
+        let index = node % self.config.rpc.len().max(1);
         self.config.rpc.get(index).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Leaves a node for the next one, unless somebody else has left it meanwhile.
+    pub fn leave(&self, node: usize) {
+        // An error means just that.
+        let _ = self
+            .current
+            .compare_exchange(node, node.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Leaves the current node for the next one.
@@ -101,7 +114,7 @@ impl Chain {
     {
         let mut last = None;
         for _ in 0..self.nodes.len() {
-            let seen = self.current.load(Ordering::Relaxed);
+            let seen = self.current();
             let index = seen % self.nodes.len();
             let attempt = async {
                 let (cell, url) = (&self.nodes[index], &self.config.rpc[index]);
@@ -111,11 +124,7 @@ impl Chain {
             match attempt.await {
                 Err(error) if nodes_fault(&error) => {
                     if self.nodes.len() > 1 {
-                        // Unless somebody else has left it meanwhile.
-                        let next = seen.wrapping_add(1);
-                        let _ = self
-                            .current
-                            .compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed);
+                        self.leave(seen);
                     }
                     last = Some(error);
                 }

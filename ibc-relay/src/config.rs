@@ -2,22 +2,36 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
+    fmt::Display,
+    fs,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use aiinference_client::{read_secret, Coin, GasPrice, Key, DEFAULT_PATH};
 use serde::Deserialize;
+use url::Url;
 
 use crate::{
     error::{RelayError, Result},
-    packet::End,
+    packet::{is_name, End},
 };
 
 /// Bytes of the largest configuration that is read.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Parts of a period that are meant: with less, of the usual three weeks, a light client expires within half an hour.
+const FRACTIONS: RangeInclusive<f64> = 0.001..=0.95;
+
+/// Seconds between scans, and between the clocks of two chains.
+const SCANS: RangeInclusive<u64> = 1..=86_400;
+const DRIFTS: RangeInclusive<u64> = 1..=3_600;
+
+/// Characters of a chain's id, at most.
+const MAX_ID: usize = 64;
 
 /// What `config init` writes.
 pub const TEMPLATE: &str = r#"# aiinference-relay. Every setting that is commented out shows its default.
@@ -68,6 +82,22 @@ pub struct Config {
     /// The folder that paths in it are relative to.
     #[serde(skip)]
     pub folder: PathBuf,
+}
+
+/// That a number is one of these; what is none at all (`nan`) is not.
+fn within<T: PartialOrd + Display>(
+    name: &str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> std::result::Result<(), String> {
+    match range.contains(value) {
+        true => Ok(()),
+        false => Err(format!(
+            "{name} is {value}, it must be {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
 }
 
 /// One chain, and how this relayer pays on it.
@@ -193,9 +223,7 @@ impl Config {
                 .check()
                 .map_err(|reason| format!("chain {}: {reason}", chain.id))?;
         }
-        if self.scan_seconds == 0 {
-            return Err("scan_seconds must be at least 1".into());
-        }
+        within("scan_seconds", &self.scan_seconds, &SCANS)?;
         if self.metrics.is_some_and(|address| !address.ip().is_loopback()) {
             return Err("metrics must listen on loopback, like 127.0.0.1:9460".into());
         }
@@ -205,6 +233,12 @@ impl Config {
                 return Err(format!("channel {}: both ends are on one chain", channel.a.channel));
             }
             for end in [&channel.a, &channel.b] {
+                if !is_name(&end.port) || !is_name(&end.channel) {
+                    return Err(format!(
+                        "channel {:?}: it or its port {:?} is no name that chains have",
+                        end.channel, end.port
+                    ));
+                }
                 if !ids.contains(&end.chain) {
                     return Err(format!("channel {}: there is no chain {}", end.channel, end.chain));
                 }
@@ -238,31 +272,36 @@ impl Config {
 
 impl ChainConfig {
     fn check(&self) -> std::result::Result<(), String> {
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.id.is_empty() || self.id.len() > MAX_ID || !self.id.chars().all(good) {
+            return Err(format!("id must be 1 to {MAX_ID} letters, digits and -_."));
+        }
         if self.rpc.is_empty() {
             return Err("rpc names no node".into());
+        }
+        for node in &self.rpc {
+            let url = Url::parse(node).ok();
+            if !url.is_some_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()) {
+                return Err(format!("rpc: {node:?} is no address like http://127.0.0.1:26657"));
+            }
         }
         match (&self.key_file, &self.key_env) {
             (Some(_), None) | (None, Some(_)) => {}
             _ => return Err("give either key_file or key_env".into()),
         }
         self.price()?;
-        if !(1.0..=10.0).contains(&self.gas_margin) {
-            return Err("gas_margin must be 1 to 10".into());
-        }
+        within("gas_margin", &self.gas_margin, &(1.0..=10.0))?;
         for (name, fraction) in [
             ("trusting_fraction", self.trusting_fraction),
             ("refresh_fraction", self.refresh_fraction),
         ] {
-            if !(0.00001..=0.95).contains(&fraction) {
-                return Err(format!("{name} must be 0.00001 to 0.95"));
-            }
+            within(name, &fraction, &FRACTIONS)?;
         }
+        within("clock_drift_seconds", &self.clock_drift_seconds, &DRIFTS)?;
         if self.max_messages == 0 || self.max_gas == 0 {
             return Err("max_messages and max_gas must be at least 1".into());
         }
-        if !(10_000..=aiinference_client::MAX_TX).contains(&self.max_bytes) {
-            return Err(format!("max_bytes must be 10000 to {}", aiinference_client::MAX_TX));
-        }
+        within("max_bytes", &self.max_bytes, &(10_000..=aiinference_client::MAX_TX))?;
         Ok(())
     }
 
@@ -383,7 +422,7 @@ gas_price = "0stake"
                 "rpc",
             ),
             (
-                "[[chains]]\nid = \"x-1\"\nrpc = [\"h\"]\ngas_price=\"0stake\"\n".into(),
+                "[[chains]]\nid = \"x-1\"\nrpc = [\"http://h\"]\ngas_price=\"0stake\"\n".into(),
                 "key_file",
             ),
         ] {
@@ -391,6 +430,83 @@ gas_price = "0stake"
             assert!(error.contains(part), "{error}");
         }
         assert!(Config::parse("metrics = \"0.0.0.0:1\"", PathBuf::new()).is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_their_range_are_refused_with_the_range() {
+        let with = |setting: &str| parse_chain(setting).map(drop);
+        for setting in [
+            "trusting_fraction = 0.001",
+            "trusting_fraction = 0.95",
+            "refresh_fraction = 0.5",
+            "clock_drift_seconds = 3600",
+            "gas_margin = 1",
+            "max_bytes = 10000",
+        ] {
+            with(setting).unwrap();
+        }
+        for (setting, part) in [
+            (
+                "trusting_fraction = 0.000999",
+                "trusting_fraction is 0.000999, it must be 0.001 to 0.95",
+            ),
+            ("trusting_fraction = 0.00003", "trusting_fraction"),
+            ("trusting_fraction = 0", "trusting_fraction"),
+            ("trusting_fraction = -0.5", "trusting_fraction"),
+            ("trusting_fraction = 1.0", "trusting_fraction"),
+            ("trusting_fraction = nan", "trusting_fraction is NaN"),
+            ("trusting_fraction = inf", "trusting_fraction is inf"),
+            ("trusting_fraction = \"0.5\"", "trusting_fraction"),
+            ("refresh_fraction = 0.0", "refresh_fraction"),
+            ("refresh_fraction = nan", "refresh_fraction"),
+            ("clock_drift_seconds = 0", "clock_drift_seconds"),
+            ("clock_drift_seconds = 9223372036854775807", "clock_drift_seconds"),
+            ("clock_drift_seconds = -1", "clock_drift_seconds"),
+            ("gas_margin = nan", "gas_margin"),
+            ("gas_margin = 0.9", "gas_margin"),
+            ("max_gas = 0", "max_gas"),
+            ("max_messages = 0", "max_messages"),
+            ("max_bytes = 9999", "max_bytes is 9999"),
+            ("max_bytes = 999999999", "max_bytes"),
+        ] {
+            let error = with(setting).unwrap_err();
+            assert!(error.contains(part), "{setting}: {error}");
+        }
+        for seconds in ["0", "86401", "9223372036854775807", "-1"] {
+            let text = format!("scan_seconds = {seconds}\n{CHAINS}");
+            let error = Config::parse(&text, PathBuf::new()).unwrap_err();
+            assert!(error.contains("scan_seconds"), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_and_addresses_that_are_none_are_refused() {
+        for (id, rpc, part) in [
+            ("", "http://h", "id must be"),
+            ("a b", "http://h", "id must be"),
+            ("x-1", "h", "rpc: \"h\""),
+            ("x-1", "", "rpc"),
+            ("x-1", "ftp://h", "rpc"),
+            ("x-1", "unix:/run/node", "rpc"),
+        ] {
+            let chain = format!("[[chains]]\nid = {id:?}\nrpc = [{rpc:?}]\nkey_env = \"K\"\ngas_price = \"0stake\"\n");
+            let error = parse(&chain).unwrap_err();
+            assert!(error.contains(part), "{id:?} {rpc:?}: {error}");
+        }
+        for price in ["", "stake", "-1stake", "1", "nanstake"] {
+            let chain =
+                format!("[[chains]]\nid = \"x-1\"\nrpc = [\"http://h\"]\nkey_env = \"K\"\ngas_price = {price:?}\n");
+            assert!(parse(&chain).is_err(), "{price:?}");
+        }
+        let channel = "[[channels]]\na = { chain = \"one-1\", port = \"transfer\", channel = \"channel 0\" }\nb = { chain = \"two-1\", port = \"transfer\", channel = \"channel-0\" }\n";
+        let error = parse(channel).unwrap_err();
+        assert!(error.contains("no name that chains have"), "{error}");
+    }
+
+    /// A configuration with a setting of a chain.
+    fn parse_chain(setting: &str) -> std::result::Result<Config, String> {
+        let chain = "[[chains]]\nid = \"x-1\"\nrpc = [\"http://h\"]\nkey_env = \"K\"\ngas_price = \"0stake\"\n";
+        parse(&format!("{chain}{setting}\n"))
     }
 
     #[test]
@@ -406,5 +522,17 @@ gas_price = "0stake"
         assert!(error.to_string().contains("chmod 600"), "{error}");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         chain.key(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_key_comes_from_the_environment_if_that_is_named() {
+        let chain = parse("").unwrap().chains.remove(0);
+        assert_eq!(chain.key_env.as_deref(), Some("KEY"));
+        let other = ChainConfig {
+            key_env: Some("NO_SUCH_VARIABLE_OF_THE_RELAYER".into()),
+            ..chain
+        };
+        let error = other.key(Path::new("")).unwrap_err().to_string();
+        assert!(error.contains("NO_SUCH_VARIABLE_OF_THE_RELAYER"), "{error}");
     }
 }

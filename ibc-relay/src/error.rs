@@ -38,6 +38,14 @@ pub enum RelayError {
     /// A header that does not follow from what the light client trusts.
     #[error("verifying block {height} of {chain}: {reason}; the node may be on a fork: ask another node")]
     Header { chain: String, height: u64, reason: String },
+    /// A node that tells of no new blocks.
+    #[error("following {chain}: {node} has told of no block after {last} for {seconds} s; it hangs, or the chain has halted: the next node in `rpc` is asked, if there is one")]
+    NoBlock {
+        chain: String,
+        last: u64,
+        node: String,
+        seconds: u64,
+    },
     /// A proof that proves nothing.
     #[error("verifying the proof of {what} on {chain}: {source}; ask another node")]
     Proof {
@@ -53,6 +61,14 @@ pub enum RelayError {
         tracks: String,
         status: String,
         next: &'static str,
+    },
+    /// A light client that trusts a block which its chain does not have.
+    #[error("comparing light client {client} on {chain} with {tracks}: it trusts another block {height} than the chain has, and the validators of {tracks} signed both; the chain's own header is sent as evidence, which freezes the client")]
+    Fork {
+        chain: String,
+        client: String,
+        tracks: String,
+        height: u64,
     },
     /// Things on the two chains that do not belong together.
     #[error("checking {what}: {reason}")]
@@ -123,8 +139,10 @@ impl RelayError {
             RelayError::Client { chain, .. } => format!("node of {chain}"),
             RelayError::Answer { chain, .. } => format!("answer of {chain}"),
             RelayError::Header { chain, .. } => format!("header of {chain}"),
+            RelayError::NoBlock { chain, .. } => format!("blocks of {chain}"),
             RelayError::Proof { chain, .. } => format!("proof of {chain}"),
             RelayError::ClientStopped { chain, client, .. } => format!("light client {client} on {chain}"),
+            RelayError::Fork { tracks, .. } => format!("fork of {tracks}"),
             RelayError::Mismatch { .. } => "mismatch".into(),
             RelayError::NoEvent { chain, .. } => format!("event of {chain}"),
             RelayError::Gas { chain, .. } => format!("gas on {chain}"),
@@ -137,7 +155,10 @@ impl RelayError {
     pub fn is_nodes_fault(&self) -> bool {
         match self {
             RelayError::Client { source, .. } => nodes_fault(source),
-            RelayError::Answer { .. } | RelayError::Header { .. } | RelayError::Proof { .. } => true,
+            RelayError::Answer { .. }
+            | RelayError::Header { .. }
+            | RelayError::NoBlock { .. }
+            | RelayError::Proof { .. } => true,
             _ => false,
         }
     }
@@ -146,6 +167,7 @@ impl RelayError {
     pub fn needs_somebody(&self) -> bool {
         match self {
             RelayError::ClientStopped { .. }
+            | RelayError::Fork { .. }
             | RelayError::Poor { .. }
             | RelayError::Gas { .. }
             | RelayError::Config { .. }

@@ -62,8 +62,8 @@ struct Connected {
 impl Linker<'_> {
     /// Links two ports; the channel's names on the two chains.
     pub async fn link(&self, wish: &Wish) -> Result<[String; 2]> {
-        for handle in &self.chains {
-            handle.watched.wait(1).await;
+        for side in 0..2 {
+            self.wait(side, 1).await?;
         }
         let connected = self.connect(wish).await?;
         let ids = self.channel(wish, &connected).await?;
@@ -113,8 +113,20 @@ impl Linker<'_> {
         let unbonding = unbonding(tracked).await?;
         let config = tracked.config();
         let trusting = unbonding.mul_f64(config.trusting_fraction);
-        let header = headers.header(tracked.tip().await?).await?;
         let drift = Duration::from_secs(config.clock_drift_seconds);
+        if trusting <= drift {
+            return Err(RelayError::Mismatch {
+                what: format!("`trusting_fraction` of {}", tracked.id()),
+                reason: format!(
+                    "light clients of it would trust for {} s, {} of its unbonding period of {} s: that is not even its \
+                     `clock_drift_seconds`; raise the fraction",
+                    trusting.as_secs(),
+                    config.trusting_fraction,
+                    unbonding.as_secs()
+                ),
+            });
+        }
+        let header = headers.header(tracked.tip().await?).await?;
         let (state, consensus) = light::first_states(tracked, &header, trusting, unbonding, drift);
         let message = light::create_message(&state, &consensus, host.wallet.address());
         let done = self.run(side, &[message]).await?;
@@ -131,10 +143,7 @@ impl Linker<'_> {
         let client = LightClient::load(self.chain(side).clone(), headers.clone(), id).await?;
         let trusted = client.latest();
         let header = headers.chain().signed_header(trusted.height).await?.header;
-        let same = header.time == trusted.time
-            && header.app_hash.as_bytes() == trusted.root
-            && header.next_validators_hash == trusted.next_validators_hash;
-        match same && client.left().is_some() {
+        match trusted.is_of(&header) && client.left().is_some() {
             true => Ok(Arc::new(client)),
             false => Err(RelayError::Mismatch {
                 what: format!("light client {id} on {}", self.chain(side).id()),
@@ -492,13 +501,25 @@ impl Linker<'_> {
         let chain = self.chain(from);
         let height = chain.tip().await?;
         // The header after the block that holds what is to be proven.
-        self.chains[from].watched.wait(height + 1).await;
+        self.wait(from, height + 1).await?;
         let proven = chain.proven(key, height).await?;
         client.refresh().await?;
         let signer = self.signer(1 - from);
         let anchor = client.anchor(height + 1, &signer).await?;
         chain.check(&proven, &anchor.trusted.root, key, Some(&proven.value))?;
         Ok((anchor, proven.proof.encode_to_vec(), proven.value))
+    }
+
+    /// Waits for a block.
+    async fn wait(&self, side: usize, height: u64) -> Result<()> {
+        let handle = &self.chains[side];
+        let waited = tokio::time::timeout(PATIENCE, handle.watched.wait(height)).await;
+        waited.map_err(|_| RelayError::NoBlock {
+            chain: handle.chain.id().into(),
+            last: *handle.watched.height().borrow(),
+            node: handle.chain.url_of(handle.chain.current()).into(),
+            seconds: PATIENCE.as_secs(),
+        })
     }
 
     fn signer(&self, side: usize) -> String {
@@ -535,7 +556,7 @@ impl Linker<'_> {
             if let Some(included) = handle.wallet.found(&handle.chain, &sent.hash).await? {
                 let height = included.height;
                 let done = included.done("linking").map_err(RelayError::at(handle.chain.id()))?;
-                handle.watched.wait(height).await;
+                self.wait(side, height).await?;
                 return Ok(done);
             }
         }

@@ -15,6 +15,10 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
+/// The pause after an end was told that the other one is closed, doubled each time, and how often `clear` tells it.
+const CLOSING_PAUSE: Duration = Duration::from_secs(2);
+const CLOSING_TRIES: u32 = 4;
+
 /// How far ahead of the last block one may be that a node says our transaction is in.
 const AHEAD: u64 = 20;
 
@@ -195,6 +199,15 @@ pub struct Ledger {
     pub entries: BTreeMap<Key, Entry>,
     /// Ends that are closed, by lane and side.
     pub closed: BTreeMap<(usize, usize), bool>,
+    /// Open ends that are to hear that the other one is closed.
+    closing: BTreeMap<(usize, usize), Closing>,
+}
+
+/// How often an end was told, and when it is told again.
+#[derive(Clone, Copy, Debug)]
+struct Closing {
+    times: u32,
+    next: Instant,
 }
 
 impl Ledger {
@@ -279,6 +292,13 @@ impl Ledger {
                         took,
                     });
                 }
+                PacketEvent::Closed(end) => {
+                    let Some(lane) = lane_of(end) else { continue };
+                    self.closed.insert((lane, side), true);
+                    // Whether that is true, chain state tells.
+                    changes.unclear = true;
+                }
+                PacketEvent::Updated(..) => {}
             }
         }
         for entry in self.entries.values_mut() {
@@ -376,13 +396,59 @@ impl Ledger {
         unclear
     }
 
+    /// The lanes whose end on a side is open while the other one is closed, and is to be told that now.
+    pub fn to_close(&mut self, target: usize, now: Instant) -> Vec<usize> {
+        let closed = &self.closed;
+        self.closing
+            .retain(|(lane, side), _| is_half_closed(closed, *lane, *side));
+        let mut due = Vec::new();
+        for (lane, side) in self.closed.keys() {
+            if *side != target || !is_half_closed(&self.closed, *lane, target) {
+                continue;
+            }
+            let closing = self
+                .closing
+                .entry((*lane, target))
+                .or_insert(Closing { times: 0, next: now });
+            if closing.next > now {
+                continue;
+            }
+            // The first time the proof may not be there yet.
+            let pause = (CLOSING_PAUSE * (1 << closing.times.min(8))).min(LONGEST_PAUSE);
+            *closing = Closing {
+                times: closing.times.saturating_add(1),
+                next: now + pause,
+            };
+            due.push(*lane);
+        }
+        due
+    }
+
+    /// Whether nobody can bring the answer of a packet any more: the end that waits for it is closed.
+    pub fn is_lost(&self, key: &Key, entry: &Entry) -> bool {
+        matches!(entry.stage, Stage::Received | Stage::Answered(_))
+            && self.closed.get(&(key.lane, key.from)) == Some(&true)
+    }
+
     /// Whether nothing is being done, and nothing can be done that was not tried several times.
     pub fn is_idle(&self, tries: u32) -> bool {
-        self.entries.values().all(|entry| {
-            let over = entry.left || entry.stage == Stage::Received || entry.attempts >= tries;
-            over && entry.flight.is_none()
-        })
+        let told = |(at, closing): (&(usize, usize), &Closing)| {
+            closing.times >= CLOSING_TRIES || !is_half_closed(&self.closed, at.0, at.1)
+        };
+        self.closing.iter().all(told)
+            && self.entries.iter().all(|(key, entry)| {
+                let tried = entry.left || entry.stage == Stage::Received || entry.attempts >= tries;
+                // What a closed end sent waits for the other end to be closed, or for its timeout.
+                let is_closed = |side: usize| self.closed.get(&(key.lane, side)) == Some(&true);
+                let waits = entry.stage == Stage::Sent && is_closed(key.from) && !is_closed(1 - key.from);
+                (tried || waits || self.is_lost(key, entry)) && entry.flight.is_none()
+            })
     }
+}
+
+/// Whether a lane's end on a side is open while the other one is closed.
+fn is_half_closed(closed: &BTreeMap<(usize, usize), bool>, lane: usize, side: usize) -> bool {
+    closed.get(&(lane, 1 - side)) == Some(&true) && closed.get(&(lane, side)) == Some(&false)
 }
 
 /// Whether an entry's message would go to this side, sooner or later.
@@ -419,7 +485,9 @@ impl Entry {
                 let late = self
                     .packet
                     .timed_out(here.revision, here.height.saturating_add(1), here.time);
-                let can = !late && !self.left && !is_closed(target) && there.height > self.provable;
+                // Where the sending end is closed, the answer could not come back.
+                let open = !is_closed(target) && !is_closed(source);
+                let can = !late && !self.left && open && there.height > self.provable;
                 can.then_some(Kind::Receive)
             }
             Stage::Answered(_) if target == key.from => {
@@ -592,6 +660,74 @@ mod tests {
         assert!(ledger.actions(&lanes, 1, tips(20, 20), Instant::now()).is_empty());
         let actions = ledger.actions(&lanes, 0, tips(20, 20), Instant::now());
         assert_eq!(kinds(&actions), [(1, Kind::TimeoutOnClose)]);
+    }
+
+    #[test]
+    fn an_end_hears_that_the_other_one_is_closed_until_it_is() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        let now = Instant::now();
+        let event = PacketEvent::Closed(end("channel-0"));
+        assert!(
+            ledger.block(&lanes, 0, &block(10, vec![event])).unclear,
+            "it may be false"
+        );
+        assert!(ledger.to_close(1, now).is_empty(), "nothing is known of the other end");
+        ledger.closed.insert((0, 1), false);
+        assert!(ledger.to_close(0, now).is_empty(), "it is closed itself");
+        assert_eq!(ledger.to_close(1, now), [0]);
+        assert!(ledger.to_close(1, now).is_empty(), "it has just been told");
+        assert!(!ledger.is_idle(1), "it may have to be told again");
+        let times = (1..3600)
+            .filter(|second| !ledger.to_close(1, now + Duration::from_secs(*second)).is_empty())
+            .count();
+        assert!((20..40).contains(&times), "{times} times in an hour");
+        assert!(ledger.is_idle(1), "somebody has to do something");
+        ledger.block(&lanes, 1, &block(20, vec![PacketEvent::Closed(end("channel-1"))]));
+        assert!(ledger.to_close(1, later()).is_empty());
+        ledger.closed.insert((0, 0), false);
+        ledger.closed.insert((0, 1), false);
+        assert!(
+            ledger.to_close(1, later()).is_empty(),
+            "state has corrected a false event"
+        );
+    }
+
+    #[test]
+    fn what_a_closed_end_sent_is_neither_brought_nor_answered_but_given_up() {
+        let (lanes, mut ledger) = (lane(false), Ledger::default());
+        ledger.block(
+            &lanes,
+            0,
+            &block(
+                10,
+                vec![PacketEvent::Sent(packet(1, 500)), PacketEvent::Sent(packet(2, 500))],
+            ),
+        );
+        let answered = PacketEvent::Answered(packet(2, 500), b"ok".to_vec());
+        ledger.block(&lanes, 1, &block(12, vec![answered]));
+        ledger.closed.extend([((0, 0), true), ((0, 1), false)]);
+        let now = Instant::now();
+        assert!(ledger.actions(&lanes, 1, tips(20, 20), now).is_empty());
+        assert!(ledger.actions(&lanes, 0, tips(20, 20), now).is_empty());
+        assert_eq!(ledger.to_close(1, now), [0]);
+        assert!(
+            !ledger.is_idle(1),
+            "the first is to be given up once the other end is closed"
+        );
+        ledger.closed.insert((0, 1), true);
+        assert_eq!(
+            kinds(&ledger.actions(&lanes, 0, tips(20, 20), now)),
+            [(1, Kind::TimeoutOnClose)]
+        );
+        let lost: Vec<u64> = ledger
+            .entries
+            .iter()
+            .filter(|(key, entry)| ledger.is_lost(key, entry))
+            .map(|(key, _)| key.sequence)
+            .collect();
+        assert_eq!(lost, [2]);
+        ledger.block(&lanes, 0, &block(21, vec![PacketEvent::TimedOut(end("channel-0"), 1)]));
+        assert!(ledger.is_idle(1), "nothing can be done for the second");
     }
 
     #[test]

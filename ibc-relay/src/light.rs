@@ -9,7 +9,7 @@ use std::{
 };
 
 use tendermint::{
-    block::{signed_header::SignedHeader, Height as BlockHeight},
+    block::{signed_header::SignedHeader, Header, Height as BlockHeight},
     hash::Algorithm,
     trust_threshold::TrustThresholdFraction,
     validator::Set,
@@ -107,6 +107,16 @@ pub struct Trusted {
     pub time: Time,
     pub next_validators_hash: Hash,
     pub root: Vec<u8>,
+}
+
+impl Trusted {
+    /// Whether it is of this header.
+    pub fn is_of(&self, header: &Header) -> bool {
+        header.height.value() == self.height
+            && header.time == self.time
+            && header.app_hash.as_bytes() == self.root
+            && header.next_validators_hash == self.next_validators_hash
+    }
 }
 
 /// A light client on one chain that follows another.
@@ -234,28 +244,8 @@ impl LightClient {
             return Ok(Anchor { trusted, update: None });
         }
         let header = self.headers.header(height).await?;
+        let update = self.update(&header, &trusted, signer).await?;
         let from = &header.header;
-        let set = self.headers.validators(height, from.validators_hash).await?;
-        let next = trusted.height.saturating_add(1);
-        let trusted_set = self.headers.validators(next, trusted.next_validators_hash).await?;
-        if let Err(reason) = verify(&header, &set, &trusted, &trusted_set, &self.rules(), Time::now()) {
-            self.headers.forget();
-            if self.left().is_none() {
-                return Err(self.stopped("Expired".into()));
-            }
-            return Err(self.tracks().header_error(height, reason));
-        }
-        let message = light::Header {
-            signed_header: Some(header.as_ref().clone().into()),
-            validator_set: Some(set.as_ref().clone().into()),
-            trusted_height: Some(self.tracks().height(trusted.height)),
-            trusted_validators: Some(trusted_set.as_ref().clone().into()),
-        };
-        let update = client::MsgUpdateClient {
-            client_id: self.id.clone(),
-            client_message: Some(nested(&message)),
-            signer: signer.into(),
-        };
         Ok(Anchor {
             trusted: Trusted {
                 height,
@@ -263,8 +253,75 @@ impl LightClient {
                 next_validators_hash: from.next_validators_hash,
                 root: from.app_hash.as_bytes().to_vec(),
             },
-            update: Some(any(&update)),
+            update: Some(update),
         })
+    }
+
+    /// The message that shows the client a header, which must follow from what it trusts.
+    async fn update(&self, header: &SignedHeader, trusted: &Trusted, signer: &str) -> Result<Any> {
+        let (height, from) = (header.header.height.value(), &header.header);
+        let set = self.headers.validators(height, from.validators_hash).await?;
+        let next = trusted.height.saturating_add(1);
+        let trusted_set = self.headers.validators(next, trusted.next_validators_hash).await?;
+        if let Err(reason) = verify(header, &set, trusted, &trusted_set, &self.rules(), Time::now()) {
+            self.headers.forget();
+            if self.left().is_none() {
+                return Err(self.stopped("Expired".into()));
+            }
+            return Err(self.tracks().header_error(height, reason));
+        }
+        let message = light::Header {
+            signed_header: Some(header.clone().into()),
+            validator_set: Some(set.as_ref().clone().into()),
+            trusted_height: Some(self.tracks().height(trusted.height)),
+            trusted_validators: Some(trusted_set.as_ref().clone().into()),
+        };
+        Ok(any(&client::MsgUpdateClient {
+            client_id: self.id.clone(),
+            client_message: Some(nested(&message)),
+            signer: signer.into(),
+        }))
+    }
+
+    /// Compares what the client trusts at a height with the block that its chain has there. If they differ, and the
+    /// chain's validators signed that block too, its header is the evidence: the message that shows it freezes the client.
+    pub async fn evidence(&self, height: u64, signer: &str) -> Result<Option<Any>> {
+        let trusted = consensus(&self.host, &self.id, self.tracks().height(height)).await?;
+        let header = self.headers.header(height).await?;
+        if trusted.is_of(&header.header) {
+            return Ok(None);
+        }
+        let before = self.trusted_before(height).await?;
+        self.update(&header, &before, signer).await.map(Some)
+    }
+
+    /// What it trusts at the last height before one.
+    async fn trusted_before(&self, height: u64) -> Result<Trusted> {
+        let known = self
+            .host
+            .pages(
+                "/ibc.core.client.v1.Query/ConsensusStateHeights",
+                None,
+                |page| client::QueryConsensusStateHeightsRequest {
+                    client_id: self.id.clone(),
+                    pagination: Some(page),
+                },
+                |answer: client::QueryConsensusStateHeightsResponse| {
+                    (answer.consensus_state_heights, answer.pagination)
+                },
+            )
+            .await?;
+        let revision = self.tracks().revision();
+        let before = known
+            .iter()
+            .filter(|known| known.revision_number == revision && known.revision_height < height)
+            .max_by_key(|known| known.revision_height);
+        match before {
+            Some(before) => consensus(&self.host, &self.id, *before).await,
+            None => Err(self
+                .host
+                .answer("ConsensusStateHeights", format!("none is below {height}"))),
+        }
     }
 }
 

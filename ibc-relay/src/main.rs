@@ -404,6 +404,12 @@ async fn clear(path: &std::path::Path) -> Result<ExitCode> {
             "==> {name}: {} received, {} acknowledged, {} timed out, {} left",
             done.received, done.acknowledged, done.timed_out, done.left
         );
+        if done.lost > 0 {
+            eprintln!(
+                "    {} were received, and their channel is closed: nobody can bring their answers any more",
+                done.lost
+            );
+        }
         if let (Some(reason), true) = (done.failed, done.left > 0) {
             eprintln!("    {}", printable(&reason));
         }
@@ -460,11 +466,12 @@ fn show(status: &Status) -> String {
     for one in &status.channels {
         let oldest = one.oldest.map(|seconds| format!(", oldest sent {seconds} s ago"));
         lines.push(format!(
-            "{}/{} on {} -> {}: {} unreceived, {} unanswered, {} unacknowledged{}",
+            "{}/{} on {} -> {}: {}{} unreceived, {} unanswered, {} unacknowledged{}",
             one.port,
             one.channel,
             one.from,
             one.to,
+            if one.closed { "closed; " } else { "" },
             one.unreceived,
             one.unanswered,
             one.unacknowledged,

@@ -10,6 +10,9 @@ use crate::proto::{channel, Height};
 /// Bytes of the largest packet or acknowledgement that is read from an event: above it no transaction could carry it.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Heights that are read of one update of a light client: there is one, honestly.
+const MAX_HEIGHTS: usize = 4;
+
 /// One end of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct End {
@@ -21,6 +24,12 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.port, self.channel)
     }
+}
+
+/// Whether chains could have this name of a port or a channel.
+pub fn is_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._+-#[]<>".contains(c);
+    (2..=128).contains(&text.len()) && text.chars().all(good)
 }
 
 /// A packet on its way.
@@ -111,7 +120,7 @@ pub mod path {
     }
 }
 
-/// What a block tells of packets.
+/// What a block tells of packets, and of what carries them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PacketEvent {
     /// Sent by this chain.
@@ -124,13 +133,36 @@ pub enum PacketEvent {
     Acknowledged(End, u64),
     /// This chain has given up what it sent.
     TimedOut(End, u64),
+    /// An end of this chain was closed.
+    Closed(End),
+    /// A light client of this chain trusts these heights now, which may be one that it trusted before.
+    Updated(String, Vec<Height>),
 }
 
 impl PacketEvent {
     /// Reads an event; None if it tells of no packet, or not in a way that is understood.
     pub fn read(event: &Event) -> Option<Self> {
-        let kind = Kind::of(&event.kind)?;
         let fields = Fields(event);
+        let kind = match event.kind.as_str() {
+            "update_client" => {
+                let heights = fields.get("consensus_heights")?.split(',');
+                let heights = heights
+                    .take(MAX_HEIGHTS)
+                    .filter_map(height)
+                    .map(|(revision_number, revision_height)| Height {
+                        revision_number,
+                        revision_height,
+                    });
+                return Some(PacketEvent::Updated(fields.name("client_id")?, heights.collect()));
+            }
+            "channel_close_init" | "channel_close_confirm" | "channel_close" => {
+                return Some(PacketEvent::Closed(End {
+                    port: fields.name("port_id")?,
+                    channel: fields.name("channel_id")?,
+                }));
+            }
+            other => Kind::of(other)?,
+        };
         let source = End {
             port: fields.name("packet_src_port")?,
             channel: fields.name("packet_src_channel")?,
@@ -197,8 +229,7 @@ impl<'a> Fields<'a> {
     /// A name of a port or channel, as chains have them.
     fn name(&self, key: &str) -> Option<String> {
         let text = self.get(key)?;
-        let good = |c: char| c.is_ascii_alphanumeric() || "._+-#[]<>".contains(c);
-        ((2..=128).contains(&text.len()) && text.chars().all(good)).then(|| text.to_string())
+        is_name(text).then(|| text.to_string())
     }
 
     fn bytes(&self, key: &str) -> Option<Vec<u8>> {
@@ -278,5 +309,43 @@ mod tests {
         let over = PacketEvent::TimedOut(sent.source, 3);
         assert_eq!(PacketEvent::read(&event("timeout_packet")), Some(over));
         assert_eq!(PacketEvent::read(&event("transfer")), None);
+    }
+
+    #[test]
+    fn events_of_channels_and_clients_tell_which() {
+        let of = |kind: &str, attributes: &[(&str, &str)]| {
+            PacketEvent::read(&Event::new(
+                kind,
+                attributes
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.to_string())),
+            ))
+        };
+        let end = End {
+            port: "wasm.abc".into(),
+            channel: "channel-7".into(),
+        };
+        for kind in ["channel_close_init", "channel_close_confirm", "channel_close"] {
+            let attributes = [
+                ("port_id", "wasm.abc"),
+                ("channel_id", "channel-7"),
+                ("connection_id", "connection-0"),
+            ];
+            assert_eq!(of(kind, &attributes), Some(PacketEvent::Closed(end.clone())));
+            assert_eq!(of(kind, &attributes[..1]), None);
+        }
+        let updated = [("client_id", "07-tendermint-3"), ("consensus_heights", "1-20,1-21")];
+        let height = |revision_height| Height {
+            revision_number: 1,
+            revision_height,
+        };
+        let expected = PacketEvent::Updated("07-tendermint-3".into(), vec![height(20), height(21)]);
+        assert_eq!(of("update_client", &updated), Some(expected));
+        assert_eq!(of("update_client", &updated[..1]), None);
+        let many = "1-1,".repeat(100_000);
+        match of("update_client", &[updated[0], ("consensus_heights", &many)]) {
+            Some(PacketEvent::Updated(_, heights)) => assert!(heights.len() <= MAX_HEIGHTS),
+            other => panic!("{other:?}"),
+        }
     }
 }

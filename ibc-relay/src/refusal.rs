@@ -19,8 +19,8 @@ const INSUFFICIENT_FEE: u32 = 13;
 const MEMPOOL_FULL: u32 = 20;
 const SEQUENCE: u32 = 32;
 
-/// The SDK's code for whatever a trial ends with.
-const TRIAL: u32 = 18;
+/// The SDK's codes for whatever a trial ends with: unknown request, invalid request.
+const TRIALS: [u32; 2] = [6, 18];
 
 /// Codes of light clients that take no header: not found, bad header, update failed, not active.
 const CLIENT: [u32; 4] = [5, 12, 23, 29];
@@ -65,6 +65,11 @@ impl<'a> Refusal<'a> {
         })
     }
 
+    /// What the SDK says, without where in its source that is, and without the gas used, which differs from trial to trial.
+    pub fn reason(&self) -> &'a str {
+        self.words.split(" [").next().unwrap_or_default()
+    }
+
     /// Which message failed, by the chain's own count.
     pub fn message(&self) -> Option<usize> {
         self.message
@@ -72,7 +77,7 @@ impl<'a> Refusal<'a> {
 
     /// The sequence number that the chain wants instead, where that is what went wrong.
     pub fn wanted_sequence(&self) -> Option<u64> {
-        if !self.is_sdk(&[SEQUENCE, TRIAL]) || self.message.is_some() {
+        if !(self.is_sdk(&[SEQUENCE]) || self.is_sdk(&TRIALS)) || self.message.is_some() {
             return None;
         }
         let rest = self.words.strip_prefix(WRONG_SEQUENCE)?;
@@ -81,7 +86,8 @@ impl<'a> Refusal<'a> {
 
     /// Whether the account cannot pay the fee.
     pub fn is_poor(&self) -> bool {
-        self.message.is_none() && self.is_sdk(&[INSUFFICIENT_FUNDS, TRIAL]) && self.words.contains("insufficient funds")
+        let coded = self.is_sdk(&[INSUFFICIENT_FUNDS]) || self.is_sdk(&TRIALS);
+        self.message.is_none() && coded && self.words.contains("insufficient funds")
     }
 
     /// Whether all of it is done already.
@@ -107,7 +113,7 @@ impl<'a> Refusal<'a> {
             "unauthorized",
             "sequence mismatch",
         ];
-        let said = self.is_sdk(&[TRIAL]) && words.iter().any(|words| self.words.contains(words));
+        let said = self.is_sdk(&TRIALS) && words.iter().any(|words| self.words.contains(words));
         said || self.is_sdk(&codes) || self.codespace == "client" && CLIENT.contains(&self.code)
     }
 
@@ -143,10 +149,14 @@ mod tests {
         assert_eq!(wanted("sdk", 32, MISMATCH), Some(7));
         let tried =
             format!("rpc error: code = Unknown desc = {MISMATCH} [x/auth/ante/sigverify.go:1] with gas used: '9'");
-        assert_eq!(wanted("sdk", 18, &tried), Some(7));
+        for code in TRIALS {
+            assert_eq!(wanted("sdk", code, &tried), Some(7));
+        }
         assert_eq!(wanted("sdk", 32, "account sequence mismatch, expected "), None);
         assert_eq!(wanted("sdk", 11, "out of gas"), None);
         assert_eq!(wanted("wasm", 5, MISMATCH), None, "a contract's code");
+        let error = refused("sdk", 6, &tried);
+        assert_eq!(Refusal::of(&error).unwrap().reason(), MISMATCH);
     }
 
     #[test]
@@ -161,7 +171,7 @@ mod tests {
         ];
         for text in says {
             let log = format!("rpc error: code = Unknown desc = failed to execute message; message index: 3: {text}: execute wasm contract failed");
-            let error = refused("sdk", 18, &log);
+            let error = refused("sdk", 6, &log);
             let refusal = Refusal::of(&error).unwrap();
             assert_eq!(refusal.message(), Some(3), "{text}");
             assert_eq!(refusal.wanted_sequence(), None, "{text}");
@@ -190,6 +200,18 @@ mod tests {
             ("sdk", 20, "mempool is full", true),
             ("client", 29, "status is Frozen", true),
             ("sdk", 11, "out of gas", false),
+            (
+                "sdk",
+                6,
+                "rpc error: code = Unknown desc = 0stake is smaller: insufficient funds",
+                true,
+            ),
+            (
+                "sdk",
+                6,
+                "rpc error: code = Unknown desc = out of gas in location: WriteFlat",
+                false,
+            ),
             ("sdk", 18, "out of gas in location: WriteFlat", false),
             ("wasm", 5, "insufficient funds", false),
         ] {

@@ -1,6 +1,6 @@
 //! Relays a path: takes in the blocks of both chains, and does at once what has become possible.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aiinference_client::Included;
 use tokio::{
@@ -14,11 +14,12 @@ use crate::{
     ledger::{Changes, Flight, Key, Kind, Ledger, Stage, Tip},
     light::Trusted,
     metrics,
-    packet::path as store,
+    packet::{path as store, PacketEvent},
     path::Path,
+    proto::Any,
     said::Said,
     scan::{self, Resume, Scan},
-    submit::{self, Flushed, Outcome},
+    submit::{self, Chores, Flushed, Outcome},
     text::printable,
     wallet::Sent,
     watch::Block,
@@ -35,7 +36,7 @@ const LOST: Duration = Duration::from_secs(45);
 
 /// How long nothing is sent to a chain on which nothing can be done at the moment.
 const STOPPED: Duration = Duration::from_secs(5);
-const LONG_STOPPED: Duration = Duration::from_secs(60);
+const LONG_STOPPED: Duration = Duration::from_secs(30);
 
 /// How often a client's trusting period and the account are looked at.
 const LOOK: Duration = Duration::from_secs(20);
@@ -43,12 +44,18 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Failures after which `clear` gives a packet up.
 const CLEAR_TRIES: u32 = 6;
 
+/// Updates of a light client that wait to be compared with its chain, and how often that is tried.
+const MAX_UPDATES: usize = 1000;
+const COMPARE_TRIES: u32 = 5;
+
 /// What the tasks of a path tell it.
 enum Note {
     Proved(Vec<(Key, Proven)>),
     Flushed(usize, Box<Flushed>, Option<Instant>),
     Landed(usize, Sent, Vec<(Key, Kind)>, Option<Trusted>, Option<Box<Included>>),
     Scanned(Box<Scan>),
+    Compared(usize, u64, u32, Result<Option<Any>, RelayError>),
+    Reported(usize, Result<Sent, RelayError>),
 }
 
 /// What `clear` did.
@@ -59,6 +66,8 @@ pub struct Summary {
     pub timed_out: u64,
     /// Packets that are still pending, with the last error.
     pub left: usize,
+    /// Packets whose answer nobody can bring any more, since their channel is closed.
+    pub lost: usize,
     pub failed: Option<String>,
 }
 
@@ -75,6 +84,8 @@ pub struct Relay {
     /// Until when nothing is sent to a side.
     stopped: [Option<Instant>; 2],
     refresh: [bool; 2],
+    /// Heights that the clients were updated to, by anybody, and how often they were compared with the chain's in vain.
+    updates: [BTreeMap<u64, u32>; 2],
     scanning: bool,
     /// A scan was asked for while one was under way.
     rescan: bool,
@@ -94,8 +105,10 @@ pub struct Relay {
 impl Relay {
     pub fn new(path: Arc<Path>, scan_interval: Duration, once: bool) -> Self {
         let (notes, inbox) = mpsc::unbounded_channel();
+        let updates = [0, 1].map(|side: usize| BTreeMap::from([(path.sides[side].client.latest().height, 0)]));
         Relay {
             path,
+            updates,
             scan_interval,
             once,
             ledger: Ledger::default(),
@@ -139,7 +152,13 @@ impl Relay {
                 self.flush(target);
             }
             if self.once && self.is_done() {
-                self.summary.left = self.ledger.entries.len() + self.missing;
+                let lost = self
+                    .ledger
+                    .entries
+                    .iter()
+                    .filter(|(key, entry)| self.ledger.is_lost(key, entry));
+                self.summary.lost = lost.count();
+                self.summary.left = self.ledger.entries.len() - self.summary.lost + self.missing;
                 return self.summary;
             }
         }
@@ -174,8 +193,76 @@ impl Relay {
             revision: self.path.sides[side].handle.chain.revision(),
         });
         self.heard[side] = Some(block.heard);
+        self.note_updates(side, &block);
+        for client in 0..2 {
+            self.compare(client);
+        }
         let changes = self.ledger.block(&self.path.lanes, side, &block);
         self.changed(side, &block, changes);
+    }
+
+    /// Takes in to which heights the client of a side was updated.
+    fn note_updates(&mut self, side: usize, block: &Block) {
+        let client = &self.path.sides[side].client;
+        let revision = client.tracks().revision();
+        for event in &block.events {
+            let PacketEvent::Updated(id, heights) = event else {
+                continue;
+            };
+            if *id != client.id {
+                continue;
+            }
+            let ours = heights.iter().filter(|height| height.revision_number == revision);
+            for height in ours {
+                if self.updates[side].len() < MAX_UPDATES {
+                    self.updates[side].entry(height.revision_height).or_insert(0);
+                }
+            }
+        }
+    }
+
+    /// Compares what the client of a side was updated to with the other chain's blocks, so far as these are there.
+    fn compare(&mut self, side: usize) {
+        let Some(tip) = self.tips[1 - side] else { return };
+        let later = self.updates[side].split_off(&tip.height.saturating_add(1));
+        for (height, times) in std::mem::replace(&mut self.updates[side], later) {
+            let (path, notes) = (self.path.clone(), self.notes.clone());
+            tokio::spawn(async move {
+                let side_of = &path.sides[side];
+                let found = side_of.client.evidence(height, side_of.handle.wallet.address()).await;
+                // An error means that the program ends.
+                let _ = notes.send(Note::Compared(side, height, times, found));
+            });
+        }
+    }
+
+    fn compared(&mut self, side: usize, height: u64, times: u32, found: Result<Option<Any>, RelayError>) {
+        match found {
+            Ok(None) => {}
+            Ok(Some(evidence)) => {
+                let client = &self.path.sides[side].client;
+                let error = RelayError::Fork {
+                    chain: client.host.id().into(),
+                    client: client.id.clone(),
+                    tracks: client.tracks().id().into(),
+                    height,
+                };
+                self.say(&error);
+                let (path, notes) = (self.path.clone(), self.notes.clone());
+                tokio::spawn(async move {
+                    let sent = submit::report(&path.sides[side], evidence).await;
+                    // An error means that the program ends.
+                    let _ = notes.send(Note::Reported(side, sent));
+                });
+            }
+            Err(error) => {
+                tracing::debug!(path = self.path.name(), height, %error, "comparing what a light client trusts with its chain");
+                let times = times.saturating_add(1);
+                if times < COMPARE_TRIES {
+                    self.updates[side].insert(height, times);
+                }
+            }
+        }
     }
 
     fn changed(&mut self, side: usize, block: &Block, changes: Changes) {
@@ -236,7 +323,9 @@ impl Relay {
             for from in 0..2 {
                 let mine = || {
                     let entries = self.ledger.entries.iter();
-                    entries.filter(|(key, _)| (key.lane, key.from) == (index, from))
+                    entries.filter(|(key, entry)| {
+                        (key.lane, key.from) == (index, from) && !self.ledger.is_lost(key, entry)
+                    })
                 };
                 let oldest = mine()
                     .map(|(_, entry)| now.saturating_duration_since(entry.heard))
@@ -323,6 +412,9 @@ impl Relay {
                 }
             }
             Note::Scanned(found) => self.scanned(*found),
+            Note::Compared(side, height, times, found) => self.compared(side, height, times, found),
+            Note::Reported(side, Ok(sent)) => self.track(side, sent, Vec::new(), None),
+            Note::Reported(_, Err(error)) => self.say(&error),
             Note::Flushed(target, flushed, heard) => self.flushed(target, *flushed, heard),
             Note::Landed(target, sent, keys, trusted, included) => self.landed(target, sent, keys, trusted, included),
         }
@@ -364,16 +456,19 @@ impl Relay {
         }
         let tips = [a, b];
         let actions = self.ledger.actions(&self.path.lanes, target, tips, now);
-        let refresh = std::mem::take(&mut self.refresh[target]);
-        if actions.is_empty() && !refresh {
+        let chores = Chores {
+            refresh: std::mem::take(&mut self.refresh[target]),
+            close: self.ledger.to_close(target, now),
+        };
+        if actions.is_empty() && chores.is_empty() {
             return;
         }
         self.flushing[target] = true;
-        let fresh = actions.iter().all(|action| action.proof.is_some());
+        let fresh = !actions.is_empty() && actions.iter().all(|action| action.proof.is_some());
         let heard = self.heard[1 - target].filter(|_| fresh);
         let (path, notes, height) = (self.path.clone(), self.notes.clone(), tips[1 - target].height);
         tokio::spawn(async move {
-            let flushed = submit::flush(&path, target, height, actions, refresh).await;
+            let flushed = submit::flush(&path, target, height, actions, chores).await;
             // An error means that the program ends.
             let _ = notes.send(Note::Flushed(target, Box::new(flushed), heard));
         });
@@ -445,7 +540,7 @@ impl Relay {
             );
             self.track(target, sent, keys, trusted);
         }
-        for error in &errors {
+        for error in flushed.errors.iter().chain(errors.iter().map(|error| &**error)) {
             self.say(error);
         }
         // A proof that proves nothing comes from the chain that the packets come from.

@@ -12,6 +12,7 @@ use crate::{
     error::{RelayError, Result},
     packet::End,
     path::{Handle, Lane, Path},
+    proto::channel::State,
     scan,
 };
 
@@ -52,6 +53,8 @@ pub struct DirectionStatus {
     pub port: String,
     pub channel: String,
     pub to: String,
+    /// Whether the sending end is closed.
+    pub closed: bool,
     /// Sent and not received.
     pub unreceived: usize,
     /// Answered, and the answer not brought back.
@@ -120,6 +123,7 @@ async fn chain(handle: &Handle) -> Result<ChainStatus> {
 async fn direction(path: &Path, lane: &Lane, from: usize) -> Result<DirectionStatus> {
     let [source, destination] = [from, 1 - from].map(|side| &path.sides[side].handle.chain);
     let [here, there] = [&lane.ends[from], &lane.ends[1 - from]];
+    let closed = source.channel(here).await?.state == State::Closed as i32;
     let heights = (source.tip().await?, destination.tip().await?);
     let found = scan::pending(source, here, destination, there, heights).await?;
     let oldest = match found.open.keys().next() {
@@ -131,6 +135,7 @@ async fn direction(path: &Path, lane: &Lane, from: usize) -> Result<DirectionSta
         port: here.port.clone(),
         channel: here.channel.clone(),
         to: destination.id().into(),
+        closed,
         unreceived: found.unreceived.len(),
         unacknowledged: found.answered.len(),
         unanswered: found

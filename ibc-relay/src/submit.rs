@@ -64,6 +64,23 @@ pub struct Flushed {
     pub stopped: Option<Arc<RelayError>>,
     /// Packets whose reward was found to be enough.
     pub worth: Vec<Key>,
+    /// What went wrong with no packet.
+    pub errors: Vec<RelayError>,
+}
+
+/// What is to be done on a side beside packets.
+#[derive(Clone, Debug, Default)]
+pub struct Chores {
+    /// Update the light client, even if there is nothing else.
+    pub refresh: bool,
+    /// Lanes whose end there is to be closed, as the other one is.
+    pub close: Vec<usize>,
+}
+
+impl Chores {
+    pub fn is_empty(&self) -> bool {
+        !self.refresh && self.close.is_empty()
+    }
 }
 
 /// A step as a message.
@@ -77,9 +94,8 @@ struct Prepared {
     max_gas: Option<u64>,
 }
 
-/// Does what is to be done on a side with the header of the other chain at a height. With `refresh`, the client is updated
-/// even if there is nothing else.
-pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action>, refresh: bool) -> Flushed {
+/// Does what is to be done on a side with the header of the other chain at a height.
+pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action>, chores: Chores) -> Flushed {
     let side = &paths.sides[target];
     let mut flushed = Flushed::default();
     let signer = side.handle.wallet.address();
@@ -137,19 +153,6 @@ pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action
         }
     }
     let mut update = anchor.update.clone();
-    if ready.is_empty() {
-        if let (true, Some(message)) = (refresh, update) {
-            match send(side, None, &[message], &[]).await {
-                Ok(sent) => flushed.sent.push(Posted {
-                    sent,
-                    packets: Vec::new(),
-                    trusted: Some(anchor.trusted),
-                }),
-                Err(error) => flushed.stopped = Some(Arc::new(error)),
-            }
-        }
-        return flushed;
-    }
     let config = side.handle.chain.config();
     let mut batches = batches(ready, config.max_messages, config.max_bytes);
     batches.reverse();
@@ -212,7 +215,86 @@ pub async fn flush(paths: &Path, target: usize, header: u64, actions: Vec<Action
             }
         }
     }
+    if flushed.stopped.is_none() {
+        do_chores(paths, target, &anchor, update, chores, &mut flushed).await;
+    }
     flushed
+}
+
+/// Closes ends whose other ones are closed, and refreshes the client, if `update` was in no transaction so far.
+async fn do_chores(
+    paths: &Path,
+    target: usize,
+    anchor: &Anchor,
+    mut update: Option<Any>,
+    chores: Chores,
+    flushed: &mut Flushed,
+) {
+    let side = &paths.sides[target];
+    let mut todo: Vec<Vec<Any>> = Vec::new();
+    for lane in chores.close {
+        let Some(lane) = paths.lanes.get(lane) else { continue };
+        match close(paths, target, anchor, lane).await {
+            Ok(Some(message)) => {
+                tracing::info!(
+                    channel = lane.name,
+                    "the end on {} is closed: telling the one on {}",
+                    paths.sides[1 - target].handle.chain.id(),
+                    side.handle.chain.id()
+                );
+                todo.push(vec![message]);
+            }
+            Ok(None) => {}
+            Err(error) => flushed.errors.push(error),
+        }
+    }
+    if chores.refresh && todo.is_empty() && update.is_some() {
+        todo.push(Vec::new());
+    }
+    for messages in todo {
+        match send(side, update.as_ref(), &messages, &[]).await {
+            Ok(sent) => flushed.sent.push(Posted {
+                sent,
+                packets: Vec::new(),
+                trusted: update.take().map(|_| anchor.trusted.clone()),
+            }),
+            // Somebody else has done it.
+            Err(error) if is_redundant(&error) => {}
+            // A contract may refuse to be closed; what is wrong with the client or the account concerns everything.
+            Err(error) if !messages.is_empty() && concerns_messages(&error, update.is_some()) => {
+                flushed.errors.push(error)
+            }
+            Err(error) => {
+                flushed.stopped = Some(Arc::new(error));
+                return;
+            }
+        }
+    }
+}
+
+/// Shows a client the header that freezes it.
+pub async fn report(side: &Side, evidence: Any) -> Result<Sent> {
+    send(side, Some(&evidence), &[], &[]).await
+}
+
+/// The message that closes an end because the other one is closed; None while that is not proven.
+async fn close(paths: &Path, target: usize, anchor: &Anchor, lane: &Lane) -> Result<Option<Any>> {
+    let source = &paths.sides[1 - target].handle.chain;
+    let key = path::channel(&lane.ends[1 - target]);
+    let proven = source.proven(&key, anchor.trusted.height.saturating_sub(1)).await?;
+    source.check(&proven, &anchor.trusted.root, &key, Some(&proven.value))?;
+    let end = channel::Channel::decode(proven.value.as_slice()).map_err(|_| source.answer(&key, "it is no channel"))?;
+    if end.state != channel::State::Closed as i32 {
+        return Ok(None);
+    }
+    Ok(Some(any(&channel::MsgChannelCloseConfirm {
+        port_id: lane.ends[target].port.clone(),
+        channel_id: lane.ends[target].channel.clone(),
+        proof_init: proven.proof.encode_to_vec(),
+        proof_height: Some(source.height(anchor.trusted.height)),
+        signer: paths.sides[target].handle.wallet.address().into(),
+        ..Default::default()
+    })))
 }
 
 /// Signs and sends a batch, with gas as a trial tells.
@@ -236,6 +318,7 @@ async fn send(side: &Side, update: Option<&Any>, alone: &[Any], batch: &[Prepare
     };
     let gas = u64::try_from(u128::from(gas) * u128::from(boost) / 100).unwrap_or(u64::MAX);
     let what = match batch {
+        [] => "what goes without packets".to_string(),
         [one] => format!("packet {}", one.key.sequence),
         _ => format!("a batch of {}", batch.len()),
     };

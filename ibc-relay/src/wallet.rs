@@ -113,7 +113,10 @@ impl Wallet {
                 Ok(gas) => return Ok(Some(gas)),
                 Err(error) => match Refusal::of(&error).and_then(|refusal| refusal.wanted_sequence()) {
                     Some(wanted) => *next = Some(wanted),
-                    None => return Err(self.explained(chain, error)),
+                    None => {
+                        *next = None;
+                        return Err(self.explained(chain, error));
+                    }
                 },
             }
             tokio::time::sleep(PAUSE * attempt).await;
@@ -202,11 +205,11 @@ impl Wallet {
 
     /// An account without money is nothing that a chain's words make clear.
     fn explained(&self, chain: &Chain, error: RelayError) -> RelayError {
-        match (Refusal::of(&error), error.refusal()) {
-            (Some(refusal), Some((_, _, log))) if refusal.is_poor() => RelayError::Poor {
+        match Refusal::of(&error) {
+            Some(refusal) if refusal.is_poor() => RelayError::Poor {
                 chain: chain.id().into(),
                 address: self.address.clone(),
-                log: log.into(),
+                log: refusal.reason().into(),
             },
             _ => error,
         }

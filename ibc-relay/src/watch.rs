@@ -8,13 +8,23 @@ use std::{sync::Arc, time::Duration};
 use aiinference_client::{Blocks, BlocksError, SILENCE};
 use tokio::{
     sync::{broadcast, watch},
-    time::{sleep, Instant},
+    time::{sleep, timeout, Instant},
 };
 
-use crate::{chain::Chain, error::Result, light::Headers, metrics, packet::PacketEvent};
+use crate::{
+    chain::Chain,
+    error::{RelayError, Result},
+    light::Headers,
+    metrics,
+    packet::PacketEvent,
+    said::Said,
+};
 
 /// How often the node is asked for its height when the WebSocket is silent.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long a node may tell of no new block, by whatever means, before another one is asked.
+pub const STALLED: Duration = Duration::from_secs(20);
 
 /// The first and the longest pause before connecting anew.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -62,6 +72,9 @@ impl Watched {
             headers,
             last: 0,
             lower: 0,
+            heard: Instant::now(),
+            stalled: false,
+            said: Said::default(),
             heights: height,
             blocks: blocks.clone(),
         };
@@ -104,6 +117,11 @@ struct Follower {
     last: u64,
     /// How often in a row the node has named a lower height.
     lower: u32,
+    /// When there was a new block, or a node was left for having none.
+    heard: Instant,
+    /// Whether there was none for so long that it was said.
+    stalled: bool,
+    said: Said,
     heights: watch::Sender<u64>,
     blocks: broadcast::Sender<Arc<Block>>,
 }
@@ -126,9 +144,17 @@ impl Follower {
                 },
                 () = sleep(POLL) => 0,
             };
-            match self.go_on(hinted).await {
-                Ok(()) => failures = 0,
-                Err(error) => {
+            let asked = self.headers.chain().current();
+            let patience = (self.heard + STALLED).saturating_duration_since(Instant::now());
+            let went = timeout(patience.max(POLL), self.go_on(hinted)).await;
+            if self.heard.elapsed() >= STALLED {
+                self.leave(asked);
+            }
+            match went {
+                // It has not answered at all.
+                Err(_) => {}
+                Ok(Ok(())) => failures = 0,
+                Ok(Err(error)) => {
                     failures = failures.saturating_add(1);
                     let chain = self.headers.chain().id();
                     if failures == 5 {
@@ -140,6 +166,22 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Leaves a node that tells of no block, even if it answers, and even if its WebSocket is up.
+    fn leave(&mut self, node: usize) {
+        let chain = self.headers.chain();
+        let error = RelayError::NoBlock {
+            chain: chain.id().into(),
+            last: self.last,
+            node: chain.url_of(node).into(),
+            seconds: STALLED.as_secs(),
+        };
+        self.said.say(chain.id(), &error);
+        metrics::error(chain.id());
+        chain.leave(node);
+        self.stalled = true;
+        self.heard = Instant::now();
     }
 
     /// Believes nothing that was heard so far.
@@ -193,6 +235,10 @@ impl Follower {
             let time = header?.header.time;
             let nanos = u64::try_from(time.unix_timestamp_nanos()).unwrap_or(0);
             self.last = height;
+            self.heard = Instant::now();
+            if std::mem::take(&mut self.stalled) {
+                tracing::info!(chain = chain.id(), height, "there are new blocks again");
+            }
             // Nobody may be listening.
             let _ = self.blocks.send(Arc::new(Block {
                 height,
@@ -212,8 +258,8 @@ impl Follower {
 async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
     let mut pause = PAUSE;
     loop {
-        let begun = Instant::now();
-        let Err(reason) = session(&chain, &hints).await else {
+        let (begun, node) = (Instant::now(), chain.current());
+        let Err(reason) = session(&chain, node, &hints).await else {
             return;
         };
         if hints.is_closed() {
@@ -225,17 +271,18 @@ async fn listen(chain: Arc<Chain>, hints: watch::Sender<u64>) {
         }
         tracing::info!(
             chain = chain.id(),
+            node = chain.url_of(node),
             reason = reason.0,
             "the WebSocket is down; polling until it is back"
         );
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        chain.next_node();
+        chain.leave(node);
     }
 }
 
-async fn session(chain: &Chain, hints: &watch::Sender<u64>) -> Result<(), BlocksError> {
-    let mut blocks = Blocks::connect(chain.url()).await?;
+async fn session(chain: &Chain, node: usize, hints: &watch::Sender<u64>) -> Result<(), BlocksError> {
+    let mut blocks = Blocks::connect(chain.url_of(node)).await?;
     metrics::connected(chain.id(), true);
     tracing::debug!(chain = chain.id(), "the WebSocket is up");
     loop {

@@ -534,7 +534,7 @@ fn refusing(words: &'static str, asked: Arc<AtomicU64>, address: String) -> Chai
             }
             _ => {
                 asked.fetch_add(1, Ordering::Relaxed);
-                answer(vec![], 18, words)
+                answer(vec![], 6, words)
             }
         })
     })

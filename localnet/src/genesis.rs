@@ -18,6 +18,8 @@ const BLOCK_GAS: u64 = 100_000_000;
 /// A proposal is voted on for this long: short, since tests wait for it.
 const VOTING: &str = "10s";
 const EXPEDITED_VOTING: &str = "5s";
+/// Light clients trust a chain for a part of this time: it is so short that tests can wait until one has expired.
+const UNBONDING: &str = "54000s";
 
 /// Makes the homes of a chain's validators, with keys, configuration and one genesis. `accounts` are funded; the
 /// validators' operators are among them, under the validators' names.
@@ -145,6 +147,7 @@ fn set_params(genesis: &mut Value, path: &Path) -> Result<()> {
         ("/consensus/params/block/max_gas", json!(BLOCK_GAS.to_string())),
         ("/app_state/gov/params/voting_period", json!(VOTING)),
         ("/app_state/gov/params/expedited_voting_period", json!(EXPEDITED_VOTING)),
+        ("/app_state/staking/params/unbonding_time", json!(UNBONDING)),
         ("/app_state/slashing/params/signed_blocks_window", json!("1000000")),
         (
             "/app_state/slashing/params/min_signed_per_window",

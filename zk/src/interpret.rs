@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use aiinference_convert::proto::{DataType, Dimension, Extent, ModelProto, NodeProto};
 use prost::Message;
-
-use crate::onnx::{ModelProto, NodeProto, FLOAT, INT64};
 
 /// Why a file cannot be computed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +49,11 @@ pub fn interpret(onnx: &[u8], inputs: &[&[i32]]) -> Result<Vec<Vec<i128>>, Inter
     for (port, data) in graph.input.iter().zip(inputs) {
         let shape = port.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
         let dims = shape.and_then(|t| t.shape.as_ref()).map(|s| &s.dim);
-        let shape: Vec<usize> = dims.into_iter().flatten().map(|d| d.dim_value as usize).collect();
+        let extent = |d: &Dimension| match d.value {
+            Some(Extent::DimValue(n)) => n as usize,
+            _ => 0,
+        };
+        let shape: Vec<usize> = dims.into_iter().flatten().map(extent).collect();
         if shape.iter().product::<usize>() != data.len() {
             return Err(InterpretError::Format(format!(
                 "input {:?} takes another number of elements",
@@ -87,8 +90,8 @@ pub fn interpret(onnx: &[u8], inputs: &[&[i32]]) -> Result<Vec<Vec<i128>>, Inter
 
 fn stored(dims: &[i64], data_type: i32, raw: &[u8]) -> Attempt<Tensor> {
     let shape: Vec<usize> = dims.iter().map(|d| *d as usize).collect();
-    match data_type {
-        INT64 => {
+    match DataType::try_from(data_type) {
+        Ok(DataType::Int64) => {
             let (chunks, _) = raw.as_chunks::<8>();
             let data = chunks.iter().map(|c| i64::from_le_bytes(*c).into()).collect();
             Ok(Tensor {
@@ -97,7 +100,7 @@ fn stored(dims: &[i64], data_type: i32, raw: &[u8]) -> Attempt<Tensor> {
                 fraction: 0,
             })
         }
-        FLOAT => {
+        Ok(DataType::Float) => {
             let (chunks, _) = raw.as_chunks::<4>();
             let numbers: Vec<f32> = chunks.iter().map(|c| f32::from_le_bytes(*c)).collect();
             // A single power of two below 1 is the unit of a shift.
@@ -122,7 +125,7 @@ fn stored(dims: &[i64], data_type: i32, raw: &[u8]) -> Attempt<Tensor> {
                 fraction,
             })
         }
-        other => Err(format!("elements of type {other}")),
+        _ => Err(format!("elements of type {data_type}")),
     }
 }
 

@@ -5,9 +5,11 @@
 //! sum of all `relu(low - x) + relu(x - high)`, times the least number too large for the circuit's digits, goes through
 //! another `Relu`: a sum other than 0 has no digits, so there is no proof. What comes out, 0, is added to
 //! every element, so that nothing can be computed without the check.
-//!
-//! The messages are the part of ONNX's protobuf that such files use.
 
+use aiinference_convert::proto::{
+    AttributeProto, AttributeType, DataType, Dimension, Extent, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
 use prost::Message;
 
 use crate::{
@@ -19,163 +21,10 @@ use crate::{
 const IR_VERSION: i64 = 8;
 /// Version of its operators.
 const OPSET: i64 = 13;
-/// Elements of 32-bit floats.
-pub(crate) const FLOAT: i32 = 1;
-/// Elements of 64-bit integers.
-pub(crate) const INT64: i32 = 7;
-/// An attribute that is one integer.
-const ATTRIBUTE_INT: i32 = 2;
-/// An attribute that is a list of integers.
-const ATTRIBUTE_INTS: i32 = 7;
 /// The tensor of hidden inputs.
 const HIDDEN: &str = "hidden";
 /// The power of two of a shift.
 const UNIT: &str = "unit";
-
-/// A whole file.
-#[derive(Clone, PartialEq, Message)]
-pub struct ModelProto {
-    /// Version of the format.
-    #[prost(int64, tag = "1")]
-    pub ir_version: i64,
-    /// The model.
-    #[prost(message, optional, tag = "7")]
-    pub graph: Option<GraphProto>,
-    /// Versions of operators.
-    #[prost(message, repeated, tag = "8")]
-    pub opset_import: Vec<OperatorSetIdProto>,
-}
-
-/// A version of operators.
-#[derive(Clone, PartialEq, Message)]
-pub struct OperatorSetIdProto {
-    /// Empty for ONNX's own.
-    #[prost(string, tag = "1")]
-    pub domain: String,
-    /// Which.
-    #[prost(int64, tag = "2")]
-    pub version: i64,
-}
-
-/// Nodes in the order in which they run.
-#[derive(Clone, PartialEq, Message)]
-pub struct GraphProto {
-    /// The nodes.
-    #[prost(message, repeated, tag = "1")]
-    pub node: Vec<NodeProto>,
-    /// Must not be empty.
-    #[prost(string, tag = "2")]
-    pub name: String,
-    /// Stored tensors.
-    #[prost(message, repeated, tag = "5")]
-    pub initializer: Vec<TensorProto>,
-    /// What a run takes.
-    #[prost(message, repeated, tag = "11")]
-    pub input: Vec<ValueInfoProto>,
-    /// What a run gives.
-    #[prost(message, repeated, tag = "12")]
-    pub output: Vec<ValueInfoProto>,
-}
-
-/// An operation.
-#[derive(Clone, PartialEq, Message)]
-pub struct NodeProto {
-    /// Names of operands.
-    #[prost(string, repeated, tag = "1")]
-    pub input: Vec<String>,
-    /// Names of results.
-    #[prost(string, repeated, tag = "2")]
-    pub output: Vec<String>,
-    /// Its own name.
-    #[prost(string, tag = "3")]
-    pub name: String,
-    /// Which operator.
-    #[prost(string, tag = "4")]
-    pub op_type: String,
-    /// Its parameters.
-    #[prost(message, repeated, tag = "5")]
-    pub attribute: Vec<AttributeProto>,
-}
-
-/// A parameter of an operation.
-#[derive(Clone, PartialEq, Message)]
-pub struct AttributeProto {
-    /// Which.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// One integer.
-    #[prost(int64, tag = "3")]
-    pub i: i64,
-    /// Several.
-    #[prost(int64, repeated, packed = "false", tag = "8")]
-    pub ints: Vec<i64>,
-    /// Which of the above.
-    #[prost(int32, tag = "20")]
-    pub r#type: i32,
-}
-
-/// A stored tensor.
-#[derive(Clone, PartialEq, Message)]
-pub struct TensorProto {
-    /// Extents.
-    #[prost(int64, repeated, packed = "false", tag = "1")]
-    pub dims: Vec<i64>,
-    /// Type of elements.
-    #[prost(int32, tag = "2")]
-    pub data_type: i32,
-    /// Its name.
-    #[prost(string, tag = "8")]
-    pub name: String,
-    /// Elements, little endian.
-    #[prost(bytes = "vec", tag = "9")]
-    pub raw_data: Vec<u8>,
-}
-
-/// Name and type of a value.
-#[derive(Clone, PartialEq, Message)]
-pub struct ValueInfoProto {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// Its type.
-    #[prost(message, optional, tag = "2")]
-    pub r#type: Option<TypeProto>,
-}
-
-/// A type.
-#[derive(Clone, PartialEq, Message)]
-pub struct TypeProto {
-    /// A tensor's.
-    #[prost(message, optional, tag = "1")]
-    pub tensor_type: Option<TensorType>,
-}
-
-/// The type of a tensor.
-#[derive(Clone, PartialEq, Message)]
-pub struct TensorType {
-    /// Of elements.
-    #[prost(int32, tag = "1")]
-    pub elem_type: i32,
-    /// Extents.
-    #[prost(message, optional, tag = "2")]
-    pub shape: Option<TensorShapeProto>,
-}
-
-/// Extents.
-#[derive(Clone, PartialEq, Message)]
-pub struct TensorShapeProto {
-    /// One after another.
-    #[prost(message, repeated, tag = "1")]
-    pub dim: Vec<Dimension>,
-}
-
-/// One extent.
-#[derive(Clone, PartialEq, Message)]
-pub struct Dimension {
-    /// The number.
-    #[prost(int64, tag = "1")]
-    pub dim_value: i64,
-}
 
 /// How many `Relu`s check hidden inputs.
 pub(crate) fn relus_of_checks(exact: &Exact) -> usize {
@@ -211,13 +60,13 @@ fn name(value: usize) -> String {
 
 fn info(name: String, shape: &[u32]) -> ValueInfoProto {
     let dim = |extent: &u32| Dimension {
-        dim_value: (*extent).into(),
+        value: Some(Extent::DimValue((*extent).into())),
     };
     ValueInfoProto {
         name,
         r#type: Some(TypeProto {
-            tensor_type: Some(TensorType {
-                elem_type: FLOAT,
+            tensor_type: Some(TensorTypeProto {
+                elem_type: DataType::Float as i32,
                 shape: Some(TensorShapeProto {
                     dim: shape.iter().map(dim).collect(),
                 }),
@@ -230,7 +79,7 @@ fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         i,
-        r#type: ATTRIBUTE_INT,
+        r#type: AttributeType::Int as i32,
         ..AttributeProto::default()
     }
 }
@@ -239,7 +88,7 @@ fn ints(name: &str, ints: &[u32]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         ints: ints.iter().map(|i| i64::from(*i)).collect(),
-        r#type: ATTRIBUTE_INTS,
+        r#type: AttributeType::Ints as i32,
         ..AttributeProto::default()
     }
 }
@@ -256,7 +105,7 @@ impl Writer<'_> {
         }
         if self.exact.steps.iter().any(|s| matches!(s, Step::Shift { .. })) {
             let unit = (-f64::from(self.exact.base_bits)).exp2() as f32;
-            self.stored(UNIT.into(), FLOAT, vec![], unit.to_le_bytes().to_vec());
+            self.stored(UNIT.into(), DataType::Float, vec![], unit.to_le_bytes().to_vec());
         }
         for (index, step) in self.exact.steps.iter().enumerate() {
             self.step(self.exact.inputs.len() + index, step);
@@ -272,15 +121,17 @@ impl Writer<'_> {
                 domain: String::new(),
                 version: OPSET,
             }],
+            ..ModelProto::default()
         }
     }
 
-    fn stored(&mut self, name: String, data_type: i32, dims: Vec<i64>, raw_data: Vec<u8>) -> String {
+    fn stored(&mut self, name: String, data_type: DataType, dims: Vec<i64>, raw_data: Vec<u8>) -> String {
         self.graph.initializer.push(TensorProto {
             dims,
-            data_type,
+            data_type: data_type as i32,
             name: name.clone(),
             raw_data,
+            ..TensorProto::default()
         });
         name
     }
@@ -293,7 +144,7 @@ impl Writer<'_> {
     fn floats(&mut self, name: &str, numbers: &[i128], shape: &[u32]) -> String {
         let raw = numbers.iter().flat_map(|n| (*n as f32).to_le_bytes()).collect();
         let dims = shape.iter().map(|extent| i64::from(*extent)).collect();
-        self.stored(name.into(), FLOAT, dims, raw)
+        self.stored(name.into(), DataType::Float, dims, raw)
     }
 
     fn node(&mut self, op: &str, operands: Vec<String>, result: String, attribute: Vec<AttributeProto>) {
@@ -303,6 +154,7 @@ impl Writer<'_> {
             output: vec![result],
             op_type: op.into(),
             attribute,
+            ..NodeProto::default()
         });
     }
 
@@ -346,14 +198,14 @@ impl Writer<'_> {
         let mut operands = vec![of.to_string()];
         for (what, value) in [("from", from), ("to", to), ("axis", 1)] {
             let raw = i64::from(value).to_le_bytes().to_vec();
-            operands.push(self.stored(format!("{result}_{what}"), INT64, vec![1], raw));
+            operands.push(self.stored(format!("{result}_{what}"), DataType::Int64, vec![1], raw));
         }
         self.node("Slice", operands, result.into(), vec![]);
     }
 
     fn reshape(&mut self, x: String, y: String, shape: &[u32], constant: String) {
         let raw = shape.iter().flat_map(|e| i64::from(*e).to_le_bytes()).collect();
-        let c = self.stored(constant, INT64, vec![shape.len() as i64], raw);
+        let c = self.stored(constant, DataType::Int64, vec![shape.len() as i64], raw);
         self.node("Reshape", vec![x, c], y, vec![]);
     }
 

@@ -2,12 +2,12 @@
 
 mod common;
 
+use aiinference_convert::proto::ModelProto;
 use aiinference_engine::{
     graph::{Graph, Op, Output, Rescale, Window},
     Kernels, Program,
 };
 use aiinference_runtime::engine_limits;
-use aiinference_zk::onnx::ModelProto;
 use aiinference_zk::{interpret, lower, onnx, samples, CircuitFolder, Exact, Hidden, NotProvable, Step};
 use common::{
     convolutional, credit, digits_sized, input, output, pixels, rows, shift, smallest, two_documents, wasm, Numbers,

@@ -4,10 +4,17 @@
 //! *native* is `Program::run`; *import* the query of a Wasm contract that asks the host (`contracts/test-probe`), *guest* that
 //! of one that carries the engine (`contracts/in-guest`). Both contracts take and give integers as base64 in JSON, so
 //! that the two rows compare. 1 ns is worth 1,000 gas: a ratio above 1 is time that nobody paid for.
+//!
+//! Where `BENCH_MODELS` names a folder, each model gets one in it, with its module and these figures: `scripts/bench.py` times them
+//! beside another runtime.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use aiinference_demo_models as models;
+use aiinference_demo_models::{self as models, Source};
 use aiinference_engine::{graph::Input, Kernels};
 use aiinference_multi_test::{cw_multi_test::Executor, Chain, GasLimits, SDK_GAS};
 use aiinference_runtime::{module, LoadedModel};
@@ -70,7 +77,8 @@ fn main() -> Result<()> {
             outputs == want.iter().map(|q| bytes(q)).collect::<Vec<_>>(),
             "the import gives other integers"
         );
-        row(source.name, "import", took, chain.last_query().used);
+        let import = (took, chain.last_query().used);
+        row(source.name, "import", import.0, import.1);
 
         let contract = chain
             .instantiate_contract(guest, owner.clone(), &json!({}), &[], "guest", None)
@@ -87,8 +95,29 @@ fn main() -> Result<()> {
         let packed: Vec<Binary> = inputs.iter().map(|q| bytes(q)).collect();
         let (answer, took): (Outputs, _) = query(&chain, &contract, &json!({ "run": { "inputs": packed } }))?;
         ensure!(answer.outputs == outputs, "the guest gives other integers");
-        row(source.name, "guest", took, chain.last_query().used);
+        let guest = (took, chain.last_query().used);
+        row(source.name, "guest", guest.0, guest.1);
+        if let Ok(folder) = std::env::var("BENCH_MODELS") {
+            keep(&Path::new(&folder).join(source.name), source, &wasm, import, guest)?;
+        }
     }
+    Ok(())
+}
+
+/// Writes what times a model elsewhere.
+fn keep(folder: &Path, source: Source, wasm: &[u8], import: (Duration, u64), guest: (Duration, u64)) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("model.wasm"), wasm)?;
+    let case = json!({
+        "title": source.name,
+        "model": source.onnx_path(),
+        "data": source.calibration_path(),
+        "import_ns": import.0.as_nanos() as u64,
+        "import_gas": import.1,
+        "guest_ns": guest.0.as_nanos() as u64,
+        "guest_gas": guest.1,
+    });
+    fs::write(folder.join("case.json"), case.to_string())?;
     Ok(())
 }
 

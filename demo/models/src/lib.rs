@@ -139,6 +139,11 @@ impl Source {
         Ok(module)
     }
 
+    /// The ONNX file.
+    pub fn onnx_path(self) -> PathBuf {
+        root().join(self.folder).join(format!("{}.onnx", self.name))
+    }
+
     /// The data it is calibrated on.
     pub fn calibration_path(self) -> PathBuf {
         root().join(self.folder).join(self.calibration)
@@ -187,12 +192,8 @@ impl Source {
     }
 
     fn read(self) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        let folder = root().join(self.folder);
-        let read = |name: &str| {
-            let path = folder.join(name);
-            fs::read(&path).map_err(|source| Error::File { path, source })
-        };
-        Ok((read(&format!("{}.onnx", self.name))?, read(self.calibration)?))
+        let read = |path: PathBuf| fs::read(&path).map_err(|source| Error::File { path, source });
+        Ok((read(self.onnx_path())?, read(self.calibration_path())?))
     }
 
     fn convert_bytes(self, onnx: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {

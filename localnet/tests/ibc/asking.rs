@@ -1,6 +1,7 @@
 //! Questions and their answers.
 
 use aiinference_demo_models as models;
+use aiinference_localnet::Node;
 use aiinference_multi_test::{cw_multi_test::Executor, Chain};
 use aiinference_std::{
     remote::{Input, Query},
@@ -9,6 +10,7 @@ use aiinference_std::{
 use aiinference_types::{limits, ErrorCode};
 use cosmwasm_std::Binary;
 use sha2::{Digest, Sha256};
+use tendermint_rpc::{endpoint::tx_search, Client, Order};
 use test_asker::Reaction;
 use test_probe::{QueryMsg, Script, Step};
 
@@ -94,6 +96,18 @@ async fn an_answer_from_another_chain_has_the_bits_of_a_local_run() {
     assert!(between.kept(id).await.is_none(), "what was told is not kept");
 }
 
+/// Gas and bytes of the transaction that took a packet of the asking contract a step further.
+async fn carried(between: &Between, node: &Node, step: &str, sequence: &str) -> (i64, usize) {
+    let query = format!(
+        "{step}.packet_src_port='wasm.{}' AND {step}.packet_src_channel='{}' AND {step}.packet_sequence='{sequence}'",
+        between.facts.client, between.facts.client_channel
+    );
+    let request = tx_search::Request::new(query, false, 1, 1, Order::Descending);
+    let found = node.rpc().perform(request).await.unwrap();
+    let tx = found.txs.first().expect("the node has an index");
+    (tx.tx_result.gas_used, tx.tx.len())
+}
+
 #[tokio::test]
 #[ignore = "needs the localnet: make test-ibc"]
 async fn two_hundred_and_fifty_six_queries_fit_in_one_packet() {
@@ -117,6 +131,14 @@ async fn two_hundred_and_fifty_six_queries_fit_in_one_packet() {
     println!("figure: asking 256 queries takes {} SDK gas", included.gas_used);
     let id = included.attribute("wasm", "id").unwrap().parse().unwrap();
     let noted = between.told(id).await;
+    let sequence = included.attribute("send_packet", "packet_sequence").unwrap();
+    for (node, step) in [
+        (&between.provider, "recv_packet"),
+        (&between.consumer, "acknowledge_packet"),
+    ] {
+        let (gas, bytes) = carried(&between, node, step, sequence).await;
+        println!("figure: {step} of them takes {gas} SDK gas in {bytes} bytes");
+    }
     let expected = computed_here(&module, &questions);
     let answers = answers(&noted.answer.result);
     assert_eq!(answers.len(), expected.len());

@@ -385,6 +385,16 @@ pub fn link_ends(config: &Path, ends: [&str; 2], options: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// Runs the relayer's program to its end.
+pub fn relay(arguments: &[&str]) -> Output {
+    let program = target().join("release/aiinference-relay");
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
 fn relayer(config: &Path) -> Command {
     let mut command = Command::new(target().join("release/aiinference-relay"));
     command.arg("--config").arg(config).stdin(Stdio::null());

@@ -13,6 +13,7 @@ use aiinference_std::{
 };
 use aiinference_types::ErrorCode;
 use ibc_model_client::msg as client_msg;
+use ibc_model_host::msg as host_msg;
 use test_asker::Reaction;
 
 use crate::{between::*, support::*};
@@ -83,7 +84,7 @@ async fn a_question_on_a_closed_channel_is_abandoned_once() {
     let output = link_ends(&file, [&here, &there], &["--new-channel", "--write"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let config: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
-    let channel = config["channels"][0]["a"]["channel"].as_str().unwrap().to_owned();
+    let [channel, other] = ["a", "b"].map(|end| config["channels"][0][end]["channel"].as_str().unwrap().to_owned());
     assert_ne!(channel, between.facts.client_channel);
 
     let describe = Query::describe(&model).gas_limit(QUERY_GAS).max_price(ANY_PRICE);
@@ -123,9 +124,36 @@ async fn a_question_on_a_closed_channel_is_abandoned_once() {
         between.send(abandon(id)).await.unwrap_err();
     }
 
-    // Whatever a relayer now makes of the packets, the questions have ended.
+    // A relayer tells the answering contract, whose credit is free then, and gives up what was not received; the questions
+    // have ended.
     let _relayer = Relayer::start_with(&between.net, &file);
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    let is_served = async || {
+        let msg = host_msg::QueryMsg::Channels {
+            start_after: None,
+            limit: None,
+        };
+        let channels: Vec<host_msg::Channel> = query(&between.provider, &between.facts.host, &msg, None).await.unwrap();
+        channels.iter().any(|known| known.channel == other)
+    };
+    let end = Instant::now() + SOON;
+    while is_served().await {
+        assert!(Instant::now() < end, "the other end stays open");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let file = file.to_str().unwrap();
+    let sent_from = format!("wasm.{}", between.facts.client);
+    let cleared = relay(&["--config", file, "clear"]);
+    assert!(cleared.status.success(), "{cleared:?}");
+    let status = relay(&["--config", file, "status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let directions = status["channels"].as_array().unwrap();
+    let from = directions.iter().find(|one| one["port"] == sent_from.as_str()).unwrap();
+    assert!(directions.iter().all(|one| one["closed"] == true), "{status}");
+    assert_eq!(
+        (&from["unreceived"], &from["unacknowledged"]),
+        (&0.into(), &1.into()),
+        "{status}"
+    );
     for id in [received, sent] {
         assert_eq!(between.told(id).await.times, 1);
     }

@@ -113,6 +113,23 @@ impl<'a> Remote<'a> {
         self.net.send(PROVIDER, messages, gas).await
     }
 
+    /// Waits until both ends are closed.
+    async fn closed(&self) {
+        let here = self.net.chain(PROVIDER);
+        let there = self.net.chain(CONSUMER);
+        let other = End {
+            port: "icahost".into(),
+            channel: here.channel(&self.end).await.unwrap().counterparty.unwrap().channel_id,
+        };
+        let end = Instant::now() + SOON;
+        for (chain, one) in [(&here, &self.end), (&there, &other)] {
+            while chain.channel(one).await.unwrap().state != State::Closed as i32 {
+                assert!(Instant::now() < end, "{one} stays open");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
     async fn settled(&self) {
         let end = Instant::now() + SOON;
         while self.net.unfinished(PROVIDER, &self.end).await > 0 {
@@ -141,11 +158,27 @@ async fn an_ordered_channel_is_relayed_in_order_and_given_up_as_a_whole() {
     drop(running);
 
     // The first that comes too late closes the channel; those after it are given up all the same.
-    remote.pays(&alice, &[6, 7, 8], Duration::from_secs(3)).await;
+    let too_late = Duration::from_secs(3);
+    remote.pays(&alice, &[6, 7, 8], too_late).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
-    let _running = relayer.start();
+    let running = relayer.start();
     remote.settled().await;
-    let end = net.chain(PROVIDER).channel(&remote.end).await.unwrap();
-    assert_eq!(end.state, State::Closed as i32);
+    // The other end is closed too, without which the account could have no new channel.
+    remote.closed().await;
     assert_eq!(net.balance(CONSUMER, "stake").await, before + 15, "nothing overtakes");
+    drop(running);
+
+    let again = Remote::open(&net, &relayer, &transfer).await;
+    assert_eq!(again.address, remote.address);
+    assert_ne!(again.end, remote.end);
+    let running = relayer.start();
+    again.pays(&alice, &[9], LONG).await;
+    again.settled().await;
+    assert_eq!(net.balance(CONSUMER, "stake").await, before + 24);
+    drop(running);
+    // So that this can be run again on these chains.
+    again.pays(&alice, &[10], too_late).await;
+    tokio::time::sleep(too_late).await;
+    let _running = relayer.start();
+    again.closed().await;
 }

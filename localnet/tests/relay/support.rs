@@ -2,6 +2,8 @@
 
 use std::{
     fs::{self, File},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -25,12 +27,32 @@ pub const SOON: Duration = Duration::from_secs(120);
 /// A timeout that no test reaches.
 pub const LONG: Duration = Duration::from_secs(3600);
 
+/// The environment variable of a program's key.
+const KEY_VARIABLE: &str = "RELAY_TEST_KEY";
+
 /// Gas of a transfer.
 const TRANSFER_GAS: u64 = 200_000;
 
 fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
+}
+
+/// An address on loopback where nobody listens.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// What an address serves.
+pub fn page(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// A channel's names: on the provider chain, on the consumer chain.
@@ -71,7 +93,19 @@ impl Net {
     }
 
     pub fn node(&self, chain: &str) -> LocalNode {
-        self.net.nodes_of(chain).unwrap().swap_remove(0)
+        self.nodes(chain).swap_remove(0)
+    }
+
+    pub fn nodes(&self, chain: &str) -> Vec<LocalNode> {
+        self.net.nodes_of(chain).unwrap()
+    }
+
+    /// An end of a transfer channel.
+    pub fn end(&self, chain: &str, channel: &Channel) -> End {
+        End {
+            port: "transfer".into(),
+            channel: channel[index(chain)].clone(),
+        }
     }
 
     /// The program with a configuration of its own; `settings` are added to both chains.
@@ -95,7 +129,10 @@ impl Net {
             );
         }
         fs::write(folder.path().join("relay.toml"), text).unwrap();
-        Program { folder }
+        Program {
+            folder,
+            key: String::new(),
+        }
     }
 
     /// The same with a transfer channel of its own.
@@ -174,11 +211,7 @@ impl Net {
 
     /// Packets that a chain has sent over a channel and that are not over.
     pub async fn pending(&self, from: &str, channel: &Channel) -> usize {
-        let end = End {
-            port: "transfer".into(),
-            channel: channel[index(from)].clone(),
-        };
-        self.unfinished(from, &end).await
+        self.unfinished(from, &self.end(from, channel)).await
     }
 
     /// The same of any end.
@@ -200,6 +233,8 @@ impl Net {
 /// The relayer's program, with a folder for its configuration and logs.
 pub struct Program {
     folder: tempfile::TempDir,
+    /// What the variable for keys holds.
+    key: String,
 }
 
 impl Program {
@@ -221,12 +256,38 @@ impl Program {
         fs::write(self.folder.path().join("relay.toml"), self.config() + "\n" + tables).unwrap();
     }
 
+    /// Has it pay with an account that no chain has seen, from its environment; the key.
+    pub fn pays_from_a_new_account(&mut self) -> Key {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        self.key = format!("{:064x}", now.as_nanos());
+        self.change(
+            "key_file = \"relayer.mnemonic\"",
+            &format!("key_env = \"{KEY_VARIABLE}\""),
+        );
+        Key::from_secret(&self.key, DEFAULT_PATH).unwrap()
+    }
+
+    /// Changes its configuration.
+    pub fn change(&self, from: &str, to: &str) {
+        let config = self.config();
+        assert!(config.contains(from), "{config}");
+        fs::write(self.folder.path().join("relay.toml"), config.replace(from, to)).unwrap();
+    }
+
+    /// Has it ask one node before another one.
+    pub fn prefer(&self, first: &LocalNode, second: &LocalNode) {
+        let [first, second] = [first, second].map(|node| node.plan().rpc_url.clone());
+        let urls = |a: &String, b: &String| format!("rpc = {:?}", [a, b]);
+        self.change(&urls(&second, &first), &urls(&first, &second));
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(target().join("release/aiinference-relay"));
         command
             .arg("--config")
             .arg(self.folder.path().join("relay.toml"))
             .args(arguments)
+            .env(KEY_VARIABLE, &self.key)
             .env("RUST_LOG", "warn,aiinference_relay=debug");
         command
     }
@@ -305,8 +366,13 @@ impl Running {
 
     /// Waits until its log says something.
     pub async fn said(&self, what: &str) {
+        self.said_times(what, 1).await;
+    }
+
+    /// Waits until so many lines of its log say something.
+    pub async fn said_times(&self, what: &str, times: usize) {
         let end = Instant::now() + SOON;
-        while !self.log().contains(what) {
+        while self.times(what) < times {
             assert!(Instant::now() < end, "it never says {what:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

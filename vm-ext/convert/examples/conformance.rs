@@ -1,7 +1,10 @@
-//! Runs the ONNX node tests: `conformance FOLDER [OP..]`, where FOLDER is `onnx/backend/test/data/node` of PyPI's `onnx`.
+//! Runs the ONNX node tests: `conformance [--float] FOLDER [OP..]`, where FOLDER is `onnx/backend/test/data/node` of
+//! PyPI's `onnx`.
 //!
-//! Every model is read and computed in doubles and its outputs compared with those of the test, with the tolerance of
-//! ONNX's own runner for reals (its absolute part by the scale of the tensor) and exactly for integers and booleans. Inputs are left open; where the importer says that
+//! Every model is converted, calibrated on the test's own inputs, and run in the engine. Its outputs are compared with
+//! those of the test: integers and booleans exactly, reals to within `UNIT` plus `PART` of the output's largest
+//! magnitude. With `--float` it is computed in doubles instead and compared with the tolerance of ONNX's own runner for
+//! reals (its absolute part by the scale of the tensor). Inputs are left open; where the importer says that
 //! one must be known while converting (the shape of a Reshape, the kernel of a Conv) that one is fixed to the test's value.
 
 use std::collections::BTreeMap;
@@ -10,12 +13,19 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use aiinference_convert::proto::{DataType, ModelProto, TensorProto, ValueInfoProto};
-use aiinference_convert::{ConvertError, FloatModel, ImportOptions};
+use aiinference_convert::{dyadic, ConvertError, Converter, Dataset, FloatModel, ImportOptions, NamedArray};
+use aiinference_engine::{Kernels, Limits, Program};
+use aiinference_types::limits;
+use aiinference_types::quantize::from_dyadic;
 use prost::Message;
 
 /// As in ONNX's backend test runner.
 const RELATIVE: f64 = 1e-3;
 const ABSOLUTE: f64 = 1e-7;
+
+/// What integers may add to an output of reals: absolutely, and as a part of its largest magnitude.
+const UNIT: f64 = 1e-3;
+const PART: f64 = 2e-3;
 
 /// How a test went.
 enum Verdict {
@@ -28,7 +38,14 @@ enum Verdict {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let count = arguments.len();
+    arguments.retain(|a| a != "--float");
+    let leg = if arguments.len() < count {
+        Leg::Float
+    } else {
+        Leg::Integer
+    };
     let [folder, wanted @ ..] = arguments.as_slice() else {
         return Err("give the folder onnx/backend/test/data/node, and operators to see only those".into());
     };
@@ -58,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         total += 1;
-        let verdict = catch_unwind(AssertUnwindSafe(|| run(test, &bytes, &model)))
+        let verdict = catch_unwind(AssertUnwindSafe(|| run(test, &bytes, &model, leg)))
             .unwrap_or_else(|_| Ok(Verdict::Failed("the importer panicked".into())))
             .unwrap_or_else(|e| Verdict::Failed(e.to_string()));
         let count = by_op.entry(op).or_default();
@@ -121,7 +138,84 @@ fn tensors(folder: &Path, stem: &str) -> Result<Vec<TensorProto>, Box<dyn Error>
     Ok(list)
 }
 
-fn run(test: &Path, bytes: &[u8], model: &ModelProto) -> Result<Verdict, Box<dyn Error>> {
+/// How a model is computed.
+#[derive(Clone, Copy, PartialEq)]
+enum Leg {
+    /// In doubles.
+    Float,
+    /// In integers, by the engine.
+    Integer,
+}
+
+/// An output: its shape and elements.
+type Output = (Vec<usize>, Vec<f64>);
+
+/// The extension's own limits.
+fn limits() -> Limits {
+    Limits {
+        max_nodes: limits::MAX_NODES,
+        max_rank: limits::MAX_RANK,
+        max_elements: limits::MAX_ELEMENTS,
+        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
+        max_ports: limits::MAX_PORTS,
+        max_name_bytes: limits::MAX_NAME_BYTES,
+        max_labels: limits::MAX_LABELS,
+        max_header_entries: limits::MAX_HEADER_ENTRIES,
+        max_header_bytes: limits::MAX_HEADER_BYTES,
+    }
+}
+
+/// Converts a model and runs it in the engine.
+fn integers(
+    bytes: &[u8],
+    options: &ImportOptions,
+    inputs: &BTreeMap<String, Vec<f64>>,
+) -> Result<Vec<Output>, Box<dyn Error>> {
+    let arrays = inputs.iter().map(|(name, values)| {
+        let mut shape = options.shapes.get(name).cloned().unwrap_or_default();
+        shape.insert(0, 1);
+        NamedArray {
+            name: name.clone(),
+            shape,
+            values: values.clone(),
+        }
+    });
+    let data = Dataset {
+        arrays: arrays.collect(),
+        tabular: false,
+    };
+    let mut converter = Converter::new(bytes, &data);
+    for (name, shape) in &options.shapes {
+        converter = converter.shape(name, shape.clone());
+    }
+    for (name, values) in &options.fixed {
+        converter = converter.fix(name, values.clone());
+    }
+    let graph = converter.convert()?.graph;
+    let program = Program::new(graph.clone(), &limits()).map_err(|e| e.to_string())?;
+    let quantised: Vec<Vec<i32>> = graph
+        .inputs
+        .iter()
+        .map(|input| {
+            let one = |v: &f64| {
+                let (mantissa, exponent) = dyadic(*v);
+                let q = from_dyadic(mantissa.into(), exponent, input.fraction_bits);
+                q.clamp(input.low.into(), input.high.into()) as i32
+            };
+            inputs.get(&input.name).into_iter().flatten().map(one).collect()
+        })
+        .collect();
+    let slices: Vec<&[i32]> = quantised.iter().map(Vec::as_slice).collect();
+    let results = program.run(&slices, &Kernels::auto()).map_err(|e| e.to_string())?;
+    let outputs = results.iter().zip(program.outputs()).map(|(values, info)| {
+        let unit = (-f64::from(info.fraction_bits)).exp2();
+        let shape = info.shape.iter().map(|e| *e as usize).collect();
+        (shape, values.iter().map(|v| f64::from(*v) * unit).collect())
+    });
+    Ok(outputs.collect())
+}
+
+fn run(test: &Path, bytes: &[u8], model: &ModelProto, leg: Leg) -> Result<Verdict, Box<dyn Error>> {
     let data = test.join("test_data_set_0");
     let graph = model.graph.as_ref().ok_or("no graph")?;
     let tensor = |v: &ValueInfoProto| v.r#type.as_ref().is_some_and(|t| t.tensor_type.is_some());
@@ -165,24 +259,32 @@ fn run(test: &Path, bytes: &[u8], model: &ModelProto) -> Result<Verdict, Box<dyn
         .inputs()
         .map(|(name, _)| values.get(name).cloned().unwrap_or_default())
         .collect();
-    let outputs = float.run(&open);
+    let outputs: Vec<Output> = match leg {
+        Leg::Float => float.run(&open).into_iter().map(|o| (o.shape, o.values)).collect(),
+        Leg::Integer => {
+            let names = float.inputs().map(|(name, _)| name.to_string());
+            integers(bytes, &options, &names.zip(open).collect())?
+        }
+    };
     if outputs.len() < wanted.len() {
         return Err(format!("{} outputs of {}", outputs.len(), wanted.len()).into());
     }
-    for ((output, want), declared) in outputs.iter().zip(&wanted).zip(wanted_types) {
+    for (((found, values), want), declared) in outputs.iter().zip(&wanted).zip(wanted_types) {
         let want = &as_declared(want, declared);
         let (shape, elements) = want.numbers()?;
-        if output.shape != shape {
-            return Err(format!("wrong shape: {:?} instead of {shape:?}", output.shape).into());
+        if *found != shape {
+            return Err(format!("wrong shape: {found:?} instead of {shape:?}").into());
         }
         let exact = !is_real(want.data_type);
         let finite = elements.iter().filter(|v| v.is_finite());
-        let scale = finite.fold(1.0f64, |scale, v| scale.max(v.abs()));
-        for (got, want) in output.values.iter().zip(&elements) {
+        let largest = finite.fold(0.0f64, |largest, v| largest.max(v.abs()));
+        for (got, want) in values.iter().zip(&elements) {
             let limit = if exact {
                 0.0
+            } else if leg == Leg::Integer {
+                UNIT + PART * largest
             } else {
-                ABSOLUTE * scale + RELATIVE * want.abs()
+                ABSOLUTE * largest.max(1.0) + RELATIVE * want.abs()
             };
             let same = got == want || (got.is_nan() && want.is_nan()) || (got - want).abs() <= limit;
             if !same {

@@ -12,7 +12,7 @@ use crate::judge::{self, Observed};
 use crate::net::Net;
 use crate::options::Options;
 use crate::quantise::scale::{pow2, quantise};
-use crate::quantise::{quantise_net, Quantised, Seen};
+use crate::quantise::{quantise_net, Quantised, Ranges};
 use crate::report::{Differ, InputReport, LayerReport, OutputReport, ProvableReport, Report};
 use crate::samples::{cut, Samples};
 use crate::{eval, fuse, lower, provable};
@@ -146,7 +146,11 @@ impl<'a> Converter<'a> {
     pub fn convert(mut self) -> Result<Conversion> {
         self.tell(Stage::Import, 0, 1);
         let FloatModel { mut net, inputs } = FloatModel::read(self.onnx, &self.import)?;
-        lower::lower(&mut net);
+        if self.options.provable {
+            lower::lower(&mut net);
+        } else {
+            lower::drop_storage(&mut net);
+        }
         fuse::fuse(&mut net);
         let samples = cut(self.data, &inputs, self.labels.as_deref())?;
         self.tell(Stage::Import, 1, 1);
@@ -199,21 +203,20 @@ impl<'a> Converter<'a> {
     }
 
     /// Ranges of every value, and what the float model answers.
-    fn calibrate(&mut self, net: &Net, samples: &Samples) -> (Vec<Seen>, Vec<Answer>) {
+    fn calibrate(&mut self, net: &Net, samples: &Samples) -> (Ranges, Vec<Answer>) {
         let total = samples.inputs.len();
-        let mut seen = vec![Seen::NOTHING; net.nodes.len()];
+        let mut ranges = Ranges::of(net);
         let mut answers = Vec::with_capacity(total);
         for (i, sample) in samples.inputs.iter().enumerate() {
             self.tell(Stage::Calibrate, i, total);
             let values = eval::run(net, sample);
-            for (id, seen) in seen.iter_mut().enumerate() {
-                seen.add(eval::of(net, &values, id), net.inputs.contains(&id));
-            }
+            ranges.add(net, &values);
             let outputs = net.outputs.iter();
             answers.push(outputs.map(|o| eval::of(net, &values, o.value).to_vec()).collect());
         }
+        ranges.settle();
         self.tell(Stage::Calibrate, total, total);
-        (seen, answers)
+        (ranges, answers)
     }
 
     /// Runs the integer model on every sample and compares.

@@ -301,6 +301,11 @@ fn batch_matmul((a, a_shape): Operand, (b, b_shape): Operand, shape: &[usize]) -
 }
 
 fn run_scan<'a>(scan: &Scan, operand: &dyn Fn(Id) -> Operand<'a>) -> Vec<f64> {
+    each_time(scan, operand, &mut |_| ())
+}
+
+/// Runs the body of a Scan again and again and shows every value of every time.
+pub fn each_time<'a>(scan: &Scan, operand: &dyn Fn(Id) -> Operand<'a>, show: &mut dyn FnMut(&[Vec<f64>])) -> Vec<f64> {
     let mut states: Vec<Vec<f64>> = scan.states.iter().map(|s| operand(*s).0.to_vec()).collect();
     let mut collected: Vec<Vec<f64>> = vec![vec![]; scan.body.outputs.len() - states.len()];
     for step in 0..scan.count {
@@ -313,6 +318,7 @@ fn run_scan<'a>(scan: &Scan, operand: &dyn Fn(Id) -> Operand<'a>) -> Vec<f64> {
         }
         inputs.extend(scan.captured.iter().map(|x| operand(*x).0.to_vec()));
         let values = run(&scan.body, &inputs);
+        show(&values);
         let mut outputs = scan
             .body
             .outputs
@@ -330,13 +336,33 @@ fn linear(x: &[f64], weights: &[f64], bias: &[f64], count: usize) -> Vec<f64> {
     if k == 0 {
         return bias.iter().copied().cycle().take(count).collect();
     }
-    let mut out = Vec::with_capacity(count);
-    for row in x.chunks(k) {
-        for (w, b) in weights.chunks(k).zip(bias) {
-            out.push(b + row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>());
+    let mut out = vec![0.0; x.len() / k * n];
+    // Some rows at a time, so that they stay near while the weights pass by.
+    for (rows, out) in x.chunks(ROWS * k).zip(out.chunks_mut(ROWS * n)) {
+        for (c, (w, b)) in weights.chunks(k).zip(bias).enumerate() {
+            for (row, out) in rows.chunks(k).zip(out.chunks_mut(n)) {
+                out[c] = b + dot(row, w);
+            }
         }
     }
     out
+}
+
+/// Rows of a product that are computed together.
+const ROWS: usize = 8;
+
+/// A sum of products in one order, eight sums side by side: what any compiler makes of it gives the same bits.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a.zip(b) {
+        for i in 0..8 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    let [s0, s1, s2, s3, s4, s5, s6, s7] = sums;
+    ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)) + rest
 }
 
 fn conv(x: &[f64], shape: &[usize], weights: &[f64], bias: &[f64], window: &Window, groups: usize) -> Vec<f64> {

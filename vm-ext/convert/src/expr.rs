@@ -85,6 +85,11 @@ impl Narrow {
         }
     }
 
+    /// Whether its numbers have 8 bits.
+    pub fn is_byte(self) -> bool {
+        !matches!(self, Narrow::F32 | Narrow::F16 | Narrow::Bf16)
+    }
+
     /// Whether there are infinities.
     fn has_infinity(self) -> bool {
         matches!(self, Narrow::F32 | Narrow::F16 | Narrow::Bf16 | Narrow::E5M2)

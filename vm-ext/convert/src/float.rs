@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::net::Net;
+use crate::net::{Kind, Net, Node};
 use crate::onnx::{self, OnnxInput};
 use crate::{eval, fuse};
 
@@ -70,6 +70,11 @@ impl FloatModel {
         self.net.nodes.iter().filter(|n| !n.kind.operands().is_empty()).count()
     }
 
+    /// How many elements all its values have together, over all times of its loops.
+    pub fn elements(&self) -> usize {
+        elements(&self.net)
+    }
+
     /// The outputs for one value per input, in their order. Values that are too short are filled up with zeros.
     pub fn run(&self, inputs: &[Vec<f64>]) -> Vec<FloatOutput> {
         let sized: Vec<Vec<f64>> = self
@@ -91,4 +96,15 @@ impl FloatModel {
         };
         self.net.outputs.iter().map(output).collect()
     }
+}
+
+fn elements(net: &Net) -> usize {
+    let of = |node: &Node| {
+        let own: usize = node.shape.iter().product();
+        match &node.kind {
+            Kind::Scan(scan) => own.saturating_add(scan.count.saturating_mul(elements(&scan.body))),
+            _ => own,
+        }
+    };
+    net.nodes.iter().map(of).fold(0, usize::saturating_add)
 }

@@ -1,7 +1,8 @@
 //! Simplifications of the float model that leave what it computes as it is.
 
-use crate::expr::{Binary, Clamped, Expr};
-use crate::net::{Id, Kind, Net};
+use crate::exponentials::stabilise;
+use crate::expr::{Binary, Clamped, Expr, Unary};
+use crate::net::{Elements, Id, Kind, Net};
 
 /// Expressions beyond this size stay apart.
 const MAX_EXPR: usize = 64;
@@ -13,10 +14,9 @@ pub fn fuse(net: &mut Net) {
             fuse(&mut scan.body);
         }
     }
-    while compose(net) | fold_into_linear(net) | move_functions_up(net) {
+    while compose(net) | fold_into_linear(net) | move_functions_up(net) | normalise(net) | stabilise(net) {
         drop_dead(net);
     }
-    drop_dead(net);
 }
 
 /// A value as a function of another value.
@@ -38,6 +38,9 @@ fn compose(net: &mut Net) -> bool {
                 Kind::Map { f: inner, .. } if uses[*x] > 1 && f.clamped().is_some() && inner.clamped().is_none() => {
                     None
                 }
+                // Rounding happens where the model says: an integer stays one until its own function is over.
+                Kind::Map { f: inner, .. } if rounds(net, *x, inner) => None,
+                Kind::Map { x: source, .. } if rounds(net, id, f) && !few_integers(net, *source) => None,
                 Kind::Map { x: source, f: inner } => Some((*source, f.of(inner))),
                 _ => None,
             },
@@ -54,6 +57,16 @@ fn compose(net: &mut Net) -> bool {
         }
     }
     changed
+}
+
+/// Whether a function makes integers of its operand, other than by shifting and clamping integers.
+fn rounds(net: &Net, id: Id, f: &Expr) -> bool {
+    matches!(net.nodes[id].of, Elements::Integer(..)) && f.clamped().is_none()
+}
+
+/// Whether a value takes so few integers that a table has an entry for each.
+fn few_integers(net: &Net, id: Id) -> bool {
+    matches!(net.nodes[id].of, Elements::Integer(low, high) if high - low < 512.0)
 }
 
 fn of_one_value(net: &Net, a: Id, b: Id, op: Binary) -> Option<(Id, Expr)> {
@@ -101,7 +114,103 @@ fn move_functions_up(net: &mut Net) -> bool {
     false
 }
 
-/// Factors and terms after a MatMul, Conv or Affine that nothing else reads move into its weights.
+/// Normalisations that an exporter spelt out become one operation: `(x - mean) / sqrt(mean of squares + epsilon)`.
+fn normalise(net: &mut Net) -> bool {
+    let mut changed = false;
+    for id in 0..net.nodes.len() {
+        if let Some(kind) = normalisation(net, id) {
+            net.nodes[id].kind = kind;
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn normalisation(net: &Net, id: Id) -> Option<Kind> {
+    let kind = |id: Id| &net.nodes[id].kind;
+    // The divided value, the mean of its squares, and epsilon.
+    let parts = |d: Id, root: Id, inverse: bool| match kind(root) {
+        Kind::Map { x: mean, f } => {
+            let epsilon = root_of_sum(f, inverse)?;
+            let squares = mean_of(net, *mean)?;
+            match kind(squares) {
+                Kind::Map { x, f } if *x == d && is_square(f) => Some((d, epsilon)),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let (d, epsilon) = match kind(id) {
+        Kind::Div { a, b } => parts(*a, *b, false)?,
+        Kind::Mul { a, b } => parts(*a, *b, true).or_else(|| parts(*b, *a, true))?,
+        _ => return None,
+    };
+    if net.shape(d) != net.shape(id) {
+        return None;
+    }
+    let (x, center) = match kind(d) {
+        Kind::Add { a, b, sign } if *sign < 0.0 && mean_of(net, *b) == Some(*a) => (*a, true),
+        _ => (d, false),
+    };
+    let n = *net.shape(x).last()?;
+    Some(Kind::LayerNorm {
+        x,
+        gamma: vec![1.0; n],
+        beta: vec![0.0; n],
+        epsilon,
+        center,
+    })
+}
+
+/// The value of which another one is the mean along the last axis, that axis kept.
+fn mean_of(net: &Net, id: Id) -> Option<Id> {
+    let Kind::Reshape { x: sum } = net.nodes[id].kind else {
+        return None;
+    };
+    let Kind::ReduceSum { x, axis, factor } = net.nodes[sum].kind else {
+        return None;
+    };
+    let (&n, rest) = net.shape(x).split_last()?;
+    let kept = [rest, &[1]].concat();
+    let mean = axis == rest.len() && (factor * n as f64 - 1.0).abs() < 1e-9;
+    (mean && net.shape(id) == kept).then_some(x)
+}
+
+/// Epsilon of `sqrt(x + epsilon)`, or of its reciprocal.
+fn root_of_sum(f: &Expr, inverse: bool) -> Option<f64> {
+    let sum = match (f, inverse) {
+        (Expr::Unary(Unary::Sqrt, sum), false) | (Expr::Unary(Unary::Rsqrt, sum), true) => sum,
+        (Expr::Unary(Unary::Recip, root), true) => match &**root {
+            Expr::Unary(Unary::Sqrt, sum) => sum,
+            _ => return None,
+        },
+        (Expr::Binary(Binary::Div, one, root), true) if one.constant() == Some(1.0) => match &**root {
+            Expr::Unary(Unary::Sqrt, sum) => sum,
+            _ => return None,
+        },
+        (Expr::Binary(Binary::Pow, sum, power), inverse) => {
+            let wanted = if inverse { -0.5 } else { 0.5 };
+            if power.constant() != Some(wanted) {
+                return None;
+            }
+            sum
+        }
+        _ => return None,
+    };
+    let line = sum.clamped()?;
+    (line.scale == 1.0 && line.unbounded() && line.offset >= 0.0).then_some(line.offset)
+}
+
+fn is_square(f: &Expr) -> bool {
+    match f {
+        Expr::Unary(Unary::Square, x) => **x == Expr::X,
+        Expr::Binary(Binary::Mul, a, b) => **a == Expr::X && **b == Expr::X,
+        Expr::Binary(Binary::Pow, x, power) => **x == Expr::X && power.constant() == Some(2.0),
+        _ => false,
+    }
+}
+
+/// Factors and terms after a MatMul, Conv, Affine or normalisation that nothing else reads move into its weights.
 fn fold_into_linear(net: &mut Net) -> bool {
     let uses = net.uses();
     for id in 0..net.nodes.len() {
@@ -127,7 +236,11 @@ fn fold_into_linear(net: &mut Net) -> bool {
             }
             _ => continue,
         };
-        if uses[source] != 1 || !scale_channels(net, source, &scale, &offset) {
+        // Weights that are integers stay integers.
+        if uses[source] != 1 || matches!(net.nodes[source].of, Elements::Integer(..)) {
+            continue;
+        }
+        if !scale_channels(net, source, &scale, &offset) {
             continue;
         }
         match rest {
@@ -149,6 +262,7 @@ fn fold_into_linear(net: &mut Net) -> bool {
 fn channels_match(net: &Net, source: Id, axis: usize) -> bool {
     match &net.nodes[source].kind {
         Kind::Linear { .. } => axis + 1 == net.shape(source).len(),
+        Kind::LayerNorm { .. } => axis + 1 == net.shape(source).len(),
         Kind::Conv { .. } => axis == 1,
         Kind::Affine { axis: inner, .. } => axis == *inner,
         _ => false,
@@ -167,7 +281,12 @@ fn scale_channels(net: &mut Net, id: Id, by: &[f64], plus: &[f64]) -> bool {
             }
             true
         }
-        Kind::Affine { scale, offset, .. } => {
+        Kind::Affine { scale, offset, .. }
+        | Kind::LayerNorm {
+            gamma: scale,
+            beta: offset,
+            ..
+        } => {
             for c in 0..scale.len() {
                 scale[c] *= pick(by, c);
                 offset[c] = offset[c] * pick(by, c) + pick(plus, c);

@@ -12,6 +12,7 @@ mod converter;
 mod dataset;
 mod error;
 mod eval;
+mod exponentials;
 mod expr;
 mod float;
 mod fuse;

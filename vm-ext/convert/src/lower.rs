@@ -3,7 +3,18 @@
 use aiinference_engine::graph::Window;
 
 use crate::expr::{Binary, Expr, Unary};
-use crate::net::{broadcast, Id, Kind, Net, Node};
+use crate::net::{broadcast, Elements, Id, Kind, Net, Node};
+
+/// Leaves out roundings to float formats, in whose place integers come.
+pub fn drop_storage(net: &mut Net) {
+    for node in &mut net.nodes {
+        match &mut node.kind {
+            Kind::Map { f, .. } => *f = f.without_storage(),
+            Kind::Scan(scan) => drop_storage(&mut scan.body),
+            _ => {}
+        }
+    }
+}
 
 /// Rewrites a net node by node.
 pub fn lower(net: &mut Net) {
@@ -76,6 +87,48 @@ fn rewrite(net: &mut Net, node: Node) -> Id {
             let (x, window, rows) = as_pooling(net, &name, x, axis);
             let y = net.push(&name, Kind::MaxPool { x, window }, rows);
             net.reshape(&name, y, shape)
+        }
+        Kind::LayerNorm {
+            x,
+            gamma,
+            beta,
+            epsilon,
+            center,
+        } => {
+            let axis = shape.len() - 1;
+            let mut wide = shape.clone();
+            wide[axis] = 1;
+            let step = |net: &mut Net, kind: Kind, shape: &[usize]| {
+                let node = Node {
+                    name: name.clone(),
+                    kind,
+                    shape: shape.to_vec(),
+                    of: Elements::Real,
+                };
+                rewrite(net, node)
+            };
+            let factor = 1.0 / shape[axis] as f64;
+            let mean = |net: &mut Net, x: Id| {
+                let sum = step(net, Kind::ReduceSum { x, axis, factor }, &shape[..axis]);
+                net.reshape(&name, sum, wide.clone())
+            };
+            let d = if center {
+                let m = mean(net, x);
+                net.push(&name, Kind::Add { a: x, b: m, sign: -1.0 }, shape.clone())
+            } else {
+                x
+            };
+            let squares = net.map(&name, d, Expr::unary(Unary::Square, Expr::X));
+            let variance = mean(net, squares);
+            let inverse = net.map(&name, variance, Expr::unary(Unary::Rsqrt, Expr::affine(1.0, epsilon)));
+            let y = net.push(&name, Kind::Mul { a: d, b: inverse }, shape.clone());
+            let kind = Kind::Affine {
+                x: y,
+                axis,
+                scale: gamma,
+                offset: beta,
+            };
+            net.push(&name, kind, shape)
         }
         Kind::Pad {
             mut x,

@@ -1,8 +1,12 @@
 //! Billions of products a second: every set of kernels that this machine runs, side by side, and, where it has VNNI, the most
-//! that its instruction for bytes can do. `cargo bench -p aiinference-engine --bench kernels [PART OF A NAME [SET]]`.
+//! that its instruction for bytes can do. `cargo bench -p aiinference-engine --bench kernels [PART OF A NAME [SET]]`. Where
+//! `BENCH_FIGURES` names a file, each figure is added to it as a line of JSON.
 
 mod common;
 
+use std::io::Write;
+
+use aiinference_engine::bench::Products;
 use aiinference_engine::graph::{Array, Graph, Op, Rescale, Window};
 use aiinference_engine::{Kernels, Program, Workspace};
 use common::{input, model, rescale, Draw, LIMITS};
@@ -102,6 +106,99 @@ fn perceptron() -> Graph {
     model(input(&[1, 64], -127, 127), nodes)
 }
 
+/// Six layers of a transformer in MiniLM's shapes: 128 tokens of 384, 12 heads, 1,536 within.
+fn transformer(range: i32) -> Graph {
+    let mut draw = Draw::new(13);
+    let mut nodes: Vec<Op> = Vec::new();
+    let mut push = |op| {
+        nodes.push(op);
+        nodes.len() as u32
+    };
+    let ends = |count: usize| Rescale {
+        low: -range,
+        high: range,
+        ..rescale(count)
+    };
+    let mut linear = |push: &mut dyn FnMut(Op) -> u32, x: u32, k: usize, n: usize| {
+        push(Op::MatMul {
+            x,
+            weights: Array::I8(draw.list(k * n, |d| d.int(-100, 100) as i8)),
+            bias: vec![9; n],
+            rescale: ends(n),
+        })
+    };
+    let add = |a: u32, b: u32| Op::Add {
+        a,
+        b,
+        multipliers: [16_384, 16_384],
+        shift: 14,
+        low: -range,
+        high: range,
+    };
+    let normalise = |x: u32| Op::LayerNorm {
+        x,
+        epsilon: 1,
+        center: true,
+        bias: vec![77; 384],
+        rescale: ends(384),
+    };
+    let mut x = 0;
+    for _ in 0..6 {
+        let mut heads = |push: &mut dyn FnMut(Op) -> u32, axes: [u32; 3]| {
+            let y = linear(push, x, 384, 384);
+            let y = push(Op::Reshape {
+                x: y,
+                shape: vec![128, 12, 32],
+            });
+            push(Op::Transpose {
+                x: y,
+                axes: axes.to_vec(),
+            })
+        };
+        let (q, k, v) = (
+            heads(&mut push, [1, 0, 2]),
+            heads(&mut push, [1, 0, 2]),
+            heads(&mut push, [1, 0, 2]),
+        );
+        let product = |a: u32, b: u32, transposed: bool| Op::BatchMatMul {
+            a,
+            b,
+            transposed,
+            multiplier: 17_000,
+            shift: 25,
+            low: -range,
+            high: range,
+        };
+        let scores = push(product(q, k, true));
+        let weights = push(Op::Softmax {
+            x: scores,
+            multiplier: 3000,
+            shift: 4,
+        });
+        let mixed = push(product(weights, v, false));
+        let y = push(Op::Transpose {
+            x: mixed,
+            axes: vec![1, 0, 2],
+        });
+        let y = push(Op::Reshape {
+            x: y,
+            shape: vec![128, 384],
+        });
+        let y = linear(&mut push, y, 384, 384);
+        let y = push(add(x, y));
+        let middle = push(normalise(y));
+        let y = linear(&mut push, middle, 384, 1536);
+        let y = push(Op::Table {
+            x: y,
+            table: if range == 127 { vec![5; 256] } else { vec![7; 513] },
+        });
+        let y = linear(&mut push, y, 1536, 384);
+        let y = push(add(middle, y));
+        x = push(normalise(y));
+    }
+    model(input(&[128, 384], -range, range), nodes)
+}
+
 /// The most products of bytes a nanosecond, all operands being in registers.
 #[cfg(target_arch = "x86_64")]
 fn peak() -> Option<f64> {
@@ -138,6 +235,42 @@ fn peak() -> Option<f64> {
     None
 }
 
+/// Products without rescaling.
+fn products(name: &str, [m, k, n]: [usize; 3], range: i32, sets: &[Kernels], peak: Option<f64>) {
+    let mut draw = Draw::new(17);
+    let weights = draw.list(n * k, |d| d.int(-100, 100) as i8);
+    let x: Vec<i16> = draw.list(m * k, |d| d.int((-range).into(), range.into()) as i16);
+    let mut products = Products::new(m, k, &weights, -range, range);
+    let want = products.run(&x, &Kernels::scalar()).to_vec();
+    print!("{name:<44}");
+    for set in sets {
+        assert!(products.run(&x, set) == want, "{name}: {} differs", set.name());
+        let time = common::time(|| products.run(&x, set).first().copied());
+        show(name, set, (m * k * n) as f64 / time, peak);
+    }
+    println!();
+}
+
+/// Adds a line to the file of figures.
+fn record(line: &str) {
+    if let Ok(path) = std::env::var("BENCH_FIGURES") {
+        let file = std::fs::File::options().create(true).append(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{line}"))
+            .expect("a file to write to");
+    }
+}
+
+fn show(name: &str, set: &Kernels, speed: f64, peak: Option<f64>) {
+    record(&format!(
+        r#"{{"name": {name:?}, "set": {:?}, "gmacs": {speed}}}"#,
+        set.name()
+    ));
+    match peak {
+        Some(peak) => print!(" {speed:>8.1} ({:>4.2}) ", speed / peak),
+        None => print!(" {speed:>16.1}"),
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
     let filter = arguments.next().unwrap_or_default();
@@ -145,9 +278,10 @@ fn main() {
     let mut sets = Kernels::available();
     sets.retain(|set| only.as_deref().is_none_or(|only| set.name() == only));
     let peak = peak();
-    println!("GMAC/s, whole runs (rescaling, packing and copies included)");
+    println!("GMAC/s: products alone (laying out of activations included) and whole runs (rescaling and copies, too)");
     if let Some(peak) = peak {
         println!("int8 peak of this core: {peak:.1}; in brackets the share of it");
+        record(&format!(r#"{{"int8_peak": {peak}}}"#));
     }
     print!("{:<44}", "");
     sets.iter().for_each(|set| print!(" {:>16}", set.name()));
@@ -212,7 +346,23 @@ fn main() {
             ));
         }
     }
+    for (name, range) in RANGES {
+        cases.push((
+            format!("Transformer like MiniLM, {name}"),
+            Box::new(move || transformer(range)),
+        ));
+    }
     cases.push(("Perceptron 64-128-64-10".into(), Box::new(perceptron)));
+    println!("products alone");
+    for (m, k, n) in [(128, 384, 384), (128, 1536, 384), (784, 576, 128), (1, 384, 384)] {
+        for (name, range) in RANGES {
+            let name = format!("Products {m}x{k}x{n} {name} x i8");
+            if name.contains(&filter) {
+                products(&name, [m, k, n], range, &sets, peak);
+            }
+        }
+    }
+    println!("whole runs");
     for (name, graph) in cases.into_iter().filter(|(name, _)| name.contains(&filter)) {
         let graph = graph();
         let inputs = common::inputs(&graph);
@@ -242,11 +392,7 @@ fn main() {
                 "{name}: {} differs",
                 set.name()
             );
-            let speed = program.macs() as f64 / time;
-            match peak {
-                Some(peak) => print!(" {speed:>8.1} ({:>4.2}) ", speed / peak),
-                None => print!(" {speed:>16.1}"),
-            }
+            show(&name, set, program.macs() as f64 / time, peak);
         }
         println!(" {:>9.2} us", fastest / 1000.0);
     }

@@ -150,8 +150,8 @@ impl Block {
             Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
             Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),
             Step::BatchMatMul { a, b, product } => product.run(view(a), view(b), out, kernels, scratch),
-            Step::Select { operands, plan } => elementwise::select(operands.each_ref().map(view), plan, out),
-            Step::Sqrt { x, end } => elementwise::sqrt(view(x), *end, out),
+            Step::Select { operands, plan } => elementwise::select(operands.each_ref().map(view), plan, out, kernels),
+            Step::Sqrt { x, end } => elementwise::sqrt(view(x), *end, out, kernels),
             Step::LayerNorm { x, norm } => norm.run(view(x), kind(x).rows().1, out, kernels, scratch),
             Step::Sum {
                 x,
@@ -169,17 +169,17 @@ impl Block {
             Step::Pad { x, plan, value } => movement::pad(view(x), plan, *value, out),
             Step::Broadcast { x, plan } => movement::broadcast(view(x), plan, out),
             Step::Scan(scan) => scan.run(view, out, kernels, scratch),
-            Step::Clamp { x, low, high } => elementwise::clamp(view(x), *low, *high, out),
+            Step::Clamp { x, low, high } => elementwise::clamp(view(x), *low, *high, out, kernels),
             Step::Table { x, table } => elementwise::table(view(x), table, out, kernels),
             Step::Softmax { x, multiplier, shift } => {
-                softmax::softmax(view(x), kind(x).rows().1, *multiplier, *shift, out, scratch);
+                softmax::softmax(view(x), kind(x).rows().1, *multiplier, *shift, out, kernels, scratch);
             }
-            Step::MaxPool { x, slide } => pool::max_pool(view(x), slide, out),
+            Step::MaxPool { x, slide } => pool::max_pool(view(x), slide, out, kernels),
             Step::AvgPool {
                 x,
                 slide,
                 count_padding,
-            } => pool::avg_pool(view(x), slide, *count_padding, out),
+            } => pool::avg_pool(view(x), slide, *count_padding, out, kernels),
             Step::Upsample { x, factors } => movement::upsample(view(x), kind(x).rows().1, *factors, out),
             Step::Transpose { x, plan } => movement::transpose(view(x), plan, out),
             Step::Concat { xs, axis } => {

@@ -41,6 +41,8 @@
 
 extern crate alloc;
 
+#[doc(hidden)]
+pub mod bench;
 mod block;
 pub mod cost;
 pub mod error;

@@ -80,11 +80,13 @@ impl ViewMut<'_> {
         }
     }
 
-    /// The same by a kernel: worth it for long runs.
+    /// The same by a kernel, where the run is long enough to be worth it.
     pub fn store_run(&mut self, start: usize, values: &[i32], kernels: &Kernels) {
         match self {
-            ViewMut::I16(v) => (kernels.ends.narrow)(values, &mut v[start..start + values.len()]),
-            ViewMut::I32(_) => self.store(start, values),
+            ViewMut::I16(v) if values.len() >= WIDE => {
+                (kernels.ends.narrow)(values, &mut v[start..start + values.len()])
+            }
+            _ => self.store(start, values),
         }
     }
 
@@ -173,6 +175,14 @@ impl<'a> View<'a> {
                 }
             }
             View::I32(v) => out.copy_from_slice(&v[start..end]),
+        }
+    }
+
+    /// The same by a kernel, where the run is long enough to be worth it.
+    pub fn load_run(self, start: usize, out: &mut [i32], kernels: &Kernels) {
+        match self {
+            View::I16(v) if out.len() >= WIDE => (kernels.ends.widen)(&v[start..start + out.len()], out),
+            _ => self.load(start, out),
         }
     }
 

@@ -18,6 +18,21 @@ impl Workspace {
     pub fn new() -> Self {
         Workspace::default()
     }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        let Arena {
+            narrow,
+            wide,
+            scratch_i16,
+            scratch_i32,
+            scratch_i64,
+        } = &self.arena;
+        let bytes = 2 * (narrow.capacity() + scratch_i16.capacity())
+            + 4 * (wide.capacity() + scratch_i32.capacity() + self.results.capacity())
+            + 8 * scratch_i64.capacity();
+        bytes as u64
+    }
 }
 
 /// Tensors and scratch space, without the results.

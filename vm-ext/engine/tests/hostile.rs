@@ -202,6 +202,30 @@ proptest! {
     }
 }
 
+/// Lists of one entry a column are laid out anew: no more is kept than is told.
+#[test]
+fn a_loaded_model_of_many_columns_holds_what_it_says() {
+    for columns in [2261, 4097] {
+        let rescale = Rescale {
+            multipliers: vec![3; columns as usize],
+            shifts: vec![1; columns as usize],
+            low: -100,
+            high: 100,
+        };
+        let norm = Op::LayerNorm {
+            x: 0,
+            epsilon: 1,
+            center: true,
+            bias: vec![],
+            rescale,
+        };
+        let graph = graph(input(&[1, columns], 0, 255), vec![norm]);
+        let (program, _, kept) = measure(|| Program::new(graph, &LIMITS).expect("a valid model"));
+        let told = program.resident_bytes() as usize;
+        assert!(kept <= told + told / 8 + 4096, "{kept} > {told}");
+    }
+}
+
 /// Small graphs that would expand to gigabytes.
 #[test]
 fn expanding_graphs_are_refused_before_memory_is_taken() {

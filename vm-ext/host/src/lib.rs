@@ -8,7 +8,6 @@ mod error;
 mod files;
 pub mod lowering;
 mod observe;
-mod probestack;
 mod querier;
 mod vm;
 

@@ -95,7 +95,7 @@ where
     ///
     /// As for [`Cache::new_with_config`]: compiled modules found on disk are trusted. Nobody else may write there.
     pub unsafe fn new(config: Config, runtime: Arc<Runtime>) -> Result<Self, Error> {
-        crate::probestack::address();
+        aiinference_probestack::address();
         if !config.cache.available_capabilities.contains(CAPABILITY) {
             return Ok(Vm {
                 // SAFETY: the caller's promise.

@@ -71,7 +71,7 @@ impl Settings {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let mut runtime = aiinference_vm::Settings::default();
         if let Some(name) = set(KERNELS) {
-            let expected = "auto, or the name of kernels that this CPU runs: scalar, avx2, avx512 or avx512vnni";
+            let expected = "auto, or the name of kernels that this CPU runs: scalar; sse2, avx2, avx512 or avx512vnni; neon or dotprod";
             runtime.kernels = Kernels::by_name(&name).ok_or_else(|| error(KERNELS, name, expected))?;
         }
         if let Some(bytes) = set(CACHE_BYTES) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aiinference_engine::Kernels;
+use aiinference_engine::{Kernels, Workspace};
 use aiinference_types::{
     abi::MAGIC,
     limits,
@@ -22,6 +22,7 @@ use crate::{
     price,
     stop::{charge, Stop},
     verify,
+    workspaces::Workspaces,
 };
 
 /// What a node may set. None of it changes a result or gas.
@@ -83,6 +84,7 @@ pub fn is_request(bytes: &[u8]) -> bool {
 pub struct Runtime {
     kernels: Kernels,
     models: ModelCache,
+    workspaces: Workspaces,
 }
 
 impl Runtime {
@@ -91,6 +93,7 @@ impl Runtime {
         Runtime {
             kernels: settings.kernels,
             models: ModelCache::new(settings.cache_bytes),
+            workspaces: Workspaces::default(),
         }
     }
 
@@ -212,7 +215,7 @@ impl Runtime {
         let plan = Plan::bind(request, &models)?;
         let last = models.len() - 1; // check_steps: at least one
         charge(meter, last, plan.price())?;
-        let run = self.run(&plan)?;
+        let run = self.workspaces.with(|workspace| self.run(&plan, workspace))?;
 
         let mut hasher = TensorHasher::new(OUTPUTS_TAG);
         for (output, tensor) in plan.outputs.iter().zip(&run.outputs) {
@@ -259,7 +262,7 @@ impl Runtime {
         loader.load(model)
     }
 
-    fn run(&self, plan: &Plan) -> Result<Run, Stop> {
+    fn run(&self, plan: &Plan, workspace: &mut Workspace) -> Result<Run, Stop> {
         let mut hasher = TensorHasher::new(INPUTS_TAG);
         let mut saturated = false;
         // Per step and output: the tensor, if anybody reads it.
@@ -282,13 +285,13 @@ impl Runtime {
                 values.push(integers);
             }
             let values: Vec<&[i32]> = values.iter().map(Vec::as_slice).collect();
-            let outputs = program.run(&values, &self.kernels).map_err(|error| {
+            let outputs = program.run_in(workspace, &values, &self.kernels).map_err(|error| {
                 Refusal::new(ErrorCode::MalformedTensor, index, format!("running a model: {error}"))
             })?;
             let tensors = program
                 .outputs()
                 .iter()
-                .zip(outputs)
+                .zip(outputs.iter())
                 .enumerate()
                 .map(|(output, (port, integers))| {
                     plan.is_read(OutputRef { step: index, output }).then(|| {
@@ -298,7 +301,7 @@ impl Runtime {
                             port.fraction_bits,
                             port.low,
                             port.high,
-                            &integers,
+                            integers,
                         )
                     })
                 });

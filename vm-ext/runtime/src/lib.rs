@@ -17,6 +17,7 @@ mod plan;
 pub mod price;
 mod stop;
 mod verify;
+mod workspaces;
 
 pub use aiinference_engine::Kernels;
 pub use aiinference_verifier as verifier;

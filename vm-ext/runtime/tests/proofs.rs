@@ -215,7 +215,7 @@ fn what_is_no_circuit_or_no_claim_is_refused() {
         (|r| r.hashes.push(Default::default()), ErrorCode::InstanceMismatch),
         (|r| r.outputs[0].shape = vec![1], ErrorCode::MalformedTensor),
         (|r| r.inputs[0] = tensor("x", &[1000; 8]), ErrorCode::OutOfRange),
-        (|r| r.inputs[0] = tensor("x", &[1; 7]), ErrorCode::ShapeMismatch),
+        (|r| r.inputs[0] = tensor("x", &[1; 9]), ErrorCode::ShapeMismatch),
     ];
     for (change, code) in changes {
         let mut bad = good.clone();

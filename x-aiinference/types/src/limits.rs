@@ -19,7 +19,7 @@ pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Largest answer.
 pub const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 /// Largest rank of a tensor.
-pub const MAX_RANK: usize = 6;
+pub const MAX_RANK: usize = 8;
 /// Elements of one tensor.
 pub const MAX_ELEMENTS: u64 = 1 << 26;
 /// Nodes of one graph.

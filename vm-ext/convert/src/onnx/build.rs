@@ -97,6 +97,34 @@ impl Build {
             | Kind::MaxPool { x, .. } => of(x),
             Kind::Concat { xs, .. } if xs.windows(2).all(|w| of(&w[0]) == of(&w[1])) => of(&xs[0]),
             Kind::Select { a, b, .. } | Kind::Min { a, b } | Kind::Max { a, b } if of(a) == of(b) => of(a),
+            Kind::Map { x, f } => match (of(x), f.clamped()) {
+                (Elements::Integer(low, high), Some(line)) if line.scale.abs() == 1.0 && whole_number(line.offset) => {
+                    let ends = [low, high].map(|v| (v * line.scale + line.offset).clamp(line.low, line.high));
+                    Elements::Integer(ends[0].min(ends[1]), ends[0].max(ends[1]))
+                }
+                _ => Elements::Real,
+            },
+            Kind::Linear { x, weights, bias } | Kind::Conv { x, weights, bias, .. } => {
+                let Elements::Integer(low, high) = of(x) else {
+                    return Elements::Real;
+                };
+                if !weights.iter().chain(bias).all(|w| whole_number(*w)) {
+                    return Elements::Real;
+                }
+                let largest = low.abs().max(high.abs());
+                let rows = weights.chunks((weights.len() / bias.len().max(1)).max(1)).zip(bias);
+                let sums = rows.map(|(row, b)| row.iter().map(|w| w.abs()).sum::<f64>() * largest + b.abs());
+                let bound = sums.fold(0.0, f64::max);
+                Elements::Integer(-bound, bound)
+            }
+            Kind::BatchMatMul { a, b } => match (of(a), of(b)) {
+                (Elements::Integer(al, ah), Elements::Integer(bl, bh)) => {
+                    let k = self.net.shape(*a).last().copied().unwrap_or(1) as f64;
+                    let bound = k * al.abs().max(ah.abs()) * bl.abs().max(bh.abs());
+                    Elements::Integer(-bound, bound)
+                }
+                _ => Elements::Real,
+            },
             kind if kind.moves_only() => kind.operands().first().map_or(Elements::Real, of),
             _ => Elements::Real,
         }
@@ -764,22 +792,22 @@ impl Build {
         if self.net.shape(x)[axis] == 0 {
             return self.constant(vec![1.0; shape.iter().product()], &shape);
         }
-        loop {
+        // Halves are multiplied; what is left over waits, since it is of another size than products.
+        let mut rest = Vec::new();
+        while self.net.shape(x)[axis] > 1 {
             let n = self.net.shape(x)[axis];
-            if n == 1 {
-                return self.reshape(x, &shape);
+            if n % 2 == 1 {
+                rest.push(self.slice(x, axis, n - 1, 1, 1)?);
             }
             let half = n / 2;
             let a = self.slice(x, axis, 0, 1, half)?;
             let b = self.slice(x, axis, half, 1, half)?;
-            let y = self.mul(a, b)?;
-            x = if n % 2 == 1 {
-                let rest = self.slice(x, axis, n - 1, 1, 1)?;
-                self.concat(vec![y, rest], axis)?
-            } else {
-                y
-            };
+            x = self.mul(a, b)?;
         }
+        for one in rest {
+            x = self.mul(x, one)?;
+        }
+        self.reshape(x, &shape)
     }
 
     /// Over axes that are next to each other in the given order.
@@ -840,6 +868,11 @@ impl Build {
     pub fn sqrt(&mut self, x: Id) -> Outcome<Id> {
         self.map(x, Expr::unary(Unary::Sqrt, Expr::X))
     }
+}
+
+/// Whether a number is whole and exact.
+fn whole_number(v: f64) -> bool {
+    v == libm::trunc(v) && v.abs() < 9007199254740992.0
 }
 
 /// A window that covers an image.

@@ -28,12 +28,25 @@ struct Scope<'a> {
     open: bool,
 }
 
+/// Integers, and what a unit of them stands for.
+#[derive(Clone, Debug)]
+pub struct Scaled {
+    /// The integers, zero point taken off.
+    pub integers: Id,
+    /// One for all, or one per index along the axis.
+    pub scales: Vec<f64>,
+    /// Which axis has scales of its own.
+    pub axis: usize,
+}
+
 /// Turns a graph into a net.
 pub struct Importer<'a> {
     /// The net.
     pub build: Build,
     /// Class names of values that are indices into them.
     pub labels: BTreeMap<Id, Vec<String>>,
+    /// Values that are integers times a scale, by the value: what models that are quantised already compute with.
+    pub scaled: BTreeMap<Id, Scaled>,
     functions: BTreeMap<(&'a str, &'a str), &'a FunctionProto>,
     scopes: Vec<Scope<'a>>,
 }
@@ -52,6 +65,7 @@ pub fn import(model: &ModelProto, inputs: &[OnnxInput], fixed: &BTreeMap<String,
     let mut importer = Importer {
         build: Build::default(),
         labels: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         functions: functions.collect(),
         scopes: vec![Scope {
             opsets: opsets(&model.opset_import),
@@ -307,7 +321,7 @@ impl<'a> Importer<'a> {
                     "" => "the converter does not know this operator".to_string(),
                     domain => format!("the converter does not know this operator of {domain}"),
                 },
-                "compose it of convertible ones (README: what is convertible), or end the model before it",
+                "compose it of convertible ones (docs/onnx.md lists them), or end the model before it",
             ),
         }
     }

@@ -13,6 +13,15 @@ impl<'a> Importer<'a> {
             "MatMul" | "FusedMatMul" | "TransposeMatMul" => {
                 let (a, b) = (op.tensor(0)?, op.tensor(1)?);
                 let (mut x, mut y) = (a.id, b.id);
+                let plain = ["transA", "transB", "alpha"]
+                    .iter()
+                    .all(|name| op.attribute(name).is_none());
+                let rank = self.build.rank(b.id);
+                if let Some((x, w, scales)) = self.in_integers(x, y, rank.max(1) - 1).filter(|_| plain && rank == 2) {
+                    let sums = self.build.matmul(x, w)?;
+                    let last = self.build.rank(sums).max(1) - 1;
+                    return one(self.rescaled(sums, last, scales, None)?, a.data_type);
+                }
                 if op.flag("transA", false) {
                     x = self.swapped(x)?;
                 }
@@ -82,6 +91,19 @@ impl<'a> Importer<'a> {
         } else {
             b.id
         };
+        let columns = usize::from(!op.flag("transB", false));
+        let plain = alpha == 1.0 && beta == 1.0;
+        let matrices = self.build.rank(a.id) == 2 && self.build.rank(b.id) == 2;
+        if let Some((x, w, scales)) = self.in_integers(a.id, b.id, columns).filter(|_| plain && matrices) {
+            let bias = op.optional(2)?.map(|bias| bias.id);
+            let n = scales.len().max(self.build.shape(w)[columns]);
+            if bias.is_none_or(|bias| self.build.net.constant(bias).is_some_and(|v| v.len() == n)) {
+                let w = if columns == 0 { self.swapped(w)? } else { w };
+                let x = if op.flag("transA", false) { self.swapped(x)? } else { x };
+                let sums = self.build.matmul(x, w)?;
+                return one(self.rescaled(sums, 1, scales, bias)?, a.data_type);
+            }
+        }
         let mut y = self.build.matmul(x, w)?;
         if alpha != 1.0 {
             y = self.build.line(y, alpha, 0.0)?;

@@ -1,12 +1,12 @@
 //! Models that are quantised already: integers to integers, with the scales that the file gives.
 
-use super::import::{one, several, Importer};
+use super::import::{one, several, Importer, Scaled};
 use super::movement::rounded;
 use super::op::{axes, axis, malformed, Op, Outcome, Tensor, Value};
 use super::product::Zero;
 use super::proto::DataType;
-use crate::expr::{Expr, Narrow, Unary};
-use crate::net::Id;
+use crate::expr::{Binary, Expr, Narrow, Unary};
+use crate::net::{Elements, Id};
 
 impl<'a> Importer<'a> {
     pub(super) fn quantised(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
@@ -32,19 +32,33 @@ impl<'a> Importer<'a> {
                 let (x, scale, zero) = (op.tensor(0)?, op.tensor(1)?, op.optional(2)?);
                 let spread = Spread::of(op, self.build.rank(x.id))?;
                 let factor = self.spread(scale.id, &spread, x.id)?;
-                let mut y = x.id;
+                // Functions of their own: rounding and scaling back are no one function of what was rounded.
+                let number = |this: &Self, id: Id| match this.build.net.constant(id) {
+                    Some([v]) => Some(*v),
+                    _ => None,
+                };
+                let mut integers = x.id;
                 if let Some(zero) = zero {
                     let zero = self.spread(zero.id, &spread, x.id)?;
-                    let nothing = self
-                        .build
-                        .net
-                        .constant(zero)
-                        .is_some_and(|v| v.iter().all(|z| *z == 0.0));
-                    if !nothing {
-                        y = self.build.sub(y, zero)?;
-                    }
+                    integers = match number(self, zero) {
+                        Some(0.0) => integers,
+                        Some(z) => self.build.line(integers, 1.0, -z)?,
+                        None => self.build.sub(integers, zero)?,
+                    };
                 }
-                one(self.build.mul(y, factor)?, scale.data_type)
+                let y = match number(self, factor) {
+                    Some(s) => self
+                        .build
+                        .map(integers, Expr::binary(Binary::Mul, Expr::X, Expr::Const(s)))?,
+                    None => self.build.mul(integers, factor)?,
+                };
+                let scales = self.build.net.constant(factor).map(<[f64]>::to_vec);
+                let per_axis = self.build.shape(factor).iter().filter(|n| **n > 1).count() <= 1;
+                if let Some(scales) = scales.filter(|_| per_axis && !x.data_type.is_float()) {
+                    let axis = spread.axis;
+                    self.scaled.insert(y, Scaled { integers, scales, axis });
+                }
+                one(y, scale.data_type)
             }
             "DynamicQuantizeLinear" => {
                 let x = op.tensor(0)?;
@@ -222,26 +236,32 @@ impl<'a> Importer<'a> {
 
     /// `clamp(round(x / scale) + zero)`
     fn quantise(&mut self, x: Id, scale: Id, zero: Option<Id>, to: DataType, saturate: bool) -> Outcome<Id> {
-        // A stored number divides exactly in place; several would become products with their reciprocals.
-        let uniform = self
-            .build
-            .net
-            .constant(scale)
-            .is_some_and(|v| v.iter().all(|s| *s == v[0]));
-        let ratio = if uniform {
-            self.build.div(x, scale)?
-        } else {
-            self.build.quotient(x, scale)?
+        let number = |id: Id| {
+            let values = self.build.net.constant(id)?;
+            let first = *values.first()?;
+            values.iter().all(|v| *v == first).then_some(first)
+        };
+        // Quotients between two integers are ties to an f32, which other runtimes compute in.
+        let as_f32 = |f: Expr| Expr::unary(Unary::Narrow(Narrow::F32, false), f);
+        let (known, offset) = (number(scale), zero.map_or(Some(0.0), number));
+        if let (Some(s), Some(z), Some((low, high))) = (known, offset, to.limits()) {
+            let ratio = as_f32(Expr::binary(Binary::Div, Expr::X, Expr::Const(s)));
+            let f = Expr::clamp(low, high).of(&Expr::affine(1.0, z).of(&Expr::unary(Unary::RoundEven, ratio)));
+            let id = self.build.map(x, f)?;
+            self.build.net.nodes[id].of = Elements::Integer(low, high);
+            return Ok(id);
+        }
+        // Several stored numbers would become products with their reciprocals, which are not exact.
+        let ratio = match known {
+            Some(s) => self.build.map(x, Expr::binary(Binary::Div, Expr::X, Expr::Const(s)))?,
+            None => self.build.quotient(x, scale)?,
         };
         if let Some(narrow) = to.narrow() {
             return self
                 .build
                 .map(ratio, Expr::unary(Unary::Narrow(narrow, saturate), Expr::X));
         }
-        // Quotients between two integers are ties to an f32, which other runtimes compute in.
-        let ratio = self
-            .build
-            .map(ratio, Expr::unary(Unary::Narrow(Narrow::F32, false), Expr::X))?;
+        let ratio = self.build.map(ratio, as_f32(Expr::X))?;
         self.rounded_to(ratio, zero, to)
     }
 
@@ -254,7 +274,31 @@ impl<'a> Importer<'a> {
         if let Some(zero) = zero {
             y = self.build.add(y, zero)?;
         }
-        self.build.clamp(y, low, high)
+        let y = self.build.clamp(y, low, high)?;
+        self.build.net.nodes[y].of = Elements::Integer(low, high);
+        Ok(y)
+    }
+
+    /// The integers behind two factors, where both are integers times scales: then the product is one of integers, and
+    /// is scaled once. `columns` is the axis of b that the product keeps.
+    pub(super) fn in_integers(&self, a: Id, b: Id, columns: usize) -> Option<(Id, Id, Vec<f64>)> {
+        let (x, w) = (self.scaled.get(&a)?, self.scaled.get(&b)?);
+        let ([s], true) = (&x.scales[..], self.build.net.constant(w.integers).is_some()) else {
+            return None;
+        };
+        let fits = w.scales.len() == 1 || w.axis == columns;
+        fits.then(|| (x.integers, w.integers, w.scales.iter().map(|t| s * t).collect()))
+    }
+
+    /// Sums of integers as reals: `sums[c] * scales[c] + bias[c]`.
+    pub(super) fn rescaled(&mut self, sums: Id, axis: usize, scales: Vec<f64>, bias: Option<Id>) -> Outcome<Id> {
+        let n = self.build.shape(sums).get(axis).copied().unwrap_or(1);
+        let scales = if scales.len() == 1 { vec![scales[0]; n] } else { scales };
+        let bias = match bias {
+            Some(bias) => self.build.known(bias, "the bias")?,
+            None => vec![0.0; n],
+        };
+        self.build.per_channel(sums, axis, scales, bias)
     }
 
     /// `x scale * w scale / y scale`, of a shape that the number of scales decides.

@@ -31,8 +31,14 @@ impl<'a> Importer<'a> {
             "Conv" | "FusedConv" => {
                 let t = op.tensor(0)?;
                 let weights = op.tensor(1)?;
-                let bias = op.optional(2)?;
-                let y = self.convolution(op, t.id, weights.id, bias.map(|b| b.id))?;
+                let bias = op.optional(2)?.map(|b| b.id);
+                let y = match self.in_integers(t.id, weights.id, 0) {
+                    Some((x, w, scales)) => {
+                        let sums = self.convolution(op, x, w, None)?;
+                        self.rescaled(sums, 1, scales, bias)?
+                    }
+                    None => self.convolution(op, t.id, weights.id, bias)?,
+                };
                 let y = match super::elementwise::activation(&op.text("activation"), None, None) {
                     Some(f) if op.kind() == "FusedConv" => self.build.map(y, f)?,
                     _ => y,

@@ -14,7 +14,7 @@ const FINER: i32 = 6;
 const PROBES: i32 = 1024;
 
 /// A table for a function.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// Fraction bits of the input.
     pub input_bits: i32,
@@ -22,6 +22,8 @@ pub struct Table {
     pub output_bits: i32,
     /// 513 entries.
     pub entries: Vec<i16>,
+    /// Largest error that was found, input rounding and saturation included.
+    pub error: f64,
 }
 
 /// The best table for `f` on inputs in `low..=high` (as calibrated) that gives values up to `largest`.
@@ -31,8 +33,9 @@ pub fn plan(f: &Expr, low: f64, high: f64, largest: f64) -> Table {
     let (low, high) = widened(low, high);
     let mut best: Option<(f64, Table)> = None;
     for input_bits in coarsest..=(coarsest + FINER).min(30) {
-        let table = build(f, input_bits, largest);
-        let error = worst(f, &table, low, high);
+        let mut table = build(f, input_bits, largest);
+        let error = worst(f, &table, probes(low, high));
+        table.error = error.max(worst(f, &table, near_zero(low, high)));
         if best.as_ref().is_none_or(|(least, _)| error < *least * 0.999) {
             best = Some((error, table));
         }
@@ -61,6 +64,7 @@ pub fn build(f: &Expr, input_bits: i32, largest: f64) -> Table {
         input_bits,
         output_bits,
         entries: (0..KNOTS).map(entry).collect(),
+        error: f64::INFINITY,
     }
 }
 
@@ -72,9 +76,19 @@ pub fn read(table: &Table, x: i32) -> i32 {
     (a * (128 - f) + b * f + 64) >> 7
 }
 
-/// Largest error over a range, input rounding and saturation included.
-fn worst(f: &Expr, table: &Table, low: f64, high: f64) -> f64 {
-    let probes = (0..=PROBES).map(|i| low + (high - low) * f64::from(i) / f64::from(PROBES));
+/// Points over a range.
+fn probes(low: f64, high: f64) -> impl Iterator<Item = f64> {
+    (0..=PROBES).map(move |i| low + (high - low) * f64::from(i) / f64::from(PROBES))
+}
+
+/// Points ever nearer to 0, as far as a range reaches there: that is where roots and reciprocals are steep.
+pub fn near_zero(low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let points = move |end: f64| (10..64).map(move |i| end * libm::exp2(-f64::from(i) / 4.0));
+    points(low).chain(points(high)).filter(move |x| *x >= low && *x <= high)
+}
+
+/// Largest error at the given points, input rounding and saturation included.
+fn worst(f: &Expr, table: &Table, probes: impl Iterator<Item = f64>) -> f64 {
     probes
         .map(|x| {
             let q = round(x * pow2(table.input_bits)).clamp((-QMAX).into(), QMAX.into()) as i32;
@@ -97,7 +111,7 @@ mod tests {
     fn error(f: Expr, low: f64, high: f64) -> f64 {
         let largest = f.eval(low).abs().max(f.eval(high).abs());
         let table = plan(&f, low, high, largest);
-        worst(&f, &table, low, high)
+        worst(&f, &table, probes(low, high))
     }
 
     #[test]

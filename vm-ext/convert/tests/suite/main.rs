@@ -1,7 +1,9 @@
 //! Behaviour at the crate's public API. One binary links once.
 
 mod common;
+mod computed;
 mod conversion;
+mod hostile;
 mod operators;
 mod provable;
 mod shipped_models;

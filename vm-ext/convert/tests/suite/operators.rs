@@ -1,7 +1,7 @@
 //! Every convertible operator: a tiny ONNX model, float against integer, within a stated error.
 
 use crate::common::*;
-use aiinference_convert::{Converter, Options, Report, Weights};
+use aiinference_convert::{Converter, FloatModel, ImportOptions, Options, Report, Weights};
 
 fn report(model: &[u8], shape: &[usize], scale: f32) -> Report {
     let data = data(vec![array("x", 64, shape, scale, 7)]);
@@ -604,4 +604,75 @@ fn steep_ramps_clipped_to_a_mask_keep_their_edges() {
     let d = report(&model, &[8], 1.0).outputs[0].difference;
     // In 16 bits the terms would count units of 1/32.
     assert!(d.rmse < 2e-3, "{d:?}");
+}
+
+#[test]
+fn a_normalisation_spelt_out_is_one_operation() {
+    let model = |norm: &dyn Fn(Builder) -> Builder| {
+        let builder = Builder::default()
+            .opset(17)
+            .input("x", &[-1, 3, 8])
+            .constant("gamma", &[8], &[1.0, 0.5, 2.0, -1.0, 0.7, 1.1, 0.9, 1.3])
+            .constant("beta", &[8], &[0.0, 0.1, -0.2, 0.3, 0.0, 0.0, 0.5, -0.5])
+            .constant("two", &[], &[2.0])
+            .constant("epsilon", &[], &[1e-3]);
+        norm(builder).output("y").build()
+    };
+    let whole = model(&|b| {
+        b.node(
+            "LayerNormalization",
+            &["x", "gamma", "beta"],
+            &["y"],
+            vec![float("epsilon", 1e-3)],
+        )
+    });
+    let spelt = model(&|b| {
+        b.node("ReduceMean", &["x"], &["m"], vec![ints("axes", &[-1])])
+            .node("Sub", &["x", "m"], &["d"], vec![])
+            .node("Pow", &["d", "two"], &["p"], vec![])
+            .node("ReduceMean", &["p"], &["v"], vec![ints("axes", &[-1])])
+            .node("Add", &["v", "epsilon"], &["e"], vec![])
+            .node("Sqrt", &["e"], &["s"], vec![])
+            .node("Div", &["d", "s"], &["q"], vec![])
+            .node("Mul", &["q", "gamma"], &["g"], vec![])
+            .node("Add", &["g", "beta"], &["y"], vec![])
+    });
+    let [whole, spelt] = [whole, spelt].map(|m| FloatModel::read(&m, &ImportOptions::default()).unwrap());
+    assert_eq!((whole.operations(), spelt.operations()), (1, 1));
+    let x = Numbers::new(3)
+        .take(24, 2.0)
+        .into_iter()
+        .map(f64::from)
+        .collect::<Vec<f64>>();
+    let [a, b] = [whole, spelt].map(|m| m.run(std::slice::from_ref(&x)).remove(0).values);
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
+}
+
+#[test]
+fn a_quantised_layer_sums_integers_and_scales_once() {
+    let mut n = Numbers::new(83);
+    let weights: Vec<i64> = (0..48).map(|_| (n.next() * 127.0) as i64).collect();
+    let builder = Builder::default()
+        .input("x", &[-1, 8])
+        .constant("sx", &[], &[0.02])
+        .constant("sw", &[6], &[0.01, 0.02, 0.005, 0.03, 0.01, 0.04])
+        .ints("w", &[8, 6], &weights)
+        .node("QuantizeLinear", &["x", "sx"], &["q"], vec![])
+        .node("DequantizeLinear", &["q", "sx"], &["r"], vec![])
+        .node("DequantizeLinear", &["w", "sw"], &["wr"], vec![int("axis", 1)])
+        .node("MatMul", &["r", "wr"], &["y"], vec![])
+        .output("y");
+    let model = FloatModel::read(&builder.build(), &ImportOptions::default()).unwrap();
+    // Round, multiply, scale.
+    assert_eq!(model.operations(), 3);
+    let x: Vec<f64> = (0..8).map(|i| f64::from(i) * 0.366).collect();
+    let y = model.run(std::slice::from_ref(&x)).remove(0).values;
+    let scales = [0.01f32, 0.02, 0.005, 0.03, 0.01, 0.04].map(f64::from);
+    for (c, y) in y.iter().enumerate() {
+        let sx = f64::from(0.02f32);
+        let sum: f64 = (0..8)
+            .map(|k| (x[k] / sx).round_ties_even().clamp(0.0, 255.0) * weights[k * 6 + c] as f64)
+            .sum();
+        assert!((y - sum * sx * scales[c]).abs() < 1e-9, "{c}");
+    }
 }

@@ -157,7 +157,8 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         }
         Op::Upsample2d { x, .. } => {
             let x = value(x);
-            plain(sum!(elements, gas::MOVE; x.elements(), gas::UPSAMPLE))
+            let (rows, _) = out.rows();
+            plain(sum!(elements, gas::MOVE; x.elements(), gas::UPSAMPLE; rows, gas::MOVE_STRIDED))
         }
         Op::Transpose { x, axes } => {
             let plan = shape::transpose_plan(&value(x).shape, axes);

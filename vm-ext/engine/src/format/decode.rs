@@ -407,14 +407,22 @@ impl Reader<'_> {
                 x: self.u32()?,
                 shape: self.extents(limits.max_rank)?,
             },
-            tag::SCAN => Op::Scan {
-                count: self.u32()?,
-                states: self.states()?,
-                scanned: self.scanned()?,
-                captured: self.values()?,
-                body: self.body(limits)?,
-                collected: self.values()?,
-            },
+            tag::SCAN => {
+                let count = self.u32()?;
+                let (states, scanned, captured) = (self.states()?, self.scanned()?, self.values()?);
+                let given = states.len() + scanned.len() + captured.len();
+                limit("operands of a node", given, limits.max_nodes)?;
+                let (body, collected) = (self.body(limits)?, self.values()?);
+                limit("collected values of a node", collected.len(), limits.max_nodes)?;
+                Op::Scan {
+                    count,
+                    states,
+                    scanned,
+                    captured,
+                    body,
+                    collected,
+                }
+            }
             tag => return Err(LoadError::UnknownOp { node, tag }),
         })
     }

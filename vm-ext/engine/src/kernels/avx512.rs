@@ -8,10 +8,13 @@
 
 use core::arch::x86_64::*;
 
+use crate::ops::exp2::{EXP2, KNOT_BITS};
+
 use super::compiled::compiled_for;
+use super::portable::{self, Power};
 use super::quads::quad_products;
-use super::sse2::check;
-use super::{avx2, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, WIDE};
+use super::sse2::{check, pair};
+use super::{avx2, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -30,15 +33,22 @@ pub(super) const KERNELS: Kernels = Kernels {
     },
     words: plain::WORDS,
     depthwise: avx2::depthwise,
+    depthwise_wide: avx2::depthwise_wide,
     ends: Ends {
         // SAFETY (all): the machine has AVX-512.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
         rows: |acc, channels, low, high| unsafe { rescale_rows(acc, channels, low, high) },
+        narrow_columns: |values, rows, target| unsafe { narrow_columns(values, rows, target) },
         columns_to: |sums, lanes, low, high, target| unsafe { rescale_columns_to(sums, lanes, low, high, target) },
         rows_to: |sums, channels, low, high, target| unsafe { rescale_rows_to(sums, channels, low, high, target) },
         ..compiled::ENDS
     },
-    arithmetic: compiled::ARITHMETIC as Arithmetic,
+    arithmetic: Arithmetic {
+        // SAFETY (both): the machine has AVX-512.
+        table: |x, table| unsafe { interpolate(x, table) },
+        exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
+        ..compiled::ARITHMETIC
+    },
 };
 
 /// Products with 16-bit weights on machines that have `vpdpwssd`.
@@ -80,7 +90,6 @@ macro_rules! products {
                     unsafe {
                         let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
                         match rows - r {
-                            12.. => r += tile::<12, 1>(a, lda, k, b.as_ptr(), out),
                             8.. => r += tile::<8, 1>(a, lda, k, b.as_ptr(), out),
                             4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
                             2.. => r += tile::<2, 4>(a, lda, k, b.as_ptr(), out),
@@ -117,9 +126,13 @@ macro_rules! products {
                     // SAFETY: as in `wide`.
                     unsafe {
                         let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
-                        match rows - r {
-                            4.. => r += block_tile::<4, 1>(a, lda, k, block, b.as_ptr(), out),
-                            2.. => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
+                        match (block < avx2::LONG, rows - r) {
+                            (true, 8..) => r += split_tile::<8, 1>(a, lda, k, b.as_ptr(), out),
+                            (true, 4..) => r += split_tile::<4, 1>(a, lda, k, b.as_ptr(), out),
+                            (true, 2..) => r += split_tile::<2, 2>(a, lda, k, b.as_ptr(), out),
+                            (true, _) => r += split_tile::<1, 2>(a, lda, k, b.as_ptr(), out),
+                            (_, 4..) => r += block_tile::<4, 1>(a, lda, k, block, b.as_ptr(), out),
+                            (_, 2..) => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
                             _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
                         }
                     }
@@ -159,6 +172,96 @@ macro_rules! products {
                 R
             }
 
+            /// R rows against a panel, whose high and low bytes are multiplied apart. Gives R.
+            ///
+            /// # Safety
+            /// As for `sums` from 0 to k; `out` is writable for R * 16 elements.
+            #[target_feature(enable = $features)]
+            unsafe fn split_tile<const R: usize, const U: usize>(
+                a: *const i16,
+                lda: usize,
+                k: usize,
+                b: *const i16,
+                out: *mut i64,
+            ) -> usize {
+                let mut totals = [[_mm512_setzero_si512(); 2]; R];
+                for from in (0..k).step_by(SPLIT) {
+                    let [low, high] = split_sums::<R, U>(a, lda, from, from + SPLIT.min(k - from), b);
+                    for ((total, low), high) in totals.iter_mut().zip(low).zip(high) {
+                        let wide = |sums, half| match half {
+                            0 => _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums)),
+                            _ => _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(sums)),
+                        };
+                        for (half, total) in total.iter_mut().enumerate() {
+                            let sum = _mm512_add_epi64(wide(low, half), _mm512_slli_epi64::<8>(wide(high, half)));
+                            *total = _mm512_add_epi64(*total, sum);
+                        }
+                    }
+                }
+                for (i, total) in totals.iter().flatten().enumerate() {
+                    _mm512_storeu_si512(out.add(i * 8).cast(), *total);
+                }
+                R
+            }
+
+            /// As `sums`, of the low bytes of the panel and of the high ones.
+            ///
+            /// # Safety
+            /// As for `sums`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn split_sums<const R: usize, const U: usize>(
+                a: *const i16,
+                lda: usize,
+                from: usize,
+                end: usize,
+                b: *const i16,
+            ) -> [[__m512i; R]; 2] {
+                let mut parts = [[[_mm512_setzero_si512(); R]; 2]; U];
+                let mut k = from;
+                while k + 2 * U <= end {
+                    for (u, sums) in parts.iter_mut().enumerate() {
+                        let x = |r: usize| a.add(r * lda + k + 2 * u).cast::<i32>().read_unaligned();
+                        split_step(x, b.add((k + 2 * u) * WIDE), sums);
+                    }
+                    k += 2 * U;
+                }
+                let [sums, others @ ..] = &mut parts[..] else {
+                    return [[_mm512_setzero_si512(); R]; 2];
+                };
+                while k < end {
+                    split_step(|r| pair(a.add(r * lda), k, end), b.add(k * WIDE), sums);
+                    k += 2;
+                }
+                for other in others {
+                    for (sum, other) in sums.as_flattened_mut().iter_mut().zip(other.as_flattened()) {
+                        *sum = _mm512_add_epi32(*sum, *other);
+                    }
+                }
+                *sums
+            }
+
+            /// A pair of k.
+            ///
+            /// # Safety
+            /// The features; `w` is readable for 32 elements.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn split_step<const R: usize>(
+                x: impl Fn(usize) -> i32,
+                w: *const i16,
+                sums: &mut [[__m512i; R]; 2],
+            ) {
+                let both = _mm512_loadu_si512(w.cast());
+                let low = _mm512_and_si512(both, _mm512_set1_epi16(0xff));
+                let high = _mm512_srai_epi16::<8>(both);
+                for r in 0..R {
+                    let x = _mm512_set1_epi32(x(r));
+                    sums[0][r] = $step(sums[0][r], x, low);
+                    sums[1][r] = $step(sums[1][r], x, high);
+                }
+            }
+
             /// Sums over k in `from..end` (`from` even) of R rows against a panel. Each row is summed in U parts: a
             /// single one would wait for its own last addition.
             ///
@@ -193,13 +296,7 @@ macro_rules! products {
                 while k < end {
                     let w = _mm512_loadu_si512(b.add(k * WIDE).cast());
                     for (r, sum) in sums.iter_mut().enumerate() {
-                        let x = a.add(r * lda + k);
-                        // Beside an odd last one stands 0: what the panel holds there does not matter.
-                        let pair = match k + 1 < end {
-                            true => x.cast::<i32>().read_unaligned(),
-                            false => i32::from(*x as u16),
-                        };
-                        *sum = $step(*sum, _mm512_set1_epi32(pair), w);
+                        *sum = $step(*sum, _mm512_set1_epi32(pair(a.add(r * lda), k, end)), w);
                     }
                     k += 2;
                 }
@@ -336,6 +433,19 @@ fn rescale_columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, t
     }
 }
 
+/// The low halves of panels of rows of 16 columns, stored.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn narrow_columns(values: &[i32], rows: usize, target: Target<'_>) {
+    let panel = (rows * WIDE).max(1);
+    let store = Store::new(target, rows, values.len() / panel);
+    for (p, panel) in values.chunks_exact(panel).enumerate() {
+        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
+            // SAFETY: as above.
+            unsafe { store.row(p, r, _mm512_loadu_si512(row.as_ptr().cast())) };
+        }
+    }
+}
+
 /// The same with a channel for each row.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn rescale_rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
@@ -386,4 +496,57 @@ impl Store {
         let mask = if panel == self.last.0 { self.last.1 } else { u16::MAX };
         _mm256_mask_storeu_epi16(self.out.add(at), mask, _mm512_cvtepi32_epi16(values));
     }
+}
+
+/// Interpolates between knots: two neighbours are gathered in one word of 32 bits.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn interpolate(x: &mut [i32], table: &[i16; 513]) {
+    let mut chunks = x.chunks_exact_mut(16);
+    for x in &mut chunks {
+        // SAFETY: 16 elements; an index is at most 511, and with its neighbour within the table.
+        unsafe {
+            let at = x.as_mut_ptr();
+            let u = _mm512_add_epi32(_mm512_loadu_si512(at.cast()), _mm512_set1_epi32(32768));
+            let index = _mm512_and_si512(_mm512_srli_epi32::<7>(u), _mm512_set1_epi32(511));
+            let knots = _mm512_i32gather_epi32::<2>(index, table.as_ptr().cast());
+            let f = _mm512_and_si512(u, _mm512_set1_epi32(127));
+            // 128 - f beside f.
+            let weights = _mm512_sub_epi32(_mm512_set1_epi32(128), f);
+            let weights = _mm512_or_si512(weights, _mm512_slli_epi32::<16>(f));
+            let y = _mm512_add_epi32(_mm512_madd_epi16(knots, weights), _mm512_set1_epi32(64));
+            _mm512_storeu_si512(at.cast(), _mm512_srai_epi32::<7>(y));
+        }
+    }
+    portable::table(chunks.into_remainder(), table);
+}
+
+/// Powers of two: two neighbouring knots are gathered in one word of 64 bits.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64 {
+    let multiplier = _mm512_set1_epi64(power.multiplier.into());
+    let shift = _mm_cvtsi32_si128(i32::from(power.shift & 63));
+    let mut sums = _mm512_setzero_si512();
+    let count = x.len().min(out.len()) / 8 * 8;
+    for (x, out) in x[..count].chunks_exact(8).zip(out.chunks_exact_mut(8)) {
+        // SAFETY: 8 elements each; an index is at most 255, and with its neighbour within the table.
+        unsafe {
+            let x = _mm256_loadu_si256(x.as_ptr().cast());
+            let difference = _mm512_cvtepu32_epi64(_mm256_sub_epi32(_mm256_set1_epi32(power.max), x));
+            let t = _mm512_srl_epi64(_mm512_mul_epu32(difference, multiplier), shift);
+            let t = _mm512_min_epu64(t, _mm512_set1_epi64(portable::MAX_EXPONENT as i64));
+            let index = _mm512_and_si512(_mm512_srli_epi64::<KNOT_BITS>(t), _mm512_set1_epi64(0xff));
+            let knots = _mm512_i64gather_epi64::<4>(index, EXP2.as_ptr().cast());
+            let g = _mm512_and_si512(t, _mm512_set1_epi64((1 << KNOT_BITS) - 1));
+            let first = _mm512_mul_epu32(knots, _mm512_sub_epi64(_mm512_set1_epi64(1 << KNOT_BITS), g));
+            let second = _mm512_mul_epu32(_mm512_srli_epi64::<32>(knots), g);
+            let half = _mm512_set1_epi64(1 << (KNOT_BITS - 1));
+            let mantissa = _mm512_add_epi64(_mm512_add_epi64(first, second), half);
+            let places = _mm512_add_epi64(_mm512_srli_epi64::<16>(t), _mm512_set1_epi64(KNOT_BITS.into()));
+            let y = _mm512_srlv_epi64(mantissa, places);
+            sums = _mm512_add_epi64(sums, y);
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(y));
+        }
+    }
+    let rest = portable::exponentials(&x[count..], power, &mut out[count..]);
+    rest.wrapping_add(_mm512_reduce_add_epi64(sums) as u64)
 }

@@ -16,13 +16,15 @@ macro_rules! compiled_for {
     ($features:literal) => {
         mod compiled {
             use super::super::compiled::compile;
-            use super::super::portable::{self, End, Normal};
+            use super::super::portable::{self, End, Normal, Power};
             use super::super::{Arithmetic, Channel, Ends, Lanes, Target};
+            use crate::graph::Comparison;
 
             compile!($features, columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32));
             compile!($features, rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32));
             compile!($features, wide_columns(sums: &[i64], lanes: &Lanes<i64>, low: i32, high: i32, out: &mut [i32]));
             compile!($features, wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high: i32, out: &mut [i32]));
+            compile!($features, widen(values: &[i16], out: &mut [i32]));
             compile!($features, narrow(values: &[i32], out: &mut [i16]));
             compile!($features, narrow_columns(values: &[i32], rows: usize, target: Target<'_>));
             compile!($features, columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>));
@@ -31,8 +33,16 @@ macro_rules! compiled_for {
             compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
             compile!($features, rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End));
             compile!($features, table(x: &mut [i32], table: &[i16; 513]));
+            compile!($features, exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64);
+            compile!($features, shares(e: &mut [i32], sum: u64));
             compile!($features, sums(x: &mut [i32], origin: i32) -> (i64, i64));
             compile!($features, normalise(x: &mut [i32], normal: Normal));
+            compile!($features, min(a: &mut [i32], b: &[i32]));
+            compile!($features, max(a: &mut [i32], b: &[i32]));
+            compile!($features, compare(a: &mut [i32], b: &[i32], kind: Comparison));
+            compile!($features, select(a: &mut [i32], b: &[i32], condition: &[i32]));
+            compile!($features, largest(best: &mut [i16], x: &[i16], step: usize));
+            compile!($features, totals(sums: &mut [i32], x: &[i16], step: usize));
 
             // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
             pub const ENDS: Ends = Ends {
@@ -40,6 +50,7 @@ macro_rules! compiled_for {
                 rows: |acc, channels, low, high| unsafe { rows(acc, channels, low, high) },
                 wide_columns: |sums, lanes, low, high, out| unsafe { wide_columns(sums, lanes, low, high, out) },
                 wide_rows: |sums, channels, low, high, out| unsafe { wide_rows(sums, channels, low, high, out) },
+                widen: |values, out| unsafe { widen(values, out) },
                 narrow: |values, out| unsafe { narrow(values, out) },
                 narrow_columns: |values, rows, target| unsafe { narrow_columns(values, rows, target) },
                 columns_to: |sums, lanes, low, high, target| unsafe { columns_to(sums, lanes, low, high, target) },
@@ -50,8 +61,16 @@ macro_rules! compiled_for {
                 mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
                 rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
                 table: |x, table_of| unsafe { table(x, table_of) },
+                exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
+                shares: |e, sum| unsafe { shares(e, sum) },
                 sums: |x, origin| unsafe { sums(x, origin) },
                 normalise: |x, normal| unsafe { normalise(x, normal) },
+                min: |a, b| unsafe { min(a, b) },
+                max: |a, b| unsafe { max(a, b) },
+                compare: |a, b, kind| unsafe { compare(a, b, kind) },
+                select: |a, b, condition| unsafe { select(a, b, condition) },
+                largest: |best, x, step| unsafe { largest(best, x, step) },
+                totals: |sums, x, step| unsafe { totals(sums, x, step) },
             };
         }
     };

@@ -28,12 +28,17 @@ mod vnni;
 
 use alloc::vec::Vec;
 
+use crate::graph::Comparison;
+
 /// Columns of a panel.
 pub(crate) const WIDE: usize = 16;
 /// k that products with 8-bit weights take together.
 pub(crate) const QUAD: usize = 4;
 /// Words of 32 bits that a quad of activations takes.
 pub(crate) const QUAD_WORDS: usize = 2;
+
+/// k whose products of any 16 bits with bytes of either sign fit 32 bits together: 256 * 2^15 * 255 is below 2^31.
+pub(crate) const SPLIT: usize = 256;
 
 /// Words of a cache line.
 pub(crate) const LINE: usize = 16;
@@ -109,7 +114,8 @@ pub(crate) struct Bytes {
 /// Arguments: a, lda, rows, k, b, out. Every partial sum fits 32 bits (the caller's certificate).
 pub(crate) type Tile = fn(&[i16], usize, usize, usize, &[i16], &mut [i32]);
 
-/// The same with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate.
+/// The same with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate. What may
+/// be done instead: the high and the low bytes of b apart, of which [`SPLIT`] k always fit.
 ///
 /// Arguments: a, lda, rows, k, block, b, out.
 pub(crate) type BlockTile = fn(&[i16], usize, usize, usize, usize, &[i16], &mut [i64]);
@@ -176,6 +182,8 @@ pub(crate) struct Ends {
     pub wide_columns: fn(&[i64], &Lanes<i64>, i32, i32, &mut [i32]),
     /// As `rows`, from 64 bits.
     pub wide_rows: fn(&[i64], &[Channel<i64>], i32, i32, &mut [i32]),
+    /// Elements of 16 bits in 32.
+    pub widen: fn(&[i16], &mut [i32]),
     /// The low 16 bits of each.
     pub narrow: fn(&[i32], &mut [i16]),
     /// The same for panels of so many rows of 16 columns.
@@ -184,7 +192,7 @@ pub(crate) struct Ends {
 
 /// Sums over few taps of neighbouring pixels: `(source, start, offsets, step, weights, sums)`, where pixel p of tap t
 /// is `source[start + offsets[t] + p * step]`.
-pub(crate) type Depthwise = fn(&[i16], usize, &[i32], usize, &[i16], &mut [i32]);
+pub(crate) type Depthwise<S> = fn(&[i16], usize, &[i32], usize, &[i16], &mut [S]);
 
 /// The loops over single elements; formulas in [`portable`].
 #[derive(Clone, Copy)]
@@ -193,8 +201,21 @@ pub(crate) struct Arithmetic {
     pub mul: fn(&mut [i32], &[i32], i32, portable::End),
     pub rescale: fn(&mut [i32], i64, i32, portable::End),
     pub table: fn(&mut [i32], &[i16; 513]),
+    pub exponentials: fn(&[i32], portable::Power, &mut [i32]) -> u64,
+    pub shares: fn(&mut [i32], u64),
     pub sums: fn(&mut [i32], i32) -> (i64, i64),
     pub normalise: fn(&mut [i32], portable::Normal),
+    /// The smaller of each two, into the first.
+    pub min: fn(&mut [i32], &[i32]),
+    pub max: fn(&mut [i32], &[i32]),
+    /// 1 where it holds, else 0, into the first.
+    pub compare: fn(&mut [i32], &[i32], Comparison),
+    /// `(a, b, condition)`: b where the condition is 0, into a.
+    pub select: fn(&mut [i32], &[i32], &[i32]),
+    /// `best[i] = max(best[i], x[i * step])`.
+    pub largest: fn(&mut [i16], &[i16], usize),
+    /// `sums[i] += x[i * step]`.
+    pub totals: fn(&mut [i32], &[i16], usize),
 }
 
 /// A set of inner loops.
@@ -203,7 +224,8 @@ pub struct Kernels {
     name: &'static str,
     pub(crate) bytes: Bytes,
     pub(crate) words: Words,
-    pub(crate) depthwise: Depthwise,
+    pub(crate) depthwise: Depthwise<i32>,
+    pub(crate) depthwise_wide: Depthwise<i64>,
     pub(crate) ends: Ends,
     pub(crate) arithmetic: Arithmetic,
 }

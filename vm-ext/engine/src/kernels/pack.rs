@@ -107,7 +107,7 @@ pub(crate) struct BytePanels {
 }
 
 impl BytePanels {
-    fn new(weights: &[i8], k: usize, sums: Sums) -> Self {
+    pub fn new(weights: &[i8], k: usize, sums: Sums) -> Self {
         let panels = Panels::new(weights, k, QUAD);
         let block = block_of(sums, k);
         let columns = weights.chunks_exact(k).take(panels.split.in_panels());

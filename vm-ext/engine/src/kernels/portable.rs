@@ -2,6 +2,9 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
+use crate::graph::Comparison;
+use crate::ops::exp2::{EXP2, KNOT_BITS};
+
 use super::{rescale as rescale_one, Channel, Lanes, Target, WIDE};
 
 /// How a product or sum ends: shift and output range.
@@ -99,6 +102,14 @@ pub(super) fn wide_rows(sums: &[i64], channels: &[Channel<i64>], low: i32, high:
     }
 }
 
+/// Elements of 16 bits in 32.
+#[inline(always)]
+pub(super) fn widen(values: &[i16], out: &mut [i32]) {
+    for (y, x) in out.iter_mut().zip(values) {
+        *y = i32::from(*x);
+    }
+}
+
 /// The low 16 bits, which are the value where it fits.
 #[inline(always)]
 pub(super) fn narrow(values: &[i32], out: &mut [i16]) {
@@ -166,6 +177,97 @@ pub(super) fn depthwise(source: &[i16], start: usize, offsets: &[i32], step: usi
     }
 }
 
+/// The same with sums of 64 bits.
+#[inline(always)]
+pub(super) fn depthwise_wide(
+    source: &[i16],
+    start: usize,
+    offsets: &[i32],
+    step: usize,
+    weights: &[i16],
+    sums: &mut [i64],
+) {
+    sums.fill(0);
+    for (offset, w) in offsets.iter().zip(weights) {
+        let w = i32::from(*w);
+        let source = source[start + *offset as usize..].iter().step_by(step);
+        for (sum, x) in sums.iter_mut().zip(source) {
+            // At most 2^30 each; their sum is below 2^46 (the certificate).
+            *sum = sum.wrapping_add(i64::from(i32::from(*x).wrapping_mul(w)));
+        }
+    }
+}
+
+/// The smaller of each two, into a.
+#[inline(always)]
+pub(super) fn min(a: &mut [i32], b: &[i32]) {
+    each(a, b, |a, b| a.min(b));
+}
+
+/// The larger.
+#[inline(always)]
+pub(super) fn max(a: &mut [i32], b: &[i32]) {
+    each(a, b, |a, b| a.max(b));
+}
+
+/// 1 where it holds, else 0, into a.
+#[inline(always)]
+pub(super) fn compare(a: &mut [i32], b: &[i32], kind: Comparison) {
+    match kind {
+        Comparison::Less => each(a, b, |a, b| i32::from(a < b)),
+        Comparison::LessEqual => each(a, b, |a, b| i32::from(a <= b)),
+        Comparison::Equal => each(a, b, |a, b| i32::from(a == b)),
+    }
+}
+
+/// b where the condition is 0, into a.
+#[inline(always)]
+pub(super) fn select(a: &mut [i32], b: &[i32], condition: &[i32]) {
+    for ((a, b), condition) in a.iter_mut().zip(b).zip(condition) {
+        *a = if *condition != 0 { *a } else { *b };
+    }
+}
+
+#[inline(always)]
+fn each(a: &mut [i32], b: &[i32], f: impl Fn(i32, i32) -> i32) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = f(*a, *b);
+    }
+}
+
+/// `best[i] = max(best[i], x[i * step])`.
+#[inline(always)]
+pub(super) fn largest(best: &mut [i16], x: &[i16], step: usize) {
+    strided(best, x, step, |best, x| *best = (*best).max(x));
+}
+
+/// `sums[i] += x[i * step]`; no sum leaves 32 bits (the caller's bound on how many there are).
+#[inline(always)]
+pub(super) fn totals(sums: &mut [i32], x: &[i16], step: usize) {
+    strided(sums, x, step, |sum, x| *sum = sum.wrapping_add(x.into()));
+}
+
+/// Brings every `step`-th element of x to the elements of y.
+#[inline(always)]
+fn strided<Y>(y: &mut [Y], x: &[i16], step: usize, mut each: impl FnMut(&mut Y, i16)) {
+    match step {
+        1 => y.iter_mut().zip(x).for_each(|(y, x)| each(y, *x)),
+        2 => {
+            // Sixteen of thirty-two at a time: of a length that the compiler knows.
+            let whole = (y.len() / WIDE).min(x.len() / (2 * WIDE));
+            let (sixteens, y) = y.split_at_mut(whole * WIDE);
+            let (sources, x) = x.split_at(whole * 2 * WIDE);
+            for (y, x) in sixteens.chunks_exact_mut(WIDE).zip(sources.chunks_exact(2 * WIDE)) {
+                for (i, y) in y.iter_mut().enumerate() {
+                    each(y, x[2 * i]);
+                }
+            }
+            y.iter_mut().zip(x.iter().step_by(2)).for_each(|(y, x)| each(y, *x));
+        }
+        _ => y.iter_mut().zip(x.iter().step_by(step)).for_each(|(y, x)| each(y, *x)),
+    }
+}
+
 /// How a row is normalised: `((factor * x - sum) * inverse + 2^(shift - 1)) >> shift`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normal {
@@ -197,6 +299,58 @@ pub(super) fn normalise(x: &mut [i32], normal: Normal) {
         let distance = x.wrapping_mul(normal.factor).wrapping_sub(normal.sum);
         // Below 2^62.
         *x = (i64::from(distance).wrapping_mul(inverse).wrapping_add(half) >> (normal.shift & 63)) as i32;
+    }
+}
+
+/// Powers of two below that of the largest element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Power {
+    /// No element is larger.
+    pub max: i32,
+    /// Not negative.
+    pub multiplier: i32,
+    pub shift: u8,
+}
+
+/// Largest exponent in units of 2^-16: beyond, 2^-t is 0 in Q30.
+pub(super) const MAX_EXPONENT: u64 = 31 << 16;
+
+/// `2^-t` in Q30 with `t = min((max - x) * multiplier >> shift, 31 * 2^16)` in units of 2^-16; gives their sum.
+#[inline(always)]
+pub(super) fn exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64 {
+    let mut sum = 0u64;
+    for (y, x) in out.iter_mut().zip(x) {
+        // 0 to 2^32 - 1, times less than 2^31.
+        let difference = u64::from(power.max.wrapping_sub(*x) as u32);
+        let t = (difference.wrapping_mul(power.multiplier as u64) >> (power.shift & 63)).min(MAX_EXPONENT);
+        let fraction = t & 0xffff;
+        let (i, g) = ((fraction >> KNOT_BITS) as usize, fraction & ((1 << KNOT_BITS) - 1));
+        let (y0, y1) = (u64::from(EXP2[i]), u64::from(EXP2[i + 1]));
+        let mantissa = (y0 * (256 - g) + y1 * g + 128) >> KNOT_BITS;
+        let exponential = mantissa >> (t >> 16);
+        // At most 2^30, and at most 2^31 terms.
+        *y = exponential as i32;
+        sum = sum.wrapping_add(exponential);
+    }
+    sum
+}
+
+/// `min(32767, (e * 2^15 + sum / 2) / sum)` for e from 0 to 2^30 and a sum from 2^30 to 2^61.
+///
+/// `2^62 / sum` rounded down is less than 1 too small, so a quotient by it is less than 2^-17 too small, and rounded at most one
+/// off: the remainder tells.
+#[inline(always)]
+pub(super) fn shares(e: &mut [i32], sum: u64) {
+    let inverse = (1 << 62) / sum;
+    for e in e {
+        let wide = *e as u32 as u64;
+        // At most 2^62 + 2^46.
+        let quotient = wide.wrapping_mul(inverse).wrapping_add(1 << 46) >> 47;
+        let numerator = (wide << 15).wrapping_add(sum / 2);
+        let rest = numerator.wrapping_sub(quotient.wrapping_mul(sum)) as i64;
+        let up = i64::from(rest >= sum as i64);
+        let quotient = (quotient as i64).wrapping_add(up).wrapping_sub(i64::from(rest < 0));
+        *e = quotient.min(i16::MAX.into()) as i32;
     }
 }
 

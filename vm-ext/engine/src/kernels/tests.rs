@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::portable::End;
+use super::portable::{End, Power};
 use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
+use crate::graph::Comparison;
 
 /// A small generator (xorshift64*).
 struct Draw(u64);
@@ -121,10 +122,17 @@ fn bytes(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
 
 /// Products with 16-bit weights.
 fn words(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
-    let (rows, k) = (draw.int(0, 30) as usize, draw.int(1, 90) as usize);
+    let (rows, mut k) = (draw.int(0, 30) as usize, draw.int(1, 90) as usize);
+    // Some beyond what is multiplied before totals are made.
+    if draw.int(0, 30) == 0 {
+        k += 500;
+    }
     let lda = k + draw.int(0, 3) as usize;
     let block = 2 * draw.int(1, 50) as usize;
     let a: Vec<i16> = draw.list((rows * lda).max(k), -32768, 32767);
+    // Of which a block fits 32 bits.
+    let most = ((1 << 31) - 1) / (block as i64 * 32768);
+    let short: Vec<i16> = draw.list(k.next_multiple_of(2) * WIDE, -most, most);
     let b: Vec<i16> = draw.list(k.next_multiple_of(2) * WIDE, -32768, 32767);
     let sums = |kernels: &Kernels| {
         let mut out = alloc::vec![7; rows * WIDE];
@@ -134,7 +142,7 @@ fn words(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     assert_eq!(sums(set), sums(scalar), "{rows} rows, k {k}");
     let totals = |kernels: &Kernels| {
         let mut out = alloc::vec![7; rows * WIDE];
-        (kernels.words.blocks)(&a, lda, rows, k, block, &b, &mut out);
+        (kernels.words.blocks)(&a, lda, rows, k, block, &short, &mut out);
         out
     };
     assert_eq!(totals(set), totals(scalar), "{rows} rows, k {k}, {block}");
@@ -154,7 +162,8 @@ where
 /// Sums over few taps at some distance, and some of their pixels.
 fn depthwise(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let (taps, pixels, step) = (
-        draw.int(1, 30) as usize,
+        // Some beyond what is multiplied before totals are made.
+        draw.int(1, 30) as usize + if draw.int(0, 30) == 0 { 300 } else { 0 },
         draw.int(1, 70) as usize,
         draw.int(1, 3) as usize,
     );
@@ -167,6 +176,19 @@ fn depthwise(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         sums
     };
     assert_eq!(sums(set), sums(scalar), "{taps} taps, {pixels} pixels, step {step}");
+    let totals = |kernels: &Kernels| {
+        let mut totals = alloc::vec![7; pixels];
+        (kernels.depthwise_wide)(&source, 9, &offsets, step, &weights, &mut totals);
+        totals
+    };
+    assert_eq!(totals(set), totals(scalar), "{taps} taps, {pixels} pixels, step {step}");
+    let pooled = |kernels: &Kernels| {
+        let (mut best, mut sums) = (weights.clone(), alloc::vec![7; pixels]);
+        (kernels.arithmetic.largest)(&mut best, &source, step);
+        (kernels.arithmetic.totals)(&mut sums, &source, step);
+        (best, sums)
+    };
+    assert_eq!(pooled(set), pooled(scalar), "{taps} or {pixels} elements, step {step}");
 }
 
 /// Of sums whose product with any multiplier stays below 2^62.
@@ -277,13 +299,44 @@ fn arithmetic(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         f(&mut a);
         a
     };
+    let (least, largest) = if draw.int(0, 1) == 0 {
+        (-32768, 32767)
+    } else {
+        (-(1 << 31), most)
+    };
+    let exponents: Vec<i32> = draw.list(count, least, largest);
+    let power = Power {
+        max: exponents.iter().copied().max().unwrap_or(0),
+        multiplier: draw.int(0, most) as i32,
+        shift: draw.int(0, 62) as u8,
+    };
+    let condition: Vec<i32> = draw.list(count, 0, 1);
+    let narrow: Vec<i16> = draw.list(count, -32768, 32767);
+    let kind = [Comparison::Less, Comparison::LessEqual, Comparison::Equal][draw.int(0, 2) as usize];
     let all = |kernels: &Kernels| {
         let k = kernels.arithmetic;
+        let mut powers = alloc::vec![0; count];
+        let sum = (k.exponentials)(&exponents, power, &mut powers);
+        let mut shares = powers.clone();
+        if sum > 0 {
+            (k.shares)(&mut shares, sum);
+        }
+        assert!(powers.iter().zip(&shares).all(|(e, y)| {
+            let exact = ((*e as u64) << 15) + sum / 2;
+            sum == 0 || u64::from(*y as u32) == (exact / sum).min(32767)
+        }));
         [
+            powers,
+            shares,
             run(&|a| (k.add)(a, &b, multipliers, end)),
             run(&|a| (k.mul)(a, &b, multipliers[0], end)),
             run(&|a| (k.rescale)(a, bias, multipliers[1] >> 2, end)),
             run(&|a| (k.table)(a, table)),
+            run(&|a| (k.min)(a, &b)),
+            run(&|a| (k.max)(a, &b)),
+            run(&|a| (k.compare)(a, &b, kind)),
+            run(&|a| (k.select)(a, &b, &condition)),
+            run(&|a| (kernels.ends.widen)(&narrow, a)),
         ]
     };
     assert_eq!(all(set), all(scalar), "{multipliers:?} {bias} {end:?}");

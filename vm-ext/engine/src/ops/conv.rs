@@ -1,5 +1,5 @@
-//! Convolutions: pixels of the result become the columns of a matrix product, 32 at a time; a channel with an image of its own
-//! is summed tap by tap.
+//! Convolutions: pixels of the result become the columns of a matrix product, 32 at a time; where few channels share an image,
+//! each is summed tap by tap.
 
 use alloc::vec::Vec;
 
@@ -47,9 +47,16 @@ pub(crate) struct Conv {
     channels: Vec<Channel<i32>>,
 }
 
-/// Whether every group is one image, so that there is nothing to share between channels.
-fn depthwise(shape: &ConvShape, sums: Sums) -> bool {
-    shape.in_channels == shape.groups && sums == Sums::I32
+/// Whether there is so little to share between channels that laying out pixels for them takes longer than it saves: unless
+/// rows are so short that most of sixteen lanes would be idle.
+fn direct(shape: &ConvShape) -> bool {
+    let slide = &shape.slide;
+    shape.channels / shape.groups <= 2 && slide.strides[1] <= 2 && (slide.out[1] >= WIDE / 4 || joined(slide))
+}
+
+/// Whether rows of results are summed as one, with what lies between them.
+fn joined(slide: &Slide) -> bool {
+    slide.strides == [1, 1] && slide.padded[1] <= 2 * slide.out[1]
 }
 
 /// Scratch space: a padded image, where the taps lie in it, a panel, and sums.
@@ -61,7 +68,7 @@ pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
     let image = (shape.in_channels / shape.groups) as u64 * slide.padded[0] as u64 * slide.padded[1] as u64;
     let padded = if slide.pads() { image } else { 0 };
     let taps = shape.taps as u64;
-    let [words, pairs] = match (depthwise(shape, sums), narrow) {
+    let [words, pairs] = match (direct(shape), narrow) {
         // The weights of one channel.
         (true, _) => [0, taps],
         (false, true) => [taps.div_ceil(QUAD as u64) * (QUAD_WORDS * PIXELS) as u64, 0],
@@ -162,7 +169,7 @@ impl Conv {
             } else {
                 x
             };
-            if depthwise(s, self.sums) {
+            if direct(s) {
                 for c in 0..group_out {
                     self.tap_by_tap(source, first + c, base + c * pixels, &mut pass);
                 }
@@ -311,13 +318,24 @@ impl Conv {
             Rows::I16(rows) => weights.copy_from_slice(&rows[channel * self.shape.taps..][..self.shape.taps]),
         }
         let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
-        let ends = [self.channels[channel]];
-        let sum = |start: usize, count: usize, sums: &mut [i32]| {
-            (pass.kernels.depthwise)(source, start, pass.offsets, stride_w, weights, &mut sums[..count]);
-            (pass.kernels.ends.rows)(&mut sums[..count.next_multiple_of(WIDE)], &ends, low, high);
+        let (offsets, kernels) = (pass.offsets, pass.kernels);
+        let mut sum = |start: usize, count: usize, sums: &mut [i32]| {
+            let all = count.next_multiple_of(WIDE);
+            match self.channels.get(channel) {
+                Some(end) => {
+                    (kernels.depthwise)(source, start, offsets, stride_w, weights, &mut sums[..count]);
+                    (kernels.ends.rows)(&mut sums[..all], &[*end], low, high);
+                }
+                None => {
+                    let totals = &mut pass.totals[..all];
+                    (kernels.depthwise_wide)(source, start, offsets, stride_w, weights, &mut totals[..count]);
+                    let end = [self.scale.channel(channel, |bias| bias)];
+                    (kernels.ends.wide_rows)(totals, &end, low, high, &mut sums[..all]);
+                }
+            }
         };
         let pitch = slide.padded[1];
-        if stride_h == 1 && stride_w == 1 && pitch <= 2 * out_w && pitch <= SUMS {
+        if joined(slide) && pitch <= SUMS {
             let at_once = SUMS / pitch;
             for first in (0..out_h).step_by(at_once) {
                 let rows = at_once.min(out_h - first);

@@ -11,19 +11,19 @@ use crate::tensor::{View, ViewMut};
 pub(crate) const CHUNK: usize = 256;
 
 /// `y[i] = f(x[i])`, chunk by chunk.
-fn map(x: View<'_>, out: &mut ViewMut<'_>, mut f: impl FnMut(&mut [i32])) {
+fn map(x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, mut f: impl FnMut(&mut [i32])) {
     let mut buffer = [0i32; CHUNK];
     for start in (0..x.len()).step_by(CHUNK) {
         let chunk = &mut buffer[..CHUNK.min(x.len() - start)];
-        x.load(start, chunk);
+        x.load_run(start, chunk, kernels);
         f(chunk);
-        out.store(start, chunk);
+        out.store_run(start, chunk, kernels);
     }
 }
 
 /// `clamp(x, low, high)`.
-pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut ViewMut<'_>) {
-    map(x, out, |chunk| {
+pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut ViewMut<'_>, kernels: &Kernels) {
+    map(x, out, kernels, |chunk| {
         for x in chunk {
             *x = (*x).clamp(low, high);
         }
@@ -33,13 +33,13 @@ pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut ViewMut<'_>) {
 /// A function by its table of 256 entries or 513 knots. x lies in the table's range (inferred).
 pub(crate) fn table(x: View<'_>, table: &[i16], out: &mut ViewMut<'_>, kernels: &Kernels) {
     if table.len() == 256 {
-        map(x, out, |chunk| {
+        map(x, out, kernels, |chunk| {
             for x in chunk {
                 *x = table[(*x + 128) as usize].into();
             }
         });
     } else if let Ok(knots) = <&[i16; 513]>::try_from(table) {
-        map(x, out, |chunk| (kernels.arithmetic.table)(chunk, knots));
+        map(x, out, kernels, |chunk| (kernels.arithmetic.table)(chunk, knots));
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn rescale_channels(
     if inner == 1 {
         // Channels alternate from element to element.
         let mut channel = 0;
-        map(x, out, |chunk| {
+        map(x, out, kernels, |chunk| {
             for x in chunk {
                 *x = scale.apply(channel, i64::from(*x));
                 channel = if channel + 1 == channels { 0 } else { channel + 1 };
@@ -69,17 +69,17 @@ pub(crate) fn rescale_channels(
         let (bias, multiplier, shift) = scale.of(run % channels);
         for from in (start..start + inner).step_by(CHUNK) {
             let chunk = &mut buffer[..CHUNK.min(start + inner - from)];
-            x.load(from, chunk);
+            x.load_run(from, chunk, kernels);
             (kernels.arithmetic.rescale)(chunk, bias, multiplier, End { shift, low, high });
-            out.store(from, chunk);
+            out.store_run(from, chunk, kernels);
         }
     }
 }
 
 /// Square roots, rounded to the nearest integer; x * 2^shift is below 2^62.
-pub(crate) fn sqrt(x: View<'_>, end: End, out: &mut ViewMut<'_>) {
+pub(crate) fn sqrt(x: View<'_>, end: End, out: &mut ViewMut<'_>, kernels: &Kernels) {
     let (low, high) = (i64::from(end.low), i64::from(end.high));
-    map(x, out, |chunk| {
+    map(x, out, kernels, |chunk| {
         for x in chunk {
             let v = ((*x).max(0) as u64) << end.shift;
             let root = v.isqrt();
@@ -129,10 +129,10 @@ impl Joined {
             for from in (0..inner.extent).step_by(CHUNK) {
                 let count = CHUNK.min(inner.extent - from);
                 let (left, right) = (&mut left[..count], &mut right[..count]);
-                fill(a, at_a, step_a, from, left);
-                fill(b, at_b, step_b, from, right);
+                fill(a, at_a, step_a, from, left, kernels);
+                fill(b, at_b, step_b, from, right, kernels);
                 self.pair.apply(left, right, kernels);
-                out.store(at + from, left);
+                out.store_run(at + from, left, kernels);
             }
             at += inner.extent;
         });
@@ -140,10 +140,10 @@ impl Joined {
 }
 
 /// Elements of a run from `from` on: all the same one, or neighbours.
-fn fill(x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32]) {
+fn fill(x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32], kernels: &Kernels) {
     match step {
         0 => chunk.fill(x.get(at)),
-        _ => x.load(at + from, chunk),
+        _ => x.load_run(at + from, chunk, kernels),
     }
 }
 
@@ -153,20 +153,15 @@ impl Pair {
         match self {
             Pair::Add { multipliers, end } => (kernels.arithmetic.add)(a, b, multipliers, end),
             Pair::Mul { multiplier, end } => (kernels.arithmetic.mul)(a, b, multiplier, end),
-            Pair::Div { end } => each(a, b, |a, b| quotient(a, b, end)),
-            Pair::Min => each(a, b, |a, b| a.min(b)),
-            Pair::Max => each(a, b, |a, b| a.max(b)),
-            Pair::Compare(Comparison::Less) => each(a, b, |a, b| i32::from(a < b)),
-            Pair::Compare(Comparison::LessEqual) => each(a, b, |a, b| i32::from(a <= b)),
-            Pair::Compare(Comparison::Equal) => each(a, b, |a, b| i32::from(a == b)),
+            Pair::Div { end } => {
+                for (a, b) in a.iter_mut().zip(b) {
+                    *a = quotient(*a, *b, end);
+                }
+            }
+            Pair::Min => (kernels.arithmetic.min)(a, b),
+            Pair::Max => (kernels.arithmetic.max)(a, b),
+            Pair::Compare(kind) => (kernels.arithmetic.compare)(a, b, kind),
         }
-    }
-}
-
-#[inline(always)]
-fn each(a: &mut [i32], b: &[i32], f: impl Fn(i32, i32) -> i32) {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a = f(*a, *b);
     }
 }
 
@@ -195,20 +190,23 @@ fn quotient(a: i32, b: i32, end: End) -> i32 {
 
 /// `condition != 0 ? a : b` over three broadcast operands.
 #[inline(never)]
-pub(crate) fn select([condition, a, b]: [View<'_>; 3], plan: &BroadcastPlan<3>, out: &mut ViewMut<'_>) {
+pub(crate) fn select(
+    [condition, a, b]: [View<'_>; 3],
+    plan: &BroadcastPlan<3>,
+    out: &mut ViewMut<'_>,
+    kernels: &Kernels,
+) {
     let [mut decides, mut left, mut right] = [[0i32; CHUNK]; 3];
     let mut at = 0;
     plan.runs(|starts, inner| {
         for from in (0..inner.extent).step_by(CHUNK) {
             let count = CHUNK.min(inner.extent - from);
             let (decides, left, right) = (&mut decides[..count], &mut left[..count], &mut right[..count]);
-            fill(condition, starts[0], inner.steps[0], from, decides);
-            fill(a, starts[1], inner.steps[1], from, left);
-            fill(b, starts[2], inner.steps[2], from, right);
-            for ((left, right), condition) in left.iter_mut().zip(&*right).zip(&*decides) {
-                *left = if *condition != 0 { *left } else { *right };
-            }
-            out.store(at + from, left);
+            fill(condition, starts[0], inner.steps[0], from, decides, kernels);
+            fill(a, starts[1], inner.steps[1], from, left, kernels);
+            fill(b, starts[2], inner.steps[2], from, right, kernels);
+            (kernels.arithmetic.select)(left, right, decides);
+            out.store_run(at + from, left, kernels);
         }
         at += inner.extent;
     });

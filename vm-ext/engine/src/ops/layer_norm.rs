@@ -41,7 +41,8 @@ impl LayerNorm {
     pub fn new(epsilon: u64, center: bool, least: i32, scale: Scale, columns: usize) -> Self {
         let per_column = scale.bias.len() > 1 || scale.rescale.multipliers.len() > 1;
         let narrow = scale.bias.iter().all(|bias| bias.unsigned_abs() < NARROW_BIAS);
-        let first_columns = (0..columns).step_by(WIDE).filter(|_| per_column && narrow);
+        // Of a known length, so that no more memory is taken than is declared.
+        let first_columns = (0..if per_column && narrow { columns } else { 0 }).step_by(WIDE);
         let lanes = first_columns.map(|first| scale.lanes(first, columns, |bias| bias as i32));
         LayerNorm {
             epsilon,
@@ -68,7 +69,7 @@ impl LayerNorm {
     ) {
         let row = &mut scratch.i32[..columns];
         for start in (0..x.len()).step_by(columns) {
-            x.load(start, row);
+            x.load_run(start, row, kernels);
             let (sum, squares) = (kernels.arithmetic.sums)(row, self.origin);
             let sum = if self.center { sum } else { 0 };
             // Each is below 2^62 (the loader's bound), and so is what they come to.
@@ -83,7 +84,7 @@ impl LayerNorm {
             };
             (kernels.arithmetic.normalise)(row, normal);
             self.finish(row, kernels);
-            out.store(start, row);
+            out.store_run(start, row, kernels);
         }
     }
 

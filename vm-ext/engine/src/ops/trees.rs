@@ -30,8 +30,9 @@ pub(crate) struct Forest {
     rescale: Rescale,
 }
 
-/// Bytes of a node as it is walked.
-pub(crate) const NODE_BYTES: u64 = size_of::<Node>() as u64;
+/// Bytes of a node as it is walked, by which forests are priced.
+pub(crate) const NODE_BYTES: u64 = 16;
+const _: () = assert!(size_of::<Node>() == NODE_BYTES as usize);
 
 /// Scratch space: a row of features, the targets' sums and results.
 pub(crate) fn scratch(features: usize, targets: usize) -> Room {

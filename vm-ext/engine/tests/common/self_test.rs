@@ -3,7 +3,7 @@
 
 use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Trees, Window};
 
-use super::random::Draw;
+use aiinference_differential::random::Draw;
 
 /// Names, models and inputs.
 pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {

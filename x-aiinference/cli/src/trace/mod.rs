@@ -22,7 +22,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Answer a log's requests anew on this machine
-    Replay(replay::Args),
+    Replay(Box<replay::Args>),
     /// Find where validators part, from their logs
     Compare(compare::Args),
     /// Print a log for people

@@ -4,8 +4,8 @@
 //! more than one page until inline probes replaced it; since then programs with this wasmer fail to link (or, as shared
 //! libraries, to load). Singlepass code never calls it: it only has to exist. It is nevertheless a correct probe.
 
-/// Makes sure that the linker takes this module along: the address of the probe, or 0 where none is needed.
-pub(crate) fn address() -> usize {
+/// Makes sure that the linker takes the symbol along, for a program that calls this: the address of the probe, or 0 where none is needed.
+pub fn address() -> usize {
     #[cfg(target_arch = "x86_64")]
     return std::hint::black_box(__rust_probestack as *const () as usize);
     #[cfg(not(target_arch = "x86_64"))]

@@ -9,6 +9,7 @@ thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// The system's allocator, counted. A program names it as its own: `#[global_allocator]`.
 pub struct Counting;
 
 fn change(by: isize) {

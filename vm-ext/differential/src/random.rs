@@ -1,25 +1,106 @@
 //! Random models: nodes are drawn at random and kept where the engine takes them.
 
+use std::collections::VecDeque;
+
 use aiinference_engine::graph::{
     Array, Comparison, Graph, HeaderEntry, Input, Op, Output, Rescale, Scanned, State, Trees, Window,
 };
 use aiinference_engine::infer::{infer, ValueType};
 
-use super::LIMITS;
+use crate::LIMITS;
+
+/// What a node is drawn from: nearly half of all come from the second list. The order is part of what a seed means.
+const EARLY: [&str; 36] = [
+    "Constant",
+    "MatMul",
+    "MatMul",
+    "Conv2d",
+    "Conv2d",
+    "Rescale",
+    "Add",
+    "Mul",
+    "Clamp",
+    "Table",
+    "Softmax",
+    "MaxPool2d",
+    "AvgPool2d",
+    "Upsample2d",
+    "Reshape",
+    "Transpose",
+    "Concat",
+    "Slice",
+    "ArgMax",
+    "TreeEnsemble",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+    "later",
+];
+const LATER: [&str; 18] = [
+    "BatchMatMul",
+    "BatchMatMul",
+    "Min",
+    "Max",
+    "Compare",
+    "Select",
+    "Div",
+    "Sqrt",
+    "LayerNorm",
+    "ReduceSum",
+    "ReduceMax",
+    "Gather",
+    "GatherElements",
+    "TopK",
+    "Pad",
+    "Broadcast",
+    "Scan",
+    "Scan",
+];
 
 /// A small generator (xorshift64*): the same numbers everywhere.
-pub struct Draw(u64);
+pub struct Draw {
+    state: u64,
+    /// Numbers to be given first.
+    chosen: VecDeque<u64>,
+}
 
 impl Draw {
+    /// The numbers that belong to a seed.
     pub fn new(seed: u64) -> Self {
-        Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Draw {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            chosen: VecDeque::new(),
+        }
     }
 
+    /// Numbers that are chosen, and others after them: for fuzzers, which want to change one and leave the rest.
+    pub fn chosen(numbers: impl IntoIterator<Item = u64>) -> Self {
+        let chosen: VecDeque<u64> = numbers.into_iter().collect();
+        Draw { chosen, ..Draw::new(0) }
+    }
+
+    /// Any number of 64 bits.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        if let Some(number) = self.chosen.pop_front() {
+            return number;
+        }
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
     /// In `low..=high`.
@@ -27,14 +108,17 @@ impl Draw {
         low + (self.next() % ((high - low) as u64 + 1)) as i64
     }
 
+    /// The same of 32 bits.
     pub fn u32(&mut self, low: u32, high: u32) -> u32 {
         self.int(low.into(), high.into()) as u32
     }
 
+    /// True once in n times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.next().is_multiple_of(n)
     }
 
+    /// One of a list.
     pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[(self.next() % list.len() as u64) as usize]
     }
@@ -48,10 +132,12 @@ impl Draw {
         }
     }
 
+    /// So many.
     pub fn list<T>(&mut self, count: usize, mut f: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..count).map(|_| f(self)).collect()
     }
 
+    /// A range of an input or result: all of a width, or less.
     pub fn range(&mut self) -> (i32, i32) {
         match self.next() % 8 {
             0 => (i32::MIN, i32::MAX),
@@ -67,6 +153,7 @@ impl Draw {
         }
     }
 
+    /// Extents of `1..=most`, 1 often.
     pub fn shape(&mut self, rank: usize, most: u32) -> Vec<u32> {
         self.list(rank, |d| if d.one_in(4) { 1 } else { d.u32(1, most) })
     }
@@ -82,6 +169,7 @@ impl Draw {
         }
     }
 
+    /// One bias a channel, or none.
     pub fn bias(&mut self, channels: usize) -> Vec<i64> {
         let bits = self.u32(0, 40);
         match self.next() % 3 {
@@ -90,6 +178,7 @@ impl Draw {
         }
     }
 
+    /// A multiplier and shift, or one of each a channel.
     pub fn rescale(&mut self, channels: usize) -> Rescale {
         let count = if self.one_in(2) { 1 } else { channels };
         let bits = self.u32(0, 30);
@@ -108,6 +197,7 @@ impl Draw {
         }
     }
 
+    /// A window of up to 4 by 4.
     pub fn window(&mut self) -> Window {
         let mut w = Window {
             kernel: [1; 2],
@@ -169,8 +259,8 @@ impl Draw {
         node as i32
     }
 
-    /// A node over some of the values; often not a valid one.
-    fn node(&mut self, values: &[ValueType]) -> Op {
+    /// A node over some of the values, of an operation that is wanted or of any; often not a valid one.
+    pub(crate) fn node(&mut self, values: &[ValueType], wanted: Option<&str>) -> Op {
         let any = |d: &mut Self| d.u32(0, values.len() as u32 - 1);
         let x = any(self);
         let shape = values[x as usize].shape.clone();
@@ -179,8 +269,9 @@ impl Draw {
         let shift = self.u32(0, 40) as u8;
         let axis = self.u32(0, shape.len().max(1) as u32 - 1);
         let extent = shape.get(axis as usize).copied().unwrap_or(1);
-        match self.next() % 36 {
-            0 => {
+        let op = wanted.unwrap_or_else(|| self.pick(&EARLY));
+        match op {
+            "Constant" => {
                 let shape = {
                     let rank = self.u32(0, 4) as usize;
                     self.shape(rank, 5)
@@ -193,8 +284,11 @@ impl Draw {
                 };
                 Op::Constant { shape, data }
             }
-            1 | 2 => {
-                let n = self.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 20, 33, 40]);
+            "MatMul" => {
+                let n = match wanted {
+                    Some(_) => self.extent(40, 100) as usize,
+                    None => self.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 20, 33, 40]),
+                };
                 let weights = self.weights(n * last);
                 Op::MatMul {
                     x,
@@ -203,10 +297,14 @@ impl Draw {
                     rescale: self.rescale(n),
                 }
             }
-            3 | 4 => {
+            "Conv2d" => {
                 let c = shape.get(1).copied().unwrap_or(1);
                 let groups = if self.one_in(2) { 1 } else { self.pick(&[1, c, 2]) };
-                let channels = groups * self.u32(1, 5);
+                let in_group = match wanted {
+                    Some(_) => self.extent(5, 40 / groups.min(8)),
+                    None => self.u32(1, 5),
+                };
+                let channels = groups * in_group;
                 let window = self.window();
                 let taps = c / groups.max(1) * window.kernel[0] * window.kernel[1];
                 let weights = self.weights((channels * taps) as usize);
@@ -221,7 +319,7 @@ impl Draw {
                     rescale,
                 }
             }
-            5 => {
+            "Rescale" => {
                 let bias = self.bias(extent as usize);
                 Op::Rescale {
                     x,
@@ -230,7 +328,7 @@ impl Draw {
                     rescale: self.rescale(extent as usize),
                 }
             }
-            6 => {
+            "Add" => {
                 let multipliers = [self.int(-20_000, 20_000) as i32, self.int(-20_000, 20_000) as i32];
                 Op::Add {
                     a: x,
@@ -241,7 +339,7 @@ impl Draw {
                     high,
                 }
             }
-            7 => Op::Mul {
+            "Mul" => Op::Mul {
                 a: x,
                 b: any(self),
                 multiplier: self.int(-20_000, 20_000) as i32,
@@ -250,38 +348,38 @@ impl Draw {
                 high,
             },
             // Often the numbers of something's elements.
-            8 if self.one_in(2) => Op::Clamp {
+            "Clamp" if self.one_in(2) => Op::Clamp {
                 x,
                 low: 0,
                 high: self.u32(0, 4) as i32,
             },
-            8 => Op::Clamp { x, low, high },
-            9 => {
+            "Clamp" => Op::Clamp { x, low, high },
+            "Table" => {
                 let count = self.pick(&[256, 513]);
                 Op::Table {
                     x,
                     table: self.list(count, |d| d.extreme(-32768, 32767) as i16),
                 }
             }
-            10 => Op::Softmax {
+            "Softmax" => Op::Softmax {
                 x,
                 multiplier: self.int(1, i32::MAX.into()) as i32,
                 shift,
             },
-            11 => Op::MaxPool2d {
+            "MaxPool2d" => Op::MaxPool2d {
                 x,
                 window: self.window(),
             },
-            12 => Op::AvgPool2d {
+            "AvgPool2d" => Op::AvgPool2d {
                 x,
                 window: self.window(),
                 count_padding: self.one_in(2),
             },
-            13 => Op::Upsample2d {
+            "Upsample2d" => Op::Upsample2d {
                 x,
                 factors: [self.u32(1, 3), self.u32(1, 3)],
             },
-            14 => {
+            "Reshape" => {
                 let count: u32 = shape.iter().product();
                 let first = self.u32(1, count.min(8));
                 let whole = count.is_multiple_of(first);
@@ -294,20 +392,20 @@ impl Draw {
                     },
                 }
             }
-            15 => {
+            "Transpose" => {
                 let mut axes: Vec<u32> = (0..shape.len() as u32).collect();
                 for i in (1..axes.len()).rev() {
                     axes.swap(i, self.int(0, i as i64) as usize);
                 }
                 Op::Transpose { x, axes }
             }
-            16 => {
+            "Concat" => {
                 let others = self.u32(0, 2) as usize;
                 let mut xs = self.list(others, |d| if d.one_in(2) { x } else { any(d) });
                 xs.push(x);
                 Op::Concat { xs, axis }
             }
-            17 => {
+            "Slice" => {
                 let (start, step) = (self.u32(0, extent - 1), self.u32(1, 3));
                 let most = (extent - 1 - start) / step + 1;
                 Op::Slice {
@@ -318,13 +416,13 @@ impl Draw {
                     length: self.u32(1, most),
                 }
             }
-            18 => Op::ArgMax { x },
-            19 => {
+            "ArgMax" => Op::ArgMax { x },
+            "TreeEnsemble" => {
                 let trees = self.trees(last as u32);
                 let rescale = self.rescale(trees.base.len());
                 Op::TreeEnsemble { x, trees, rescale }
             }
-            _ => self.later_node(values, x),
+            _ => self.later_node(values, x, wanted),
         }
     }
 
@@ -406,7 +504,7 @@ impl Draw {
             self.grow(&mut graph, wanted, true);
         }
         for state in &mut states {
-            let all = known(&graph);
+            let all = known(&mut graph);
             let shape = &values[state.initial as usize].shape;
             let x = self.such(&all, |v| v.shape == *shape);
             let value = &all[x as usize];
@@ -434,23 +532,24 @@ impl Draw {
 
     /// Adds random nodes that are valid.
     fn grow(&mut self, graph: &mut Graph, wanted: usize, inside: bool) {
+        let mut values = known(graph);
         for _ in 0..wanted * 6 {
             if graph.nodes.len() == wanted {
                 break;
             }
-            let op = self.node(&known(graph));
+            let op = self.node(&values, None);
             if inside && matches!(op, Op::Scan { .. }) {
                 continue;
             }
             graph.push(op);
-            let kept = infer(&with_output(graph), &LIMITS);
-            if kept.is_err() || kept.is_ok_and(|k| k.values.last().is_some_and(|v| v.elements() > 20_000)) {
-                graph.nodes.pop();
+            match values_of(graph) {
+                Some(kept) if kept.last().is_none_or(|v| v.elements() <= 20_000) => values = kept,
+                _ => drop(graph.nodes.pop()),
             }
         }
     }
 
-    fn later_node(&mut self, values: &[ValueType], x: u32) -> Op {
+    fn later_node(&mut self, values: &[ValueType], x: u32, wanted: Option<&str>) -> Op {
         let this = &values[x as usize];
         let last = this.shape.last().copied().unwrap_or(1);
         let (low, high) = self.range();
@@ -463,9 +562,9 @@ impl Draw {
         // So that x * 2^room stays below 2^62.
         let room = (magnitude.leading_zeros() as u8).saturating_sub(3).min(62);
         let numbers = |v: &ValueType, extent: u32| v.low >= 0 && i64::from(v.high) < i64::from(extent);
-        match self.next() % 18 {
-            16 | 17 => self.scan(values, x),
-            0 | 1 => {
+        match wanted.unwrap_or_else(|| self.pick(&LATER)) {
+            "Scan" => self.scan(values, x),
+            "BatchMatMul" => {
                 let narrow = |v: &ValueType| v.shape.len() > 1 && v.low >= -32768 && v.high <= 32767;
                 let a = self.such(values, narrow);
                 let transposed = self.one_in(2);
@@ -485,38 +584,38 @@ impl Draw {
                     high,
                 }
             }
-            2 => Op::Min {
+            "Min" => Op::Min {
                 a: x,
                 b: self.mate(values, x),
             },
-            3 => Op::Max {
+            "Max" => Op::Max {
                 a: x,
                 b: self.mate(values, x),
             },
-            4 => Op::Compare {
+            "Compare" => Op::Compare {
                 a: x,
                 b: self.mate(values, x),
                 kind: self.pick(&[Comparison::Less, Comparison::LessEqual, Comparison::Equal]),
             },
-            5 => Op::Select {
+            "Select" => Op::Select {
                 condition: self.mate(values, x),
                 a: x,
                 b: self.mate(values, x),
             },
-            6 => Op::Div {
+            "Div" => Op::Div {
                 a: x,
                 b: self.mate(values, x),
                 shift: self.u32(0, room.into()) as u8,
                 low,
                 high,
             },
-            7 => Op::Sqrt {
+            "Sqrt" => Op::Sqrt {
                 x,
                 shift: self.u32(0, room.into()) as u8,
                 low,
                 high,
             },
-            8 => Op::LayerNorm {
+            "LayerNorm" => Op::LayerNorm {
                 x,
                 epsilon: match self.next() % 4 {
                     0 => 0,
@@ -528,7 +627,7 @@ impl Draw {
                 bias: self.bias(last as usize),
                 rescale: self.rescale(last as usize),
             },
-            9 => Op::ReduceSum {
+            "ReduceSum" => Op::ReduceSum {
                 x,
                 axis,
                 multiplier,
@@ -536,13 +635,13 @@ impl Draw {
                 low,
                 high,
             },
-            10 => Op::ReduceMax { x, axis },
-            11 => Op::Gather {
+            "ReduceMax" => Op::ReduceMax { x, axis },
+            "Gather" => Op::Gather {
                 x,
                 indices: self.such(values, |v| numbers(v, extent) && v.elements() < 100),
                 axis,
             },
-            12 => {
+            "GatherElements" => {
                 let mut rows = this.shape.clone();
                 rows.pop();
                 let fits = |v: &ValueType| {
@@ -551,11 +650,11 @@ impl Draw {
                 let indices = self.such(values, fits);
                 Op::GatherElements { x, indices }
             }
-            13 => Op::TopK {
+            "TopK" => Op::TopK {
                 x,
                 k: self.u32(1, last),
             },
-            14 => {
+            "Pad" => {
                 let rank = this.shape.len();
                 let side = |d: &mut Self| d.list(rank, |d| if d.one_in(3) { d.u32(0, 3) } else { 0 });
                 Op::Pad {
@@ -581,28 +680,31 @@ impl Draw {
     }
 }
 
-/// The graph, and its first value as an output.
-fn with_output(graph: &Graph) -> Graph {
-    let mut whole = graph.clone();
-    whole.outputs = vec![Output {
+/// The values of a graph that lacks nothing but outputs, if it is valid.
+pub(crate) fn values_of(graph: &mut Graph) -> Option<Vec<ValueType>> {
+    graph.outputs.push(Output {
         name: "out".into(),
         value: 0,
         fraction_bits: 0,
         labels: vec![],
-    }];
-    whole
+    });
+    let inferred = infer(graph, &LIMITS);
+    graph.outputs.clear();
+    Some(inferred.ok()?.values)
 }
 
-/// The values of a graph that lacks nothing but outputs.
-fn known(graph: &Graph) -> Vec<ValueType> {
-    infer(&with_output(graph), &LIMITS)
-        .expect("only valid nodes are kept")
-        .values
+/// The values of a graph of valid nodes.
+fn known(graph: &mut Graph) -> Vec<ValueType> {
+    values_of(graph).expect("only valid nodes are kept")
 }
 
 /// A valid model and inputs for it.
 pub fn model(seed: u64) -> (Graph, Vec<Vec<i32>>) {
-    let mut draw = Draw::new(seed);
+    model_of(&mut Draw::new(seed))
+}
+
+/// The same of any numbers.
+pub fn model_of(draw: &mut Draw) -> (Graph, Vec<Vec<i32>>) {
     let mut graph = Graph::new();
     if draw.one_in(2) {
         graph.header.push(HeaderEntry {
@@ -655,7 +757,7 @@ pub fn model(seed: u64) -> (Graph, Vec<Vec<i32>>) {
             labels: vec![],
         });
     }
-    let inputs = inputs(&graph, &mut draw);
+    let inputs = inputs(&graph, draw);
     (graph, inputs)
 }
 

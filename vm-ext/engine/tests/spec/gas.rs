@@ -1,0 +1,434 @@
+//! `gas.md`, "The price of a run", with the numbers of its table.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use super::memory::{self, panels, Sums};
+use super::{infer, Array, Graph, Op, Scan, Trees, Type, Window};
+
+/// The rows `| NAME | 1,000 | ..` of the page.
+pub fn table() -> &'static BTreeMap<&'static str, u128> {
+    static TABLE: OnceLock<BTreeMap<&'static str, u128>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let page = include_str!("../../../../docs/spec/gas.md");
+        let row = |line: &'static str| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let (name, number) = (cells.next()?, cells.next()?);
+            let constant = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let number = number.replace(',', "").parse().ok()?;
+            name.chars().all(constant).then_some((name, number))
+        };
+        page.lines().filter_map(row).collect()
+    })
+}
+
+/// The number of that name in the table.
+fn gas(name: &str) -> u128 {
+    table()[name]
+}
+
+/// The price of each node, and of a run.
+pub fn run(graph: &Graph, types: &[Type]) -> (Vec<u64>, u64) {
+    let nodes = nodes(&graph.nodes, graph.inputs.len(), types);
+    let returned: u128 = graph.outputs.iter().map(|output| elements(&types[output.value])).sum();
+    let taken: u128 = types[..graph.inputs.len()].iter().map(elements).sum();
+    let all: u128 = nodes.iter().map(|gas| u128::from(*gas)).sum();
+    (nodes, saturated(gas("NODE") + (taken + returned) * gas("PORT") + all))
+}
+
+fn nodes(nodes: &[Op], inputs: usize, types: &[Type]) -> Vec<u64> {
+    let price = |(i, op): (usize, &Op)| {
+        let y = &types[inputs + i];
+        let stored = match op {
+            Op::Constant { .. } | Op::Reshape { .. } => 0,
+            _ => bytes(y),
+        };
+        saturated(gas("NODE") + stored * gas("RESULT_BYTE") + operation(op, y, types))
+    };
+    nodes.iter().enumerate().map(price).collect()
+}
+
+fn saturated(gas: u128) -> u64 {
+    gas.min(u64::MAX.into()) as u64
+}
+
+fn extents(shape: &[usize]) -> u128 {
+    shape.iter().map(|extent| *extent as u128).product()
+}
+
+fn elements(ty: &Type) -> u128 {
+    extents(&ty.shape)
+}
+
+fn bytes(ty: &Type) -> u128 {
+    elements(ty) * if memory::fits_16_bits(ty) { 2 } else { 4 }
+}
+
+/// The number of that name, or the one for operands that no cache holds.
+fn by_distance(name: &str, x: &Type) -> u128 {
+    if bytes(x) > gas("FAR_BYTES") {
+        gas(&format!("{name}_FAR"))
+    } else {
+        gas(name)
+    }
+}
+
+/// Extents before, along and after an axis.
+fn around(shape: &[usize], axis: usize) -> [u128; 3] {
+    [
+        extents(&shape[..axis]),
+        shape[axis] as u128,
+        extents(&shape[axis + 1..]),
+    ]
+}
+
+/// The run of operands broadcast to `out`; and, for each operand, whether it is repeated along it.
+fn run_of(operands: &[&[usize]], out: &[usize]) -> (u128, Vec<bool>) {
+    let mut run = (1, vec![false; operands.len()]);
+    let mut begun = false;
+    for back in 1..=out.len() {
+        let extent = out[out.len() - back];
+        if extent == 1 {
+            continue;
+        }
+        let repeated: Vec<bool> = operands
+            .iter()
+            .map(|shape| shape.len() < back || shape[shape.len() - back] == 1)
+            .collect();
+        if begun && repeated != run.1 {
+            break;
+        }
+        run = (run.0 * extent as u128, repeated);
+        begun = true;
+    }
+    run
+}
+
+/// What the tiles of R rows and K columns of a product cost, laid out for `mac` gas a product.
+fn tiles(rows: u128, k: u128, columns: u128, flushes: u128, mac: u128) -> u128 {
+    let (panels, single) = split(columns);
+    let rescale = rescale(flushes);
+    rows * panels * (16 * (k + 1) * mac + gas("TILE_ROW") + flushes * gas("FLUSH") + 16 * rescale)
+        + rows.div_ceil(48) * panels * gas("TILE")
+        + rows * single * (k * gas("MAC_DOT") + (1 + flushes) * gas("DOT"))
+}
+
+fn split(columns: u128) -> (u128, u128) {
+    let (panels, single) = panels(columns as u64);
+    (panels.into(), single.into())
+}
+
+fn rescale(flushes: u128) -> u128 {
+    gas(if flushes == 0 { "RESCALE" } else { "RESCALE_WIDE" })
+}
+
+/// The largest power of two of products that fit 32 bits, by what so many come to.
+fn block(most: impl Fn(usize) -> i128) -> u128 {
+    let fits = |log: &u32| most(1 << log) < 1 << 31;
+    (1..=30).rev().find(fits).map(|log| 1 << log).expect("two products fit")
+}
+
+/// How often sums of k weighted elements move to 64 bits; none where they are in 64 bits throughout.
+fn flushes(weights: &Array, k: usize, bias: &[i128], x: &Type) -> Option<u128> {
+    let magnitude = x.low.abs().max(x.high.abs());
+    match memory::sums(weights, k, bias, x) {
+        Sums::Bits64 => None,
+        Sums::Bits32 => Some(0),
+        Sums::Blocks => {
+            let l1 = |part: &[i128]| part.iter().map(|w| w.abs()).sum::<i128>();
+            let rows = || weights.data.chunks(k);
+            let most = |b| rows().flat_map(|row| row.chunks(b)).map(l1).max().unwrap_or(0) * magnitude;
+            Some((k as u128).div_ceil(block(most)))
+        }
+    }
+}
+
+fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
+    let e = elements(y);
+    let shape = |x: &usize| types[*x].shape.as_slice();
+    let rows_of = |ty: &Type| {
+        let (last, rest) = ty.shape.split_last().expect("an axis");
+        (extents(rest), *last as u128)
+    };
+    let broadcast = |each: &str, operands: &[&usize]| {
+        let operands: Vec<&[usize]> = operands.iter().map(|x| shape(x)).collect();
+        e * gas(each) + e / run_of(&operands, &y.shape).0 * gas("RUN")
+    };
+    match op {
+        Op::Constant { .. } | Op::Reshape { .. } => 0,
+        Op::MatMul { x, weights, bias, .. } => mat_mul(&types[*x], weights, bias, e),
+        Op::BatchMatMul { a, b, transposed, .. } => batch_mat_mul(&types[*a], &types[*b], *transposed, y),
+        Op::Conv2d {
+            x,
+            weights,
+            bias,
+            window,
+            groups,
+            ..
+        } => {
+            let scratch = memory::scratch(op, y, types);
+            let scratch = [2, 4, 8]
+                .iter()
+                .zip(scratch)
+                .map(|(size, n)| size * u128::from(n))
+                .sum();
+            conv2d(&types[*x], weights, bias, window, *groups as u128, y, scratch)
+        }
+        Op::Rescale {
+            axis, bias, rescale, ..
+        } => {
+            let runs = if bias.len().max(rescale.multipliers.len()) <= 1 {
+                1
+            } else {
+                match around(&y.shape, *axis) {
+                    [_, _, 1] => 1,
+                    [outer, extent, _] => outer * extent,
+                }
+            };
+            e * gas("ARITHMETIC") + runs * gas("RUN")
+        }
+        Op::Add { a, b, .. } | Op::Mul { a, b, .. } => broadcast("ARITHMETIC", &[a, b]),
+        Op::Div { a, b, .. } => broadcast("DIV", &[a, b]),
+        Op::Min { a, b } | Op::Max { a, b } | Op::Compare { a, b, .. } => broadcast("COMPARE", &[a, b]),
+        Op::Select { condition, a, b } => broadcast("SELECT", &[condition, a, b]),
+        Op::Broadcast { x, .. } => broadcast("MOVE", &[x]),
+        Op::Sqrt { .. } => e * gas("SQRT"),
+        Op::Clamp { .. } => e * gas("CLAMP"),
+        Op::Table { .. } => e * gas("TABLE"),
+        Op::Softmax { .. } => e * gas("SOFTMAX") + rows_of(y).0 * gas("SOFTMAX_ROW"),
+        Op::LayerNorm { .. } => e * gas("LAYER_NORM") + rows_of(y).0 * gas("LAYER_NORM_ROW"),
+        Op::MaxPool2d { x, window } | Op::AvgPool2d { x, window, .. } => {
+            let inside = |axis: usize| {
+                let extent = shape(x)[2 + axis] as u128;
+                (window.kernel[axis] as u128).min(extent.div_ceil(window.dilations[axis] as u128))
+            };
+            e * gas("POOL") + e * inside(0) * inside(1) * by_distance("POOL_TAP", &types[*x])
+        }
+        Op::Upsample2d { x, .. } => {
+            let (rows, _) = rows_of(y);
+            e * gas("MOVE") + elements(&types[*x]) * gas("UPSAMPLE") + rows * gas("MOVE_STRIDED")
+        }
+        Op::Transpose { x, axes } => transpose(&types[*x], axes),
+        Op::Concat { xs, axis } => {
+            let [outer, _, _] = around(&y.shape, *axis);
+            e * gas("MOVE") + outer * xs.len() as u128 * gas("RUN")
+        }
+        Op::Slice {
+            x, axis, step, length, ..
+        } => {
+            let [outer, _, inner] = around(&y.shape, *axis);
+            let (each, runs) = match (*step, inner) {
+                (1, _) => (gas("MOVE"), outer),
+                (_, 1) => (by_distance("MOVE_STRIDED", &types[*x]), outer),
+                _ => (gas("MOVE"), outer * *length as u128),
+            };
+            e * each + runs * gas("RUN")
+        }
+        Op::Gather { x, axis, .. } => {
+            let [_, _, inner] = around(shape(x), *axis);
+            e * gas("MOVE") + e / inner * by_distance("GATHERED", &types[*x])
+        }
+        Op::GatherElements { x, .. } => e * by_distance("GATHERED", &types[*x]) + rows_of(y).0 * gas("RUN"),
+        Op::Pad { x, before, after, .. } => {
+            let padded = (0..before.len()).rev().find(|axis| before[*axis] + after[*axis] > 0);
+            let run = extents(&shape(x)[padded.unwrap_or(0)..]);
+            let x = elements(&types[*x]);
+            e * gas("MOVE") + x * gas("PAD") + x / run * gas("RUN")
+        }
+        Op::ReduceSum { x, axis, .. } | Op::ReduceMax { x, axis } => {
+            let [outer, extent, inner] = around(shape(x), *axis);
+            let steps = if inner == 1 { 1 } else { extent * inner.div_ceil(256) };
+            elements(&types[*x]) * gas("REDUCE") + outer * steps * gas("REDUCE_STEP") + e * gas("REDUCED")
+        }
+        Op::ArgMax { x } => elements(&types[*x]) * gas("ARG_MAX") + e * gas("RUN"),
+        Op::TopK { x, k } => {
+            let (rows, n) = rows_of(&types[*x]);
+            let digits = format!("{k:b}").len() as u128;
+            rows * (n * gas("TOP_K") + (n + *k as u128) * digits * gas("TOP_K_LEVEL") + gas("RUN"))
+        }
+        Op::TreeEnsemble(trees) => {
+            let (rows, features) = rows_of(&types[trees.x]);
+            rows * forest(trees, features)
+        }
+        Op::Scan(scan) => scan_of(scan, op, y, types),
+    }
+}
+
+fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
+    let k = *x.shape.last().expect("an axis");
+    let (rows, columns) = (elements(x) / k as u128, (weights.data.len() / k) as u128);
+    let (wide, mac) = if weights.bits == 8 {
+        (1, gas("MAC_I8"))
+    } else {
+        (2, gas("MAC_I16"))
+    };
+    let touched = wide * weights.data.len() as u128 * gas("WEIGHT_BYTE");
+    let flushes = flushes(weights, k, bias, x);
+    let k = k as u128;
+    touched
+        + match flushes {
+            Some(flushes) => tiles(rows, k, columns, flushes, mac),
+            None => {
+                let (panels, single) = split(columns);
+                rows * (16 * panels + single) * k * gas("MAC_WIDE")
+                    + rows * (panels + single) * gas("TILE_ROW")
+                    + e * gas("RESCALE_WIDE")
+            }
+        }
+}
+
+fn batch_mat_mul(a: &Type, b: &Type, transposed: bool, y: &Type) -> u128 {
+    let batch = |ty: &Type| ty.shape[..ty.shape.len() - 2].to_vec();
+    let (m, k) = (a.shape[a.shape.len() - 2] as u128, *a.shape.last().unwrap() as u128);
+    let n = *y.shape.last().unwrap() as u128;
+    let (run, repeated) = run_of(&[&batch(a), &batch(b)], &batch(y));
+    let run = if repeated == [false, true] { run } else { 1 };
+    let (rows, products) = (run * m, extents(&batch(y)) / run);
+    let magnitude = |ty: &Type| ty.low.abs().max(ty.high.abs());
+    let product = magnitude(a) * magnitude(b);
+    let flushes = match memory::batch_sums(infer::bound_of_batch(a, b, transposed), product) {
+        Sums::Bits64 => None,
+        Sums::Bits32 => Some(0),
+        Sums::Blocks => Some(k.div_ceil(block(|terms| terms as i128 * product))),
+    };
+    let e = elements(y);
+    match flushes {
+        None => e * k * gas("MAC_WIDE") + e * gas("RESCALE_WIDE") + products * gas("BATCH"),
+        Some(flushes) => {
+            let (panels, single) = split(n);
+            let laid_out = (16 * panels * k.next_multiple_of(2) + single * k) * by_distance("LAY_OUT", b);
+            products * (laid_out + tiles(rows, k, n, flushes, gas("MAC_I16")) + gas("BATCH"))
+        }
+    }
+}
+
+fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u128, y: &Type, scratch: u128) -> u128 {
+    let four = |ty: &Type| [0, 1, 2, 3].map(|axis| ty.shape[axis] as u128);
+    let ([batch, channels, height, width], [_, out, oh, ow]) = (four(x), four(y));
+    let taps = weights.data.len() / out as usize;
+    let flushes = flushes(weights, taps, bias, x);
+    let taps = taps as u128;
+    let touched = 2 * out * taps * gas("WEIGHT_BYTE");
+    let e = elements(y);
+    let Some(flushes) = flushes else {
+        return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE");
+    };
+    let panels = (oh * ow).div_ceil(16);
+    let scattered = match (window.strides[1], ow % 16) {
+        (1, 0) => 0,
+        (1, _) => oh.min(panels),
+        _ => panels,
+    };
+    let padding = window.padding.map(|n| n as u128);
+    let padded = if padding == [0; 4] {
+        0
+    } else {
+        (height + padding[0] + padding[2]) * (width + padding[1] + padding[3])
+    };
+    let of_group = 2 * (out / groups) * taps;
+    let again = if of_group > gas("NEAR_BYTES") { of_group } else { 0 };
+    touched
+        + scratch * gas("RESULT_BYTE")
+        + batch * channels * height * gas("RUN")
+        + batch * channels * padded * gas("MOVE")
+        + batch * groups * panels * again * gas("WEIGHT_BYTE_AGAIN")
+        + batch * groups * (panels - scattered) * 16 * taps * gas("GATHER_RUN")
+        + batch * groups * scattered * 16 * taps * by_distance("GATHER", x)
+        + batch * groups * panels * gas("RUN")
+        + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
+        + batch
+            * out
+            * panels
+            * (16 * (taps + 1) * gas("MAC_I16") + gas("TILE_ROW") + flushes * gas("FLUSH") + 16 * rescale(flushes))
+}
+
+fn transpose(x: &Type, axes: &[usize]) -> u128 {
+    let axes: Vec<usize> = axes.iter().copied().filter(|axis| x.shape[*axis] > 1).collect();
+    let next = |axis: usize| (axis + 1..x.shape.len()).find(|axis| x.shape[*axis] > 1);
+    let Some(last) = axes.last() else {
+        return elements(x) * (gas("MOVE") + gas("RUN"));
+    };
+    let follow = axes
+        .windows(2)
+        .rev()
+        .take_while(|pair| next(pair[0]) == Some(pair[1]))
+        .count();
+    let run: u128 = axes[axes.len() - 1 - follow..]
+        .iter()
+        .map(|axis| x.shape[*axis] as u128)
+        .product();
+    let each = match next(*last) {
+        None => gas("MOVE"),
+        Some(_) => by_distance("MOVE_STRIDED", x),
+    };
+    elements(x) * each + elements(x) / run * gas("RUN")
+}
+
+fn forest(trees: &Trees, features: u128) -> u128 {
+    // What is below a child: levels, and entries of the largest leaf.
+    fn below(trees: &Trees, child: i128) -> (u128, u128) {
+        let mut open = vec![(child, 0)];
+        let mut most = (0, 0);
+        while let Some((child, level)) = open.pop() {
+            if child < 0 {
+                let leaf = (-1 - child) as usize;
+                let entries = (trees.leaf_starts[leaf + 1] - trees.leaf_starts[leaf]) as u128;
+                most = (most.0.max(level), most.1.max(entries));
+            } else {
+                let node = child as usize;
+                open.extend([trees.left[node], trees.right[node]].map(|child| (child, level + 1)));
+            }
+        }
+        most
+    }
+    let below: Vec<(u128, u128)> = trees.roots.iter().map(|root| below(trees, *root)).collect();
+    let depths: u128 = below.iter().map(|(depth, _)| depth).sum();
+    let entries: u128 = below.iter().map(|(_, entries)| entries).sum();
+    let size = 16 * trees.features.len() + 4 * trees.leaf_starts.len() + 8 * trees.weights.len();
+    let level = match size as u128 + 4 * features {
+        0..=0x8_0000 => "TREE_LEVEL",
+        0x8_0001..=0x80_0000 => "TREE_LEVEL_FAR",
+        _ => "TREE_LEVEL_FARTHEST",
+    };
+    depths * gas(level)
+        + entries * gas("TREE_ENTRY")
+        + trees.roots.len() as u128 * gas("TREE")
+        + features * gas("TREE_FEATURE")
+        + trees.base.len() as u128 * gas("RESCALE_WIDE")
+        + gas("RUN")
+}
+
+fn scan_of(scan: &Scan, op: &Op, y: &Type, types: &[Type]) -> u128 {
+    let inside = infer::body_types(scan, types);
+    let inputs = scan.states.len() + scan.scanned.len() + scan.captured.len();
+    let body: u128 = nodes(&scan.body, inputs, &inside)
+        .iter()
+        .map(|gas| u128::from(*gas))
+        .sum();
+    let carried: u128 = inside[..scan.states.len()].iter().map(elements).sum();
+    let collected: u128 = scan.collected.iter().map(|value| elements(&inside[*value])).sum();
+    let slices = scan.scanned.iter().map(|scanned| {
+        let x = &types[scanned.x];
+        match around(&x.shape, scanned.axis) {
+            [outer, _, 1] => outer * by_distance("MOVE_STRIDED", x),
+            [outer, _, inner] => outer * inner * gas("MOVE") + outer * gas("RUN"),
+        }
+    });
+    let once = gas("SCAN")
+        + u128::from(saturated(body))
+        + carried * gas("CARRIED")
+        + collected * gas("MOVE")
+        + (scan.states.len() + scan.scanned.len() + scan.collected.len()) as u128 * gas("RUN")
+        + slices.sum::<u128>();
+    let captured: u128 = scan.captured.iter().map(|x| elements(&types[*x])).sum();
+    let scratch = memory::scratch(op, y, types);
+    let scratch: u128 = [2, 4, 8]
+        .iter()
+        .zip(scratch)
+        .map(|(size, n)| size * u128::from(n))
+        .sum();
+    scan.count as u128 * once
+        + captured * gas("MOVE")
+        + scan.captured.len() as u128 * gas("RUN")
+        + scratch * gas("RESULT_BYTE")
+}
