@@ -39,7 +39,7 @@ async fn a_link_that_was_broken_off_is_finished_and_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the localnet: make test-ibc"]
-async fn transfers_go_both_ways_in_few_blocks() {
+async fn transfers_go_both_ways_and_are_counted() {
     let net = Net::open().await;
     let (relayer, channel) = net.linked("").await;
     let address = free_address();
@@ -55,15 +55,8 @@ async fn transfers_go_both_ways_in_few_blocks() {
     }
     let trips = running.round_trips().await;
     println!("round trips (blocks, ms): {trips:?}; memory {} kB", running.memory());
-    // Of the sending chain. The consumer's are quicker: while the provider makes two, it makes three or four.
-    for (trips, most) in trips.chunks(5).zip([4, 6]) {
-        let mut blocks: Vec<u64> = trips.iter().map(|(blocks, _)| *blocks).collect();
-        blocks.sort_unstable();
-        assert!(blocks[blocks.len() / 2] <= most, "{blocks:?}");
-    }
-    let metrics = page(&address);
     let lane = format!("channel=\"provider-1/{}\"", channel[0]);
-    let value = |name: &str, labels: &[&str]| -> f64 {
+    let value = |metrics: &str, name: &str, labels: &[&str]| -> f64 {
         let fits = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
         let line = metrics
             .lines()
@@ -71,13 +64,24 @@ async fn transfers_go_both_ways_in_few_blocks() {
             .unwrap_or_else(|| panic!("no {name} {labels:?} in {metrics}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
-    for kind in ["receive", "acknowledge"] {
+    // The relayer hears of its last transaction a little after the chain has it.
+    let done = |metrics: &str, kind: &str| {
         let labels = [lane.as_str(), &format!("kind=\"{kind}\""), "result=\"done\""];
-        assert_eq!(value("relay_packets_total", &labels), 10.0);
+        value(metrics, "relay_packets_total", &labels)
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut metrics = page(&address);
+    while ["receive", "acknowledge"].map(|kind| done(&metrics, kind)) != [10.0; 2] {
+        assert!(Instant::now() < deadline, "not every packet is counted: {metrics}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        metrics = page(&address);
     }
-    assert_eq!(value("relay_roundtrip_blocks_count", &[&lane]), 10.0);
-    assert!(value("relay_client_left_seconds", &["chain=\"provider-1\""]) > 3600.0);
-    assert_eq!(value("relay_websocket_connected", &["chain=\"consumer-1\""]), 1.0);
+    assert_eq!(value(&metrics, "relay_roundtrip_blocks_count", &[&lane]), 10.0);
+    assert!(value(&metrics, "relay_client_left_seconds", &["chain=\"provider-1\""]) > 3600.0);
+    assert_eq!(
+        value(&metrics, "relay_websocket_connected", &["chain=\"consumer-1\""]),
+        1.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,6 +94,9 @@ pub struct Job {
     pub attempts: u32,
     /// Failures of its transactions in a row.
     pub refusals: u32,
+    /// Those of them that were outside blocks: in a trial, or at a node's door.
+    #[serde(default)]
+    pub trials: u32,
     /// Whether the proof is submitted without the callback, which anybody may deliver then.
     #[serde(default)]
     pub defer: bool,
@@ -122,12 +125,18 @@ impl Job {
             seconds: None,
             attempts: 0,
             refusals: 0,
+            trials: 0,
             defer: false,
             not_before: 0,
             changed: 0,
             transaction: None,
             error: None,
         }
+    }
+
+    /// Failures of its transactions within blocks, which are paid for.
+    pub fn failures(&self) -> u32 {
+        self.refusals.saturating_sub(self.trials)
     }
 
     /// Ends it: what is only needed on the way goes.

@@ -17,10 +17,12 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(10);
 /// How many blocks a transaction may be missing from the index after its sequence number was used.
 const INDEX_BLOCKS: u64 = 3;
-/// Failures of a job's transactions before one more that fails in a block ends it.
-const MAX_FAILED: u32 = 4;
-/// Refusals after which a proof is submitted without the callback, whatever they say.
-const MAX_WITH_CALLBACK: u32 = 2;
+/// Failures in blocks that end a job.
+const MAX_FAILED: u32 = 5;
+/// Failures in blocks after which a proof is submitted without the callback, whatever they say.
+const MAX_WITH_CALLBACK: u32 = 3;
+/// Refusals outside blocks after which it is: a node that has just started may refuse more than one.
+const MAX_TRIALS: u32 = 3;
 /// What refusals say that are no callback's doing: the registry's own words, and those about fees and accounts.
 const OWN: [&str; 8] = [
     "fulfilling a request: ",
@@ -173,6 +175,7 @@ impl Daemon {
             job.sent = None;
             job.state = State::Proven;
             job.refusals = job.refusals.saturating_add(1);
+            job.trials = job.trials.saturating_add(u32::from(!in_block));
             job.defer = defer;
             job.not_before = now() + if changes { 0 } else { pause_after(job.refusals) };
             job.error = Some(reason);
@@ -181,7 +184,7 @@ impl Daemon {
 
     /// Transactions that fail in a block are paid: not too many for one request.
     fn give_up_after(&mut self, request: u64, most: u32) -> Result<()> {
-        let Some(job) = self.jobs.get(&request).filter(|job| job.refusals >= most) else {
+        let Some(job) = self.jobs.get(&request).filter(|job| job.failures() >= most) else {
             return Ok(());
         };
         let reason = job.error.clone().unwrap_or_default();
@@ -243,14 +246,19 @@ fn to_defer(job: &Job, reason: &str, in_block: bool, hurried: bool) -> bool {
     if job.callback_gas == 0 || job.defer {
         return job.defer;
     }
-    if job.refusals >= MAX_WITH_CALLBACK {
+    let (seen, most) = if in_block {
+        (job.failures(), MAX_WITH_CALLBACK)
+    } else {
+        (job.trials, MAX_TRIALS)
+    };
+    if seen.saturating_add(1) >= most {
         return true;
     }
     let own = OWN.iter().any(|own| reason.contains(own));
     // It had the gas that a trial used; next it gets all that the callback may use.
-    let starved = in_block && job.refusals == 0 && reason.contains("out of gas");
+    let starved = in_block && seen == 0 && reason.contains("out of gas");
     // A trial may fail by its node alone, which has just started, say.
-    let doubtful = !in_block && job.refusals == 0;
+    let doubtful = !in_block;
     !own && (!(starved || doubtful) || hurried)
 }
 
@@ -265,6 +273,7 @@ mod tests {
         let after = |reason: &&str| {
             job.defer = to_defer(&job, reason, in_block, hurried);
             job.refusals += 1;
+            job.trials += u32::from(!in_block);
             job.defer
         };
         reasons.iter().map(after).collect()
@@ -282,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_trial_that_fails_is_repeated_before_the_callback_is_deferred() {
-        assert_eq!(deferred(9, false, false, &[PANIC; 3]), [false, true, true]);
+        assert_eq!(deferred(9, false, false, &[PANIC; 4]), [false, false, true, true]);
         let blocked = "tx gas limit exceeds block max gas";
-        assert_eq!(deferred(9, false, false, &[blocked; 2]), [false, true]);
+        assert_eq!(deferred(9, false, false, &[blocked; 3]), [false, false, true]);
         // Unless time runs out.
         assert_eq!(deferred(9, false, true, &[blocked]), [true]);
     }
@@ -297,6 +306,7 @@ mod tests {
             "insufficient fees",
         ] {
             assert_eq!(deferred(9, false, false, &[own; 4]), [false, false, true, true]);
+            assert_eq!(deferred(9, true, false, &[own; 4]), [false, false, true, true]);
         }
     }
 
