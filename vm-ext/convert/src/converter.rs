@@ -214,7 +214,7 @@ impl<'a> Converter<'a> {
             let outputs = net.outputs.iter();
             answers.push(outputs.map(|o| eval::of(net, &values, o.value).to_vec()).collect());
         }
-        ranges.settle();
+        ranges.settle(net);
         self.tell(Stage::Calibrate, total, total);
         (ranges, answers)
     }

@@ -14,6 +14,8 @@ const MAX_NODES: usize = 1 << 18;
 const MAX_STORED: usize = 1 << 28;
 /// Expressions beyond this size are not nested further.
 const MAX_EXPR: usize = 64;
+/// The largest magnitude of a byte less another one's zero point.
+const BYTE: f64 = 512.0;
 /// A constant operand of at most so many different values is taken apart by them.
 const MAX_DIFFERENT: usize = 16;
 
@@ -125,9 +127,31 @@ impl Build {
                 }
                 _ => Elements::Real,
             },
+            // A quantised operand less its zero points.
+            Kind::Add { a, b, sign } => match (self.whole_numbers(*a), self.whole_numbers(*b)) {
+                (Some((al, ah)), Some((bl, bh))) => {
+                    let ends = [sign * bl, sign * bh];
+                    Elements::Integer(al + ends[0].min(ends[1]), ah + ends[0].max(ends[1]))
+                }
+                _ => Elements::Real,
+            },
             kind if kind.moves_only() => kind.operands().first().map_or(Elements::Real, of),
             _ => Elements::Real,
         }
+    }
+
+    /// Between which bytes a value's elements are, where they are bytes: by kind, or stored.
+    fn whole_numbers(&self, id: Id) -> Option<(f64, f64)> {
+        let (low, high) = match (self.net.nodes[id].of, self.net.constant(id)) {
+            (Elements::Integer(low, high), _) => (low, high),
+            (_, Some(values)) if values.iter().all(|v| whole_number(*v)) => values
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+                    (low.min(*v), high.max(*v))
+                }),
+            _ => return None,
+        };
+        (low <= high && low >= -BYTE && high <= BYTE).then_some((low, high))
     }
 
     /// Shape of a value.

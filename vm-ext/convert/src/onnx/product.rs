@@ -133,15 +133,15 @@ impl<'a> Importer<'a> {
             Zero::Axis(axis) => (0..rank).map(|a| if a == axis { n } else { 1 }).collect(),
         };
         let zero = self.build.reshape(zero.id, &shape)?;
-        if self
-            .build
-            .net
-            .constant(zero)
-            .is_some_and(|v| v.iter().all(|z| *z == 0.0))
-        {
-            return Ok(t.id);
+        match self.build.net.constant(zero) {
+            Some(zeros) if zeros.iter().all(|z| *z == 0.0) => Ok(t.id),
+            // A function of its own: what was rounded and what comes after are no one function.
+            Some([z]) => {
+                let z = *z;
+                self.build.line(t.id, 1.0, -z)
+            }
+            _ => self.build.sub(t.id, zero),
         }
-        self.build.sub(t.id, zero)
     }
 
     /// A sum of products by the letters of their axes, operands taken in pairs from the left.

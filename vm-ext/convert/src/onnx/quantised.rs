@@ -6,7 +6,7 @@ use super::op::{axes, axis, malformed, Op, Outcome, Tensor, Value};
 use super::product::Zero;
 use super::proto::DataType;
 use crate::expr::{Binary, Expr, Narrow, Unary};
-use crate::net::{Elements, Id};
+use crate::net::{Elements, Id, Kind};
 
 impl<'a> Importer<'a> {
     pub(super) fn quantised(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
@@ -183,18 +183,19 @@ impl<'a> Importer<'a> {
                             Some(list) => axes(&list, rank)?,
                             None => (0..rank).collect(),
                         };
-                        self.build.sum(x, &list, None, op.flag("keepdims", true))?
+                        let keep = op.flag("keepdims", true);
+                        self.of_integers(x, |this, x| this.build.sum(x, &list, None, keep))?
                     }
                     "QLinearAveragePool" if !op.flag("channels_last", false) => self.average_pool(op, x)?,
                     "QLinearGlobalAveragePool" if op.flag("channels_last", false) => {
                         let last = self.build.rank(x).max(1) - 1;
                         let list: Vec<usize> = (1..last).collect();
-                        self.build.sum(x, &list, None, true)?
+                        self.of_integers(x, |this, x| this.build.sum(x, &list, None, true))?
                     }
                     "QLinearAveragePool" => return malformed("its channels come last"),
                     _ => {
                         let list: Vec<usize> = (2..self.build.rank(x)).collect();
-                        self.build.sum(x, &list, None, true)?
+                        self.of_integers(x, |this, x| this.build.sum(x, &list, None, true))?
                     }
                 };
                 self.back(op, y, 3)
@@ -224,7 +225,16 @@ impl<'a> Importer<'a> {
     fn real(&mut self, op: &Op<'a>, i: usize) -> Outcome<Id> {
         let (x, scale) = (op.tensor(i)?, op.tensor(i + 1)?);
         let less = self.less_zero(x, op.optional(i + 2)?, Zero::Columns)?;
-        self.build.mul(less, scale.id)
+        let Some(&[scale]) = self.build.net.constant(scale.id) else {
+            return self.build.mul(less, scale.id);
+        };
+        let y = self
+            .build
+            .map(less, Expr::binary(Binary::Mul, Expr::X, Expr::Const(scale)))?;
+        let (scales, axis) = (vec![scale], 0);
+        let integers = less;
+        self.scaled.insert(y, Scaled { integers, scales, axis });
+        Ok(y)
     }
 
     /// Reals as integers by operands i (scale) and i + 1 (zero point).
@@ -245,7 +255,12 @@ impl<'a> Importer<'a> {
         let as_f32 = |f: Expr| Expr::unary(Unary::Narrow(Narrow::F32, false), f);
         let (known, offset) = (number(scale), zero.map_or(Some(0.0), number));
         if let (Some(s), Some(z), Some((low, high))) = (known, offset, to.limits()) {
-            let ratio = as_f32(Expr::binary(Binary::Div, Expr::X, Expr::Const(s)));
+            // Multiples of the very scale are divided by it without a trace.
+            let multiple = Expr::binary(Binary::Mul, Expr::X, Expr::Const(s));
+            let (x, ratio) = match &self.build.net.nodes[x].kind {
+                Kind::Map { x, f } if *f == multiple => (*x, Expr::X),
+                _ => (x, as_f32(Expr::binary(Binary::Div, Expr::X, Expr::Const(s)))),
+            };
             let f = Expr::clamp(low, high).of(&Expr::affine(1.0, z).of(&Expr::unary(Unary::RoundEven, ratio)));
             let id = self.build.map(x, f)?;
             self.build.net.nodes[id].of = Elements::Integer(low, high);
@@ -288,6 +303,20 @@ impl<'a> Importer<'a> {
         };
         let fits = w.scales.len() == 1 || w.axis == columns;
         fits.then(|| (x.integers, w.integers, w.scales.iter().map(|t| s * t).collect()))
+    }
+
+    /// A mean (or another function that scales with its operand) of dequantised integers: of the integers, and scaled then.
+    /// So it is exact, and what lies halfway between two integers stays there.
+    pub(super) fn of_integers(&mut self, x: Id, f: impl FnOnce(&mut Self, Id) -> Outcome<Id>) -> Outcome<Id> {
+        let Some((integers, scale)) = self.scaled.get(&x).and_then(|s| match s.scales[..] {
+            [scale] => Some((s.integers, scale)),
+            _ => None,
+        }) else {
+            return f(self, x);
+        };
+        let y = f(self, integers)?;
+        self.build
+            .map(y, Expr::binary(Binary::Mul, Expr::X, Expr::Const(scale)))
     }
 
     /// Sums of integers as reals: `sums[c] * scales[c] + bias[c]`.

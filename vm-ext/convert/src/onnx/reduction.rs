@@ -102,7 +102,11 @@ impl<'a> Importer<'a> {
         list.sort_unstable();
         list.dedup();
         let keep = op.flag("keepdims", true);
-        let y = self.reduced(op.kind(), t.id, &list, keep)?;
+        let y = if matches!(op.kind(), "ReduceMean" | "ReduceSum") {
+            self.of_integers(t.id, |this, x| this.reduced(op.kind(), x, &list, keep))?
+        } else {
+            self.reduced(op.kind(), t.id, &list, keep)?
+        };
         one(y, t.data_type)
     }
 

@@ -89,7 +89,7 @@ impl<'a> Importer<'a> {
                 let rank = self.build.rank(t.id);
                 let list: Vec<usize> = (2..rank).collect();
                 let y = match op.kind() {
-                    "GlobalAveragePool" => self.build.sum(t.id, &list, None, true)?,
+                    "GlobalAveragePool" => self.of_integers(t.id, |this, x| this.build.sum(x, &list, None, true))?,
                     "GlobalMaxPool" => {
                         let shape = self.build.shape(t.id);
                         if let &[b, ch, h, w] = &shape[..] {
@@ -831,7 +831,8 @@ impl<'a> Importer<'a> {
     /// The means of a node's windows.
     pub(super) fn average_pool(&mut self, op: &Op<'a>, x: Id) -> Outcome<Id> {
         let spec = self.pool_spec(op, x)?;
-        self.average(x, &spec, op.flag("count_include_pad", false))
+        let count_padding = op.flag("count_include_pad", false);
+        self.of_integers(x, |this, x| this.average(x, &spec, count_padding))
     }
 
     /// The convolution of a node on operands that were prepared.

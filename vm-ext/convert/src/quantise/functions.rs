@@ -352,6 +352,11 @@ impl Quantiser<'_> {
                         return Ok(y);
                     }
                 }
+                if matches!(op, Binary::Min | Binary::Max) {
+                    if let Some(y) = self.never_reached(id, *op, a, b, x, probes)? {
+                        return Ok(y);
+                    }
+                }
                 let (a, b) = (self.compose(id, a, x, probes)?, self.compose(id, b, x, probes)?);
                 self.combined(id, *op, a, b, bound)?
             }
@@ -401,6 +406,27 @@ impl Quantiser<'_> {
                     advice: "clamp its operand to 8 bits, or compute it outside of the model".into(),
                 })
             }
+        })
+    }
+
+    /// An expression that never reaches a number which bounds it: aligned with that one (3.4e38, say), it would lose its
+    /// fraction.
+    fn never_reached(&mut self, id: Id, op: Binary, a: &Expr, b: &Expr, x: Q, probes: &[f64]) -> Result<Option<Q>> {
+        let (e, c) = match (a.constant(), b.constant()) {
+            (None, Some(c)) => (a, c),
+            (Some(c), None) => (b, c),
+            _ => return Ok(None),
+        };
+        let values = values_of(e, probes);
+        let beyond = if op == Binary::Min {
+            c >= f64::from(WIDE_MAX) && c > most(&values)
+        } else {
+            c <= -f64::from(WIDE_MAX) && c < least(&values)
+        };
+        Ok(if beyond {
+            Some(self.compose(id, e, x, probes)?)
+        } else {
+            None
         })
     }
 

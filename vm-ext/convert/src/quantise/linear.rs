@@ -137,8 +137,21 @@ impl Quantiser<'_> {
         });
         let (k, qmax) = self.format(&target, image.fold(0.0, f64::max));
         let (low, high) = self.limits(&target, k, qmax);
-        // What saturates in any case need not be larger than that.
+        // What saturates in any case need not be larger than that: neither a factor with which the first unit of x beside the
+        // zero does (a mask's `-3.4e38 * (1 - m)`), nor an offset.
         let most = f64::from(qmax) * pow2(1 - k);
+        let steep = 4.0 * most / unit;
+        let less_steep = |(a, b): (&f64, &f64)| {
+            let zero = b / a / unit;
+            if a.abs() > steep && zero == libm::rint(zero) {
+                let a = libm::copysign(steep, *a);
+                (a, zero * unit * a)
+            } else {
+                (*a, *b)
+            }
+        };
+        let (scale, offset): (Vec<f64>, Vec<f64>) = scale.iter().zip(offset).map(less_steep).unzip();
+        let (scale, offset) = (&scale, &offset);
         let limited = scale.iter().zip(offset).map(|(a, b)| {
             let most = most + x.magnitude() * unit * a.abs();
             b.clamp(-most, most)

@@ -119,9 +119,34 @@ impl Ranges {
     }
 
     /// All runs were taken in.
-    pub fn settle(&mut self) {
+    pub fn settle(&mut self, net: &Net) {
         self.values.iter_mut().for_each(Seen::settle);
-        self.bodies.values_mut().for_each(Ranges::settle);
+        for (id, node) in net.nodes.iter().enumerate() {
+            match &node.kind {
+                Kind::Add { a, b, sign } if *sign > 0.0 => self.reach_below(id, *a, *b),
+                Kind::Scan(scan) => {
+                    if let Some(body) = self.bodies.get_mut(&id) {
+                        body.settle(&scan.body);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Masks that are added to values reach below the least of them, also from the largest.
+    fn reach_below(&mut self, sum: Id, a: Id, b: Id) {
+        let is_masked = |seen: &Seen| seen.far.is_some_and(|far| is_mask(far, seen.largest()));
+        if !is_masked(&self.values[sum]) {
+            return;
+        }
+        for (mask, other) in [(a, b), (b, a)] {
+            let other = self.values[other];
+            if is_masked(&self.values[mask]) && !is_masked(&other) && other.low <= other.high {
+                let mask = &mut self.values[mask];
+                mask.low = mask.low.min(other.low - other.high - MASK_DEPTH);
+            }
+        }
     }
 
     /// Takes in the values of one run.

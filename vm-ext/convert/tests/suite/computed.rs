@@ -245,3 +245,41 @@ fn masks_leave_no_trace_in_a_softmax() {
         close("mask", &model, vec![array("x", 40, &[8], 1.0, 4)], 5e-3);
     }
 }
+
+#[test]
+fn a_mask_of_an_input_hides_what_is_largest() {
+    // As exporters write attention masks: (1 - m) * lowest + scores.
+    let model = Builder::default()
+        .input("x", &[-1, 8])
+        .input("m", &[-1, 8])
+        .constant("one", &[], &[1.0])
+        .constant("lowest", &[], &[f32::MIN])
+        .node("Sub", &["one", "m"], &["hidden"], vec![])
+        .node("Mul", &["hidden", "lowest"], &["mask"], vec![])
+        .node("Add", &["x", "mask"], &["scores"], vec![])
+        .node("Softmax", &["scores"], &["y"], vec![int("axis", -1)])
+        .output("y")
+        .build();
+    let mut x = array("x", 40, &[8], 12.0, 4);
+    let mut m = array("m", 40, &[8], 1.0, 5);
+    m.values.iter_mut().for_each(|v| *v = f64::from(*v > -0.3));
+    for (x, m) in x.values.chunks_mut(8).zip(m.values.chunks_mut(8)) {
+        // What is hidden is large, what is not is small.
+        (x[0], m[0]) = (-12.0, 1.0);
+        (x[1], m[1]) = (12.0, 0.0);
+    }
+    close("mask", &model, vec![x, m], 5e-3);
+}
+
+#[test]
+fn a_length_with_a_limit_far_away_keeps_its_fraction() {
+    let model = Builder::default()
+        .input("x", &[-1, 24])
+        .constant("least", &[], &[1e-12])
+        .node("ReduceL2", &["x"], &["length"], vec![ints("axes", &[-1])])
+        .node("Clip", &["length", "least"], &["limited"], vec![])
+        .node("Div", &["x", "limited"], &["y"], vec![])
+        .output("y")
+        .build();
+    close("length", &model, vec![array("x", 40, &[24], 0.3, 8)], 1e-3);
+}

@@ -6,5 +6,6 @@ mod conversion;
 mod hostile;
 mod operators;
 mod provable;
+mod quantised;
 mod shipped_models;
 mod trees;
