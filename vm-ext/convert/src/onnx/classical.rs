@@ -663,7 +663,15 @@ impl<'a> Importer<'a> {
             }
         }
         let votes = self.build.linear(wins, votes, bias)?;
-        self.named(votes, votes, classes)
+        // Scores are the pairs' decisions, and of a single pair also what speaks against the first class, as onnxruntime has it.
+        let scores = if count == 2 {
+            let against = self.build.line(decisions, -1.0, 0.0)?;
+            let last = self.build.rank(decisions) - 1;
+            self.build.concat(vec![against, decisions], last)?
+        } else {
+            decisions
+        };
+        self.named(votes, scores, classes)
     }
 }
 

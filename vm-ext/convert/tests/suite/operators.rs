@@ -676,3 +676,40 @@ fn a_quantised_layer_sums_integers_and_scales_once() {
         assert!((y - sum * sx * scales[c]).abs() < 1e-9, "{c}");
     }
 }
+
+/// A support vector machine on one number, with one vector per class at 1, 2, ..
+fn machine(classes: i64, coefficients: &[f32], rho: &[f32]) -> Vec<u8> {
+    let list: Vec<i64> = (0..classes).collect();
+    let vectors: Vec<f32> = (1..=classes).map(|v| v as f32).collect();
+    let attributes = vec![
+        ints("classlabels_ints", &list),
+        ints("vectors_per_class", &vec![1; classes as usize]),
+        floats("support_vectors", &vectors),
+        floats("coefficients", coefficients),
+        floats("rho", rho),
+        string("kernel_type", "LINEAR"),
+    ];
+    Builder::default()
+        .input("x", &[-1, 1])
+        .node_in("ai.onnx.ml", "SVMClassifier", &["x"], &["label", "scores"], attributes)
+        .int_output("label")
+        .output("scores")
+        .build()
+}
+
+#[test]
+fn a_support_vector_machine_without_probabilities_gives_its_decisions() {
+    let run = |model: &[u8], x: f64| {
+        let outputs = FloatModel::read(model, &ImportOptions::default())
+            .unwrap()
+            .run(&[vec![x]]);
+        (outputs[0].values.clone(), outputs[1].values.clone())
+    };
+    // Two classes: what speaks against the first one, and for it.
+    let two = machine(2, &[-1.0, 0.25], &[0.75]);
+    assert_eq!(run(&two, 1.0), (vec![0.0], vec![-0.25, 0.25]));
+    assert_eq!(run(&two, 2.0), (vec![1.0], vec![0.25, -0.25]));
+    // Three classes: one decision per pair.
+    let three = machine(3, &[1.0, -1.0, -1.0, 1.0, -0.5, 0.5], &[1.0, 2.0, -0.5]);
+    assert_eq!(run(&three, 2.0), (vec![1.0], vec![-1.0, -2.0, 0.5]));
+}
