@@ -79,6 +79,22 @@ pub enum ConvertError {
         /// Names that would work.
         known: String,
     },
+    /// An option names an input or axis that the model does not have.
+    #[error("reading the inputs of the model: --{option} names {name:?}, which there is not; there are: {known}")]
+    NoSuchName {
+        /// `fix`, `shape` or `dim`.
+        option: &'static str,
+        /// The name given.
+        name: String,
+        /// Names that would work.
+        known: String,
+    },
+    /// An open axis is given no elements.
+    #[error("reading the inputs of the model: --dim gives {name:?} the extent 0; give 1 or more")]
+    EmptyAxis {
+        /// Name of the axis.
+        name: String,
+    },
     /// A number that no integer format holds.
     #[error("quantising node {node:?} ({op}): {reason}; rescale the model so that its values stay within about 2^-14 to 2^30, or calibrate on data of the range it will meet")]
     Range {

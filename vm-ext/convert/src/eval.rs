@@ -9,10 +9,15 @@ use crate::net::{window_extents, Comparison, Id, Kind, Net, Scan};
 
 /// Every node's value for one sample. Constants get an empty one: read them in place.
 pub fn run(net: &Net, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let mut values: Vec<Vec<f64>> = Vec::with_capacity(net.nodes.len());
+    let mut values: Vec<Vec<f64>> = vec![vec![]; net.nodes.len()];
+    for (id, input) in net.inputs.iter().zip(inputs) {
+        values[*id] = input.clone();
+    }
     for id in 0..net.nodes.len() {
-        let value = step(net, id, &values, inputs);
-        values.push(value);
+        let node = &net.nodes[id];
+        if !matches!(node.kind, Kind::Input(_) | Kind::Const(_)) {
+            values[id] = compute(&node.kind, &node.shape, &|x| (of(net, &values, x), net.shape(x)));
+        }
     }
     values
 }
@@ -22,18 +27,6 @@ pub fn of<'a>(net: &'a Net, values: &'a [Vec<f64>], id: Id) -> &'a [f64] {
     match net.constant(id) {
         Some(values) => values,
         None => &values[id],
-    }
-}
-
-fn step(net: &Net, id: Id, values: &[Vec<f64>], inputs: &[Vec<f64>]) -> Vec<f64> {
-    let node = &net.nodes[id];
-    match &node.kind {
-        Kind::Input(_) => {
-            let place = net.inputs.iter().position(|i| *i == id);
-            place.map(|p| inputs[p].clone()).unwrap_or_default()
-        }
-        Kind::Const(_) => vec![],
-        kind => compute(kind, &node.shape, &|x| (of(net, values, x), net.shape(x))),
     }
 }
 
@@ -422,8 +415,8 @@ fn pool(x: &[f64], shape: &[usize], window: &Window, f: impl Fn(&[f64], usize) -
     let Some([oh, ow]) = window_extents([h, w], window) else {
         return vec![];
     };
-    let size = (window.kernel[0] * window.kernel[1]) as usize;
-    let mut taps = Vec::with_capacity(size);
+    let size = window.kernel[0] as usize * window.kernel[1] as usize;
+    let mut taps = Vec::new();
     let mut out = Vec::new();
     let tap = |o: usize, k: usize, axis: usize, extent: usize| {
         let at = o * window.strides[axis] as usize + k * window.dilations[axis] as usize;

@@ -31,6 +31,9 @@ pub fn stabilise(net: &mut Net) -> bool {
     true
 }
 
+/// Exponentials are looked for behind so many movements.
+const MAX_MOVES: usize = 16;
+
 /// A logarithm of a sum of exponentials.
 struct Sum {
     /// What is added up.
@@ -60,7 +63,7 @@ fn sum_of(net: &Net, id: Id) -> Option<Sum> {
     let mut from = terms;
     loop {
         match &net.nodes[from].kind {
-            Kind::Reshape { x } | Kind::Transpose { x, .. } => {
+            Kind::Reshape { x } | Kind::Transpose { x, .. } if moves.len() < MAX_MOVES => {
                 moves.push(from);
                 from = *x;
             }

@@ -353,6 +353,23 @@ impl Expr {
         }
     }
 
+    /// How many operations [`Expr::of`] another one would have, without making it: that one takes the place of every X.
+    pub fn size_of(&self, inner: &Expr) -> usize {
+        self.size()
+            .saturating_add(self.variables().saturating_mul(inner.size()))
+    }
+
+    /// How often X stands in it.
+    fn variables(&self) -> usize {
+        match self {
+            Expr::X => 1,
+            Expr::Const(_) => 0,
+            Expr::Unary(_, e) => e.variables(),
+            Expr::Binary(_, a, b) => a.variables() + b.variables(),
+            Expr::Select(e) => e.iter().map(Expr::variables).sum(),
+        }
+    }
+
     /// The value, where it does not depend on x.
     pub fn constant(&self) -> Option<f64> {
         match self {
@@ -496,6 +513,15 @@ mod tests {
         assert_eq!(Narrow::F16.round(-1e6, true), f64::NEG_INFINITY);
         assert_eq!(Narrow::F16.round(2049.0, true), 2048.0);
         assert_eq!(Narrow::F16.decode(0x3555), 0.333251953125);
+    }
+
+    #[test]
+    fn the_size_of_a_composition_is_known_before_it_is_made() {
+        let f = Expr::binary(Binary::Mul, Expr::X, Expr::unary(Unary::Erf, Expr::X));
+        let g = Expr::Select(Box::new([Expr::X, Expr::affine(2.0, 1.0), Expr::Const(3.0)]));
+        for (f, g) in [(&f, &g), (&g, &f), (&f, &f), (&f, &Expr::X)] {
+            assert_eq!(f.size_of(g), f.of(g).size());
+        }
     }
 
     #[test]

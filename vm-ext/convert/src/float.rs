@@ -1,6 +1,6 @@
 //! The float model by itself: what the integer model is made from and compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::net::{Kind, Net, Node};
@@ -41,7 +41,7 @@ pub struct FloatOutput {
 }
 
 impl FloatModel {
-    /// Reads an ONNX file.
+    /// Reads an ONNX file. Options that name no input, or no open axis, of the model are errors.
     pub fn read(onnx: &[u8], options: &ImportOptions) -> Result<Self> {
         let mut model = onnx::decode(onnx)?;
         onnx::end_at(&mut model, &options.ends)?;
@@ -50,10 +50,10 @@ impl FloatModel {
             None => vec![],
         };
         let mut net = onnx::import(&model, &inputs, &options.fixed)?;
-        let names: Vec<&str> = net.inputs.iter().map(|i| net.nodes[*i].name.as_str()).collect();
+        let names: BTreeSet<&str> = net.inputs.iter().map(|i| net.nodes[*i].name.as_str()).collect();
         let inputs = inputs
             .iter()
-            .filter(|i| names.contains(&i.name.as_str()))
+            .filter(|i| names.contains(i.name.as_str()))
             .cloned()
             .collect();
         fuse::fuse(&mut net);

@@ -7,23 +7,32 @@ use crate::net::{Elements, Id, Kind, Net};
 /// Expressions beyond this size stay apart.
 const MAX_EXPR: usize = 64;
 
-/// Simplifies until nothing changes, then drops what nothing reads.
+/// What simplifying a net may cost, in weights scaled; looking at a node counts as [`VISIT`] of them.
+const EFFORT: usize = 1 << 32;
+const VISIT: usize = 64;
+
+/// Simplifies until nothing changes or the effort is spent, then drops what nothing reads.
 pub fn fuse(net: &mut Net) {
     for node in &mut net.nodes {
         if let Kind::Scan(scan) = &mut node.kind {
             fuse(&mut scan.body);
         }
     }
-    while compose(net) | fold_into_linear(net) | move_functions_up(net) | normalise(net) | stabilise(net) {
+    let mut left = EFFORT;
+    while compose(net) | fold_into_linear(net, &mut left) | move_functions_up(net) | normalise(net) | stabilise(net) {
         drop_dead(net);
+        left = left.saturating_sub(net.nodes.len() * VISIT);
+        if left == 0 {
+            return;
+        }
     }
 }
 
 /// A value as a function of another value.
-fn as_function(net: &Net, id: Id) -> (Id, Expr) {
+fn as_function(net: &Net, id: Id) -> (Id, &Expr) {
     match &net.nodes[id].kind {
-        Kind::Map { x, f } => (*x, f.clone()),
-        _ => (id, Expr::X),
+        Kind::Map { x, f } => (*x, f),
+        _ => (id, &Expr::X),
     }
 }
 
@@ -41,7 +50,8 @@ fn compose(net: &mut Net) -> bool {
                 // Rounding happens where the model says: an integer stays one until its own function is over.
                 Kind::Map { f: inner, .. } if rounds(net, *x, inner) => None,
                 Kind::Map { x: source, .. } if rounds(net, id, f) && !few_integers(net, *source) => None,
-                Kind::Map { x: source, f: inner } => Some((*source, f.of(inner))),
+                // Compositions beyond the limit are not even made: they can be of any size.
+                Kind::Map { x: source, f: inner } if f.size_of(inner) <= MAX_EXPR => Some((*source, f.of(inner))),
                 _ => None,
             },
             Kind::Add { a, b, sign } => {
@@ -51,7 +61,7 @@ fn compose(net: &mut Net) -> bool {
             Kind::Mul { a, b } => of_one_value(net, *a, *b, Binary::Mul),
             _ => None,
         };
-        if let Some((x, f)) = joined.filter(|(_, f)| f.size() <= MAX_EXPR) {
+        if let Some((x, f)) = joined {
             net.nodes[id].kind = Kind::Map { x, f };
             changed = true;
         }
@@ -71,47 +81,90 @@ fn few_integers(net: &Net, id: Id) -> bool {
 
 fn of_one_value(net: &Net, a: Id, b: Id, op: Binary) -> Option<(Id, Expr)> {
     let ((x, f), (y, g)) = (as_function(net, a), as_function(net, b));
-    (x == y && net.shape(a) == net.shape(b)).then(|| (x, Expr::binary(op, f, g)))
+    let fits = x == y && net.shape(a) == net.shape(b) && f.size() + g.size() < MAX_EXPR;
+    fits.then(|| (x, Expr::binary(op, f.clone(), g.clone())))
+}
+
+/// Which value is read instead of another one, while a pass walks over the nodes in their order.
+struct Redirects(Vec<Id>);
+
+impl Redirects {
+    fn new(net: &Net) -> Self {
+        Redirects((0..net.nodes.len()).collect())
+    }
+
+    /// Lets a node, whose operands have not been looked at, read what is to be read now.
+    fn apply(&self, net: &mut Net, id: Id) {
+        net.nodes[id].kind.rename(&|x| self.0[x]);
+    }
+
+    /// Whoever reads `from` from now on reads `to`, an operand of it. Counts who reads what.
+    fn redirect(&mut self, from: Id, to: Id, uses: &mut [usize]) {
+        self.0[from] = to;
+        uses[to] = uses[to] + uses[from] - 1;
+        uses[from] = 0;
+    }
+
+    fn finish(&self, net: &mut Net) {
+        net.outputs.iter_mut().for_each(|o| o.value = self.0[o.value]);
+    }
 }
 
 /// A function after a reshape, transposition or enlargement that only it reads goes before it, nearer to what it can
 /// fuse with; reshapes of reshapes become one.
 fn move_functions_up(net: &mut Net) -> bool {
-    let uses = net.uses();
+    let mut uses = net.uses();
+    let mut redirects = Redirects::new(net);
+    let mut changed = false;
     for id in 0..net.nodes.len() {
-        match net.nodes[id].kind.clone() {
-            Kind::Reshape { x } => {
-                if let Kind::Reshape { x: source } = net.nodes[x].kind {
-                    net.nodes[id].kind = Kind::Reshape { x: source };
-                    return true;
-                }
-                if net.shape(x) == net.shape(id) {
-                    redirect(net, id, x);
-                    return true;
-                }
+        redirects.apply(net, id);
+        if let Kind::Reshape { x: over } = net.nodes[id].kind {
+            let mut x = over;
+            if let Kind::Reshape { x: source } = net.nodes[over].kind {
+                net.nodes[id].kind = Kind::Reshape { x: source };
+                uses[over] -= 1;
+                // The one that nothing reads any more goes, and reads nothing.
+                uses[source] += usize::from(uses[over] > 0);
+                x = source;
+                changed = true;
             }
-            Kind::Map { x, f } if uses[x] == 1 => {
-                let mut moved = net.nodes[x].kind.clone();
-                let (Kind::Reshape { x: source }
-                | Kind::Transpose { x: source, .. }
-                | Kind::Upsample { x: source, .. }) = moved
-                else {
-                    continue;
-                };
-                moved.rename(&|_| x);
-                let shape = net.shape(source).to_vec();
-                let name = net.nodes[x].name.clone();
-                net.nodes[x].name = std::mem::replace(&mut net.nodes[id].name, name);
-                net.nodes[x].kind = Kind::Map { x: source, f };
-                net.nodes[x].shape = shape;
-                net.nodes[x].of = net.nodes[id].of;
-                net.nodes[id].kind = moved;
-                return true;
+            if net.shape(x) == net.shape(id) {
+                redirects.redirect(id, x, &mut uses);
+                changed = true;
             }
-            _ => {}
+        }
+        let mut at = id;
+        while let Some(x) = movable(net, at, &uses) {
+            // The two change places: x becomes the function, and the movement reads it.
+            let function = std::mem::replace(&mut net.nodes[at].kind, Kind::Const(vec![]));
+            let mut moved = std::mem::replace(&mut net.nodes[x].kind, function);
+            let source = moved.operands()[0];
+            moved.rename(&|_| x);
+            net.nodes[x].kind.rename(&|_| source);
+            let shape = net.shape(source).to_vec();
+            net.nodes[x].shape = shape;
+            net.nodes[x].of = net.nodes[at].of;
+            net.nodes[at].kind = moved;
+            let name = std::mem::take(&mut net.nodes[x].name);
+            net.nodes[x].name = std::mem::replace(&mut net.nodes[at].name, name);
+            changed = true;
+            at = x;
         }
     }
-    false
+    redirects.finish(net);
+    changed
+}
+
+/// The movement that a function is after, where only the function reads it.
+fn movable(net: &Net, id: Id, uses: &[usize]) -> Option<Id> {
+    let Kind::Map { x, .. } = net.nodes[id].kind else {
+        return None;
+    };
+    let moves = matches!(
+        net.nodes[x].kind,
+        Kind::Reshape { .. } | Kind::Transpose { .. } | Kind::Upsample { .. }
+    );
+    (moves && uses[x] == 1).then_some(x)
 }
 
 /// Normalisations that an exporter spelt out become one operation: `(x - mean) / sqrt(mean of squares + epsilon)`.
@@ -211,25 +264,28 @@ fn is_square(f: &Expr) -> bool {
 }
 
 /// Factors and terms after a MatMul, Conv, Affine or normalisation that nothing else reads move into its weights.
-fn fold_into_linear(net: &mut Net) -> bool {
-    let uses = net.uses();
+fn fold_into_linear(net: &mut Net, left: &mut usize) -> bool {
+    let mut uses = net.uses();
+    let mut redirects = Redirects::new(net);
+    let mut changed = false;
     for id in 0..net.nodes.len() {
+        redirects.apply(net, id);
         let (source, scale, offset, rest) = match &net.nodes[id].kind {
             Kind::Map { x, f } => {
                 let Some(line) = f.clamped() else { continue };
                 if line.keeps_scale() {
                     if line.unbounded() {
                         // The identity: readers take the operand itself.
-                        let x = *x;
-                        redirect(net, id, x);
-                        return true;
+                        redirects.redirect(id, *x, &mut uses);
+                        changed = true;
                     }
                     continue;
                 }
                 (*x, vec![line.scale], vec![line.offset], Some(line))
             }
             Kind::Affine { x, axis, scale, offset } => {
-                if !channels_match(net, *x, *axis) {
+                // Not copied in vain.
+                if uses[*x] != 1 || !channels_match(net, *x, *axis) {
                     continue;
                 }
                 (*x, scale.clone(), offset.clone(), None)
@@ -240,7 +296,8 @@ fn fold_into_linear(net: &mut Net) -> bool {
         if uses[source] != 1 || matches!(net.nodes[source].of, Elements::Integer(..)) {
             continue;
         }
-        if !scale_channels(net, source, &scale, &offset) {
+        *left = left.saturating_sub(weights(net, source) + scale.len());
+        if *left == 0 || !scale_channels(net, source, &scale, &offset) {
             continue;
         }
         match rest {
@@ -250,12 +307,21 @@ fn fold_into_linear(net: &mut Net) -> bool {
                     f: Expr::clamp(low, high),
                 };
             }
-            _ => redirect(net, id, source),
+            _ => redirects.redirect(id, source, &mut uses),
         }
-        // How often values are read has changed.
-        return true;
+        changed = true;
     }
-    false
+    redirects.finish(net);
+    changed
+}
+
+/// How many numbers [`scale_channels`] changes.
+fn weights(net: &Net, id: Id) -> usize {
+    match &net.nodes[id].kind {
+        Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } => weights.len() + bias.len(),
+        Kind::Affine { scale, .. } | Kind::LayerNorm { gamma: scale, .. } => 2 * scale.len(),
+        _ => 0,
+    }
 }
 
 /// Whether the channels of a per-channel operation after `source` are the source's own.
@@ -294,18 +360,6 @@ fn scale_channels(net: &mut Net, id: Id, by: &[f64], plus: &[f64]) -> bool {
             true
         }
         _ => false,
-    }
-}
-
-/// Whoever read `from` reads `to`.
-fn redirect(net: &mut Net, from: Id, to: Id) {
-    for node in &mut net.nodes {
-        node.kind.rename(&|x| if x == from { to } else { x });
-    }
-    for output in &mut net.outputs {
-        if output.value == from {
-            output.value = to;
-        }
     }
 }
 

@@ -573,20 +573,20 @@ impl Net {
         let mut order = self.inputs.clone();
         order.iter().enumerate().for_each(|(i, id)| place[*id] = Some(i));
         for output in &self.outputs {
-            // A node and how many of its operands have been seen to.
-            let mut stack = vec![(output.value, 0)];
-            while let Some((id, seen)) = stack.pop() {
-                if place[id].is_some() {
-                    continue;
-                }
-                match self.nodes[id].kind.operands().get(seen) {
-                    Some(operand) => {
-                        stack.push((id, seen + 1));
-                        stack.push((*operand, 0));
-                    }
-                    None => {
-                        place[id] = Some(order.len());
-                        order.push(id);
+            // A node and those of its operands that have not been seen to.
+            let open = |id: Id| (id, self.nodes[id].kind.operands().into_iter());
+            let mut stack = vec![open(output.value)];
+            while let Some((id, rest)) = stack.last_mut() {
+                let id = *id;
+                // Values that are placed are not opened again: many may read one that has many operands.
+                match rest.find(|operand| place[*operand].is_none()) {
+                    Some(operand) if place[id].is_none() => stack.push(open(operand)),
+                    _ => {
+                        stack.pop();
+                        if place[id].is_none() {
+                            place[id] = Some(order.len());
+                            order.push(id);
+                        }
                     }
                 }
             }

@@ -1,17 +1,27 @@
 //! Writing a net: operations on values, computed at once where every operand is stored.
 
+use std::cell::Cell;
+
 use aiinference_engine::graph::Window;
 
-use super::op::{malformed, no, Fault, Outcome};
-use super::tensor;
+use super::op::{malformed, no, room, Fault, Outcome};
+use super::{tensor, work};
 use crate::eval;
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{broadcast, window_extents, Comparison, Elements, Id, Kind, Net};
 
 /// Most nodes of a net, loops written out.
 const MAX_NODES: usize = 1 << 18;
-/// Most elements of everything that is stored or computed while importing.
-const MAX_STORED: usize = 1 << 28;
+/// Most numbers of everything that is stored or computed while importing, weights of operations included.
+const MAX_STORED: u64 = 1 << 28;
+/// Most elements of all values that are computed when the model runs.
+const MAX_VALUES: u64 = 1 << 28;
+/// Most elementary operations of a run.
+const MAX_RUN: u64 = 1 << 38;
+/// Most elementary operations on stored values while importing: some ten seconds.
+const MAX_FOLDED: u64 = 1 << 31;
+/// Names of nodes are for messages: longer ones are cut.
+const MAX_NAME: usize = 256;
 /// Expressions beyond this size are not nested further.
 const MAX_EXPR: usize = 64;
 /// The largest magnitude of a byte less another one's zero point.
@@ -26,7 +36,11 @@ pub struct Build {
     pub net: Net,
     /// Name of the node that is translated.
     pub name: String,
-    stored: usize,
+    stored: u64,
+    values: u64,
+    run: u64,
+    /// Reading stored values counts, too.
+    folded: Cell<u64>,
 }
 
 impl Build {
@@ -58,21 +72,31 @@ impl Build {
         if matches!(&kind, Kind::Const(values) if values.len() != count) {
             return malformed(format!("a tensor of shape {shape:?} holds another number of elements"));
         }
+        let operations = work::operations(&kind, &shape, &|x| self.net.shape(x));
         let kind = if count == 0 {
             Kind::Const(vec![])
         } else if fixed && !matches!(kind, Kind::Input(_) | Kind::Const(_)) {
+            self.fold(operations)?;
+            // Room for the result before it is computed.
+            self.store(count as u64)?;
             let net = &self.net;
             let operand = |x| (net.constant(x).unwrap_or_default(), net.shape(x));
-            Kind::Const(eval::compute(&kind, &shape, &operand))
+            let values = eval::compute(&kind, &shape, &operand);
+            if values.len() != count {
+                return malformed(format!("it does not give the {count} elements of {shape:?}"));
+            }
+            Kind::Const(values)
         } else {
+            self.store(work::stored(&kind))?;
             kind
         };
-        if matches!(kind, Kind::Const(_)) {
-            self.stored += count;
-            if self.stored > MAX_STORED {
+        if !matches!(kind, Kind::Const(_)) {
+            self.values = self.values.saturating_add(count as u64);
+            self.run = self.run.saturating_add(operations);
+            if self.values > MAX_VALUES || self.run > MAX_RUN {
                 return no(
-                    "more than 2^28 elements are stored or computed from stored ones",
-                    "make the model smaller",
+                    format!("a run has more than {MAX_VALUES} elements or {MAX_RUN} operations"),
+                    "make the model or its inputs smaller",
                 );
             }
         }
@@ -81,6 +105,39 @@ impl Build {
         self.name = name;
         self.net.nodes[id].of = of;
         Ok(id)
+    }
+
+    /// Counts numbers that are kept, before they are made.
+    pub fn store(&mut self, count: u64) -> Outcome<()> {
+        self.stored = self.stored.saturating_add(count);
+        if self.stored > MAX_STORED {
+            return no(
+                format!("more than {MAX_STORED} numbers are stored or computed from stored ones"),
+                "make the model smaller",
+            );
+        }
+        Ok(())
+    }
+
+    /// Counts elementary operations on stored values, before they are done.
+    pub fn fold(&self, operations: u64) -> Outcome<()> {
+        self.folded.set(self.folded.get().saturating_add(operations));
+        if self.folded.get() > MAX_FOLDED {
+            return no(
+                format!("more than {MAX_FOLDED} operations on stored values are to be done"),
+                "simplify the model before it is converted",
+            );
+        }
+        Ok(())
+    }
+
+    /// The name of the node that is translated from now on; gives the one before.
+    pub fn rename(&mut self, name: &str) -> String {
+        let mut end = name.len().min(MAX_NAME);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        std::mem::replace(&mut self.name, name[..end].to_string())
     }
 
     /// What the elements of an operation's value are, as far as its operands tell.
@@ -101,7 +158,8 @@ impl Build {
             Kind::Select { a, b, .. } | Kind::Min { a, b } | Kind::Max { a, b } if of(a) == of(b) => of(a),
             Kind::Map { x, f } => match (of(x), f.clamped()) {
                 (Elements::Integer(low, high), Some(line)) if line.scale.abs() == 1.0 && whole_number(line.offset) => {
-                    let ends = [low, high].map(|v| (v * line.scale + line.offset).clamp(line.low, line.high));
+                    // Not f64::clamp: limits may be no numbers.
+                    let ends = [low, high].map(|v| (v * line.scale + line.offset).max(line.low).min(line.high));
                     Elements::Integer(ends[0].min(ends[1]), ends[0].max(ends[1]))
                 }
                 _ => Elements::Real,
@@ -182,7 +240,10 @@ impl Build {
     /// The elements of a value, which must be stored; `what` it decides is for the message.
     pub fn known(&self, id: Id, what: &str) -> Outcome<Vec<f64>> {
         match self.net.constant(id) {
-            Some(values) => Ok(values.to_vec()),
+            Some(values) => {
+                self.fold(values.len() as u64)?;
+                Ok(values.to_vec())
+            }
             None => Err(Fault::Unknown {
                 value: id,
                 what: what.into(),
@@ -238,7 +299,10 @@ impl Build {
     /// Shape of two values broadcast.
     pub fn common(&self, a: Id, b: Id) -> Outcome<Vec<usize>> {
         match broadcast(self.net.shape(a), self.net.shape(b)) {
-            Some(shape) => Ok(shape),
+            Some(shape) => {
+                room(&shape)?;
+                Ok(shape)
+            }
             None => malformed(format!(
                 "its operands have shapes {:?} and {:?}, which do not broadcast",
                 self.net.shape(a),
@@ -359,6 +423,7 @@ impl Build {
     }
 
     fn stored_binary(&mut self, op: Binary, a: Id, b: Id, shape: Vec<usize>) -> Outcome<Id> {
+        self.fold(3 * room(&shape)? as u64)?;
         let [x, y] = [a, b].map(|id| self.spread(id, &shape));
         let values = x?.into_iter().zip(y?).map(|(x, y)| op.eval(x, y)).collect();
         self.constant(values, &shape)
@@ -451,10 +516,10 @@ impl Build {
     /// `x * scale[c] + offset[c]` along an axis.
     pub fn per_channel(&mut self, x: Id, axis: usize, scale: Vec<f64>, offset: Vec<f64>) -> Outcome<Id> {
         let shape = self.shape(x);
-        let n = shape.get(axis).copied().unwrap_or(1);
-        if scale.len() != n || offset.len() != n {
+        let n = shape.get(axis).copied();
+        if Some(scale.len()) != n || Some(offset.len()) != n {
             return malformed(format!(
-                "{} factors and {} terms are given for {n} channels",
+                "{} factors and {} terms are given for axis {axis} of {shape:?}",
                 scale.len(),
                 offset.len()
             ));
@@ -468,6 +533,7 @@ impl Build {
         let Some(shape) = broadcast(self.net.shape(condition), &inner) else {
             return malformed("its operands do not broadcast");
         };
+        room(&shape)?;
         let parts = [condition, a, b].map(|i| self.as_function(i));
         let mut sources = parts.iter().filter_map(|(x, _)| *x);
         let size: usize = parts.iter().map(|(_, f)| f.size()).sum();
@@ -511,6 +577,9 @@ impl Build {
     /// Moves an axis to the end; gives the order that moves it back, too.
     pub fn last_axis(&mut self, x: Id, axis: usize) -> Outcome<(Id, Vec<usize>)> {
         let rank = self.rank(x);
+        if axis >= rank {
+            return malformed(format!("its axis {axis} is none of {rank}"));
+        }
         let order: Vec<usize> = (0..rank).filter(|a| *a != axis).chain([axis]).collect();
         let mut back = vec![0; rank];
         order.iter().enumerate().for_each(|(i, a)| back[*a] = i);
@@ -520,9 +589,13 @@ impl Build {
     /// Elements `start, start + step, ..` along an axis.
     pub fn slice(&mut self, x: Id, axis: usize, start: usize, step: usize, length: usize) -> Outcome<Id> {
         let mut shape = self.shape(x);
+        let last = length
+            .saturating_sub(1)
+            .checked_mul(step)
+            .and_then(|way| way.checked_add(start));
         match shape.get(axis) {
             Some(n) if *n == length && start == 0 && step == 1 => return Ok(x),
-            Some(n) if length == 0 || start + (length - 1) * step < *n => {}
+            Some(n) if length == 0 || last.is_some_and(|last| last < *n) => {}
             _ => return malformed(format!("it cuts {length} elements from {start} on out of {shape:?}")),
         }
         shape[axis] = length;
@@ -590,7 +663,8 @@ impl Build {
         if axis >= shape.len() || !xs.iter().all(|x| fits(self.net.shape(*x))) {
             return malformed("its operands differ in more than one axis");
         }
-        shape[axis] = xs.iter().map(|x| self.net.shape(*x)[axis]).sum();
+        let extents = xs.iter().map(|x| self.net.shape(*x)[axis]);
+        shape[axis] = extents.fold(0, usize::saturating_add);
         let mut xs: Vec<Id> = if shape.contains(&0) {
             xs
         } else {
@@ -651,6 +725,9 @@ impl Build {
     pub fn unsqueeze(&mut self, x: Id, axes: &[usize]) -> Outcome<Id> {
         let mut from = self.shape(x).into_iter();
         let rank = self.rank(x) + axes.len();
+        if rank > tensor::MAX_RANK {
+            return malformed(format!("its result has {rank} axes"));
+        }
         let shape: Vec<usize> = (0..rank)
             .map(|a| if axes.contains(&a) { 1 } else { from.next().unwrap_or(1) })
             .collect();

@@ -1,7 +1,7 @@
 //! ai.onnx.ml: trees, linear models, support vectors, and what is done to features before them.
 
 use super::import::{one, Importer};
-use super::op::{malformed, no, Op, Outcome, Tensor, Value};
+use super::op::{malformed, no, room, Op, Outcome, Tensor, Value};
 use super::proto::DataType;
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{Id, Kind};
@@ -191,7 +191,7 @@ impl<'a> Importer<'a> {
         let names = op.texts("values_strings");
         // Indices 0, 1, .. named: the names become the output's labels.
         if names.len() == keys.len() && !keys.is_empty() && keys.iter().enumerate().all(|(i, k)| *k == i as f64) {
-            self.labels.insert(t.id, names);
+            self.name_classes(t.id, names)?;
             return one(t.id, t.data_type);
         }
         no("it encodes strings", "encode categories as numbers before the model")
@@ -372,13 +372,14 @@ impl<'a> Importer<'a> {
         }
         let mut nodes = NodeArrays::default();
         let mut leaves = LeafArrays::default();
+        // Node i keeps its number; leaves are numbered from n on, every mention by itself. Trees share no nodes.
+        let mut next_leaf = n as i64;
+        let mut left = n;
         for (tree, root) in roots.iter().enumerate() {
-            // Node i keeps its number, leaf j becomes number n + j.
             let mut stack = vec![*root];
-            let mut left = n;
             while let Some(i) = stack.pop() {
                 let Some(i) = usize::try_from(i).ok().filter(|i| *i < n && left > 0) else {
-                    return malformed("a branch leads nowhere");
+                    return malformed("a branch leads nowhere, or two lead to one node");
                 };
                 left -= 1;
                 let mode = match modes[i] as i64 {
@@ -395,11 +396,13 @@ impl<'a> Importer<'a> {
                 };
                 let mut children = [0; 2];
                 for (child, (to, leaf)) in children.iter_mut().zip([(yes[i], yes_leaf[i]), (no_[i], no_leaf[i])]) {
-                    *child = if leaf != 0 { to + n as i64 } else { to };
+                    *child = to;
                     if leaf != 0 {
                         let Some(j) = usize::try_from(to).ok().filter(|j| *j < targets.len()) else {
                             return malformed("a branch leads to a leaf that is missing");
                         };
+                        *child = next_leaf;
+                        next_leaf += 1;
                         push_node(&mut nodes, tree, *child, 0, 0.0, "LEAF", [0, 0]);
                         leaves.tree_ids.push(tree as i64);
                         leaves.node_ids.push(*child);
@@ -527,7 +530,7 @@ impl<'a> Importer<'a> {
         }
         let id = self.build.push(Kind::ArgMax { x }, shape)?;
         if !classes.labels.is_empty() {
-            self.labels.insert(id, classes.labels);
+            self.name_classes(id, classes.labels)?;
         }
         let tensor = |id, data_type| Value::Tensor(Tensor { id, data_type });
         Ok(vec![
@@ -612,14 +615,21 @@ impl<'a> Importer<'a> {
         let kernels = self.kernels(op, x, &vectors)?;
         let n = self.features(kernels)?;
         let pairs = count * (count - 1) / 2;
+        let vectors_in_all = per_class.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
         if per_class.len() != count
-            || per_class.iter().sum::<usize>() != n
+            || vectors_in_all != Some(n)
             || coefficients.len() != (count - 1) * n
             || rho.len() != pairs
         {
             return malformed("its support vectors, coefficients and classes do not fit each other");
         }
-        let starts: Vec<usize> = (0..count).map(|c| per_class[..c].iter().sum()).collect();
+        let mut starts = Vec::with_capacity(count);
+        let mut start = 0;
+        for n in &per_class {
+            starts.push(start);
+            start += n;
+        }
+        self.build.fold((room(&[pairs, n])? + room(&[pairs, count])?) as u64)?;
         let mut matrix = Vec::with_capacity(pairs * n);
         for i in 0..count {
             for j in i + 1..count {

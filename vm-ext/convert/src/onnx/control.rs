@@ -19,15 +19,17 @@ impl<'a> Importer<'a> {
             "SequenceEmpty" => Ok(Some(vec![Value::Sequence(Rc::new(vec![]))])),
             "SequenceConstruct" => {
                 let values = op.inputs.iter().flatten().cloned().collect();
-                Ok(Some(vec![Value::Sequence(Rc::new(values))]))
+                self.list(values).map(|list| Some(vec![list]))
             }
             "SequenceInsert" => {
+                self.build.store(3 * sequence(op, 0)?.len() as u64)?;
                 let mut list = sequence(op, 0)?.to_vec();
                 let at = self.position(op, 2, list.len() + 1, list.len())?;
                 list.insert(at, Value::Tensor(op.tensor(1)?));
                 Ok(Some(vec![Value::Sequence(Rc::new(list))]))
             }
             "SequenceErase" => {
+                self.build.store(3 * sequence(op, 0)?.len() as u64)?;
                 let mut list = sequence(op, 0)?.to_vec();
                 let last = list.len().saturating_sub(1);
                 let at = self.position(op, 1, list.len(), last)?;
@@ -62,12 +64,14 @@ impl<'a> Importer<'a> {
                     let outputs = self.body(graph, inputs)?;
                     results.iter_mut().zip(outputs).for_each(|(list, v)| list.push(v));
                 }
-                Ok(Some(results.into_iter().map(|l| Value::Sequence(Rc::new(l))).collect()))
+                let lists = results.into_iter().map(|list| self.list(list));
+                lists.collect::<Outcome<Vec<Value>>>().map(Some)
             }
             "SplitToSequence" => self.split_to_sequence(op).map(Some),
             "ConcatFromSequence" => {
                 let mut ids = Vec::new();
                 let mut data_type = DataType::Float;
+                self.build.fold(sequence(op, 0)?.len() as u64)?;
                 for value in sequence(op, 0)?.iter() {
                     if let Value::Tensor(t) = value {
                         ids.push(t.id);
@@ -97,6 +101,15 @@ impl<'a> Importer<'a> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// A sequence. Its elements are tensors: ONNX has no sequences of sequences.
+    fn list(&mut self, values: Vec<Value>) -> Outcome<Value> {
+        if !values.iter().all(|v| matches!(v, Value::Tensor(_) | Value::Text(_))) {
+            return malformed("it makes a sequence of other than tensors");
+        }
+        self.build.store(3 * values.len() as u64)?;
+        Ok(Value::Sequence(Rc::new(values)))
     }
 
     /// A place in a sequence of `n`, counted from the end where it is negative.
@@ -308,7 +321,9 @@ impl<'a> Importer<'a> {
         let graph = op.graph("body")?;
         // Before version 9 there were lengths in front and a batch axis.
         let old = op.opset < 9;
-        let operands = &op.inputs[usize::from(old)..];
+        let Some(operands) = op.inputs.get(usize::from(old)..) else {
+            return malformed("it has no operands");
+        };
         let scans = op.int("num_scan_inputs").unwrap_or(0).max(0) as usize;
         let Some(count) = operands.len().checked_sub(scans) else {
             return malformed("it scans more values than it has");

@@ -89,6 +89,15 @@ pub fn activation(name: &str, alpha: Option<f64>, beta: Option<f64>) -> Option<E
     })
 }
 
+/// Whether an activation has an alpha, and a beta.
+pub fn parameters(name: &str) -> (bool, bool) {
+    match name.to_ascii_lowercase().as_str() {
+        "affine" | "hardsigmoid" | "scaledtanh" => (true, true),
+        "elu" | "leakyrelu" | "thresholdedrelu" => (true, false),
+        _ => (false, false),
+    }
+}
+
 /// Functions of one operand by operator.
 fn function(op: &Op) -> Option<Expr> {
     let unary = match op.kind() {

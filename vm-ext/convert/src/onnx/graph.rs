@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 
-use super::proto::{DataType, Extent, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{DataType, Dimension, Extent, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::error::{ConvertError, Result};
 use crate::float::ImportOptions;
 use crate::net::Declared;
@@ -95,9 +95,57 @@ fn read_by(node: &NodeProto, names: &mut BTreeSet<String>) {
 ///
 /// Open axes get their extents from the options.
 pub fn inputs(graph: &GraphProto, options: &ImportOptions) -> Result<Vec<OnnxInput>> {
-    let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
-    let values = graph.input.iter().filter(|i| !stored(&i.name));
-    values.map(|value| input(value, options)).collect()
+    let dense = graph.initializer.iter().map(|t| t.name.as_str());
+    let sparse = graph.sparse_initializer.iter().filter_map(|t| t.values.as_ref());
+    let stored: BTreeSet<&str> = dense.chain(sparse.map(|t| t.name.as_str())).collect();
+    let open = graph.input.iter().filter(|i| !stored.contains(i.name.as_str()));
+    let values: Vec<&ValueInfoProto> = open.collect();
+    named(&values, options)?;
+    values.into_iter().map(|value| input(value, options)).collect()
+}
+
+/// Checks that what the options name exists, and that extents are given.
+fn named(values: &[&ValueInfoProto], options: &ImportOptions) -> Result<()> {
+    let inputs: BTreeSet<&str> = values.iter().map(|v| v.name.as_str()).collect();
+    let dims = |v: &&ValueInfoProto| {
+        v.r#type
+            .as_ref()?
+            .tensor_type
+            .as_ref()?
+            .shape
+            .as_ref()
+            .map(|s| s.dim.clone())
+    };
+    let all: Vec<Dimension> = values.iter().filter_map(dims).flatten().collect();
+    let axes: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|d| match &d.value {
+            Some(Extent::DimParam(name)) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut given: Vec<(&str, &str, &BTreeSet<&str>)> = vec![];
+    given.extend(options.fixed.keys().map(|name| ("fix", name.as_str(), &inputs)));
+    given.extend(options.shapes.keys().map(|name| ("shape", name.as_str(), &inputs)));
+    given.extend(options.extents.keys().map(|name| ("dim", name.as_str(), &axes)));
+    for (option, name, known) in given {
+        if !known.contains(name) {
+            let list: Vec<String> = known.iter().take(16).map(|name| format!("{name:?}")).collect();
+            return Err(ConvertError::NoSuchName {
+                option,
+                name: name.into(),
+                known: if list.is_empty() {
+                    "none".into()
+                } else {
+                    list.join(", ")
+                },
+            });
+        }
+    }
+    match options.extents.iter().find(|(_, extent)| **extent == 0) {
+        Some((name, _)) => Err(ConvertError::EmptyAxis { name: name.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
@@ -125,6 +173,17 @@ fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
             return Err(fail(
                 format!("the shape {shape:?} is given for {rank} axes"),
                 "give one extent per axis",
+            ));
+        }
+        // An extent of 0 is one that the file has.
+        let empty = |axis: usize| {
+            let dim = tensor.shape.as_ref().and_then(|s| s.dim.get(axis));
+            dim.is_some_and(|d| matches!(d.value, Some(Extent::DimValue(0))))
+        };
+        if let Some(axis) = (0..rank).find(|axis| shape[*axis] == 0 && !empty(*axis)) {
+            return Err(fail(
+                format!("the extent of axis {axis} is given as 0"),
+                "give extents of 1 or more",
             ));
         }
         return Ok(OnnxInput {

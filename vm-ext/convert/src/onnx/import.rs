@@ -1,12 +1,14 @@
 //! The walk over a graph: names, scopes, functions, and which translator a node goes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::build::Build;
+use super::domain::{canonical as domain, may_have};
 use super::op::{malformed, no, Fault, Op, Outcome, Tensor, Text, Value};
 use super::proto::{
-    AttributeProto, DataType, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    AttributeProto, DataType, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
+    TensorProto,
 };
 use super::{tensor, OnnxInput};
 use crate::error::{ConvertError, Result};
@@ -14,18 +16,42 @@ use crate::net::{Elements, Id, Kind, Net, NetOutput};
 
 /// Functions that call functions, and branches and loops in each other, at most so deep.
 const MAX_DEPTH: usize = 32;
+/// Most nodes that are translated, operands, results and names in bodies counted, functions and loops written out: a file
+/// of a few bytes can ask for any number.
+const MAX_TRANSLATED: usize = 1 << 20;
+
+/// A stored tensor that nobody has read yet.
+#[derive(Clone, Copy)]
+enum Stored<'a> {
+    Dense(&'a TensorProto),
+    Sparse(&'a SparseTensorProto),
+}
 
 /// Names that are visible in a graph or function.
 #[derive(Default)]
 struct Scope<'a> {
     values: BTreeMap<&'a str, Value>,
-    /// Stored tensors that nobody has read yet.
-    stored: BTreeMap<&'a str, &'a TensorProto>,
+    /// Not read yet.
+    stored: BTreeMap<&'a str, Stored<'a>>,
     /// Attributes of the function.
-    attributes: BTreeMap<&'a str, &'a AttributeProto>,
-    opsets: BTreeMap<&'a str, i64>,
+    attributes: Rc<BTreeMap<&'a str, &'a AttributeProto>>,
+    opsets: Rc<BTreeMap<&'a str, i64>>,
     /// Whether names of the scope around it are visible: in branches and loops, not in functions.
     open: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// Notes the stored tensors of a graph.
+    fn store(&mut self, graph: &'a GraphProto) {
+        for t in &graph.initializer {
+            self.stored.insert(&t.name, Stored::Dense(t));
+        }
+        for t in &graph.sparse_initializer {
+            if let Some(values) = &t.values {
+                self.stored.insert(&values.name, Stored::Sparse(t));
+            }
+        }
+    }
 }
 
 /// Integers, and what a unit of them stands for.
@@ -49,6 +75,7 @@ pub struct Importer<'a> {
     pub scaled: BTreeMap<Id, Scaled>,
     functions: BTreeMap<(&'a str, &'a str), &'a FunctionProto>,
     scopes: Vec<Scope<'a>>,
+    translated: usize,
 }
 
 /// Reads a model. Inputs with a fixed value become constants.
@@ -62,26 +89,29 @@ pub fn import(model: &ModelProto, inputs: &[OnnxInput], fixed: &BTreeMap<String,
         .functions
         .iter()
         .map(|f| ((domain(&f.domain), f.name.as_str()), f));
+    let mut scope = Scope {
+        opsets: Rc::new(opsets(&model.opset_import)),
+        ..Scope::default()
+    };
+    scope.store(graph);
     let mut importer = Importer {
         build: Build::default(),
         labels: BTreeMap::new(),
         scaled: BTreeMap::new(),
         functions: functions.collect(),
-        scopes: vec![Scope {
-            opsets: opsets(&model.opset_import),
-            ..Scope::default()
-        }],
+        scopes: vec![scope],
+        translated: 0,
     };
-    importer.store(graph).map_err(|f| importer.explain(f, "", "Graph"))?;
+    // The borrow of names is the graph's.
+    let names: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
     for input in inputs {
         let id = importer.input(input, fixed.get(&input.name))?;
         let value = Value::Tensor(Tensor {
             id,
             data_type: input.data_type,
         });
-        // The borrow of names is the graph's.
-        if let Some(info) = graph.input.iter().find(|i| i.name == input.name) {
-            importer.bind(&info.name, value);
+        if let Some(name) = names.get(input.name.as_str()) {
+            importer.bind(name, value);
         }
     }
     importer.nodes(&graph.node)?;
@@ -110,15 +140,6 @@ pub fn import(model: &ModelProto, inputs: &[OnnxInput], fixed: &BTreeMap<String,
     }
     importer.build.net.arrange();
     Ok(importer.build.net)
-}
-
-/// The default domain has two names.
-fn domain(name: &str) -> &str {
-    if name == "ai.onnx" {
-        ""
-    } else {
-        name
-    }
 }
 
 fn opsets(list: &[OperatorSetIdProto]) -> BTreeMap<&str, i64> {
@@ -184,18 +205,29 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Notes the stored tensors of a graph.
-    fn store(&mut self, graph: &'a GraphProto) -> Outcome<()> {
-        for t in &graph.initializer {
-            self.scope().stored.insert(&t.name, t);
-        }
-        for t in &graph.sparse_initializer {
-            if let Some(values) = &t.values {
-                let value = self.written(tensor::dense(t))?;
-                self.bind(&values.name, value);
-            }
+    /// Counts translated nodes, and what is looked up and handed over with them.
+    fn count(&mut self, nodes: usize) -> Outcome<()> {
+        self.translated = self.translated.saturating_add(nodes);
+        if self.translated > MAX_TRANSLATED {
+            return no(
+                format!("the model has more than {MAX_TRANSLATED} nodes, functions, branches and loops written out"),
+                "make it smaller",
+            );
         }
         Ok(())
+    }
+
+    /// Names the classes that a value's elements are indices into.
+    pub fn name_classes(&mut self, id: Id, names: Vec<String>) -> Outcome<()> {
+        self.build.store(text_size(&names))?;
+        self.labels.insert(id, names);
+        Ok(())
+    }
+
+    /// Stored strings.
+    pub fn text(&mut self, shape: Vec<usize>, strings: Vec<String>) -> Outcome<Value> {
+        self.build.store(text_size(&strings))?;
+        Ok(Value::Text(Rc::new(Text { shape, strings })))
     }
 
     fn written(&mut self, decoded: std::result::Result<(Vec<usize>, Vec<f64>, DataType), String>) -> Outcome<Value> {
@@ -208,9 +240,10 @@ impl<'a> Importer<'a> {
     /// The value of a stored tensor.
     pub fn stored(&mut self, t: &TensorProto) -> Outcome<Value> {
         if t.data_type == DataType::String as i32 {
-            let shape = t.dims.iter().map(|d| (*d).max(0) as usize).collect();
-            let strings = tensor::text(t);
-            return Ok(Value::Text(Rc::new(Text { shape, strings })));
+            return match tensor::text(t) {
+                Ok((shape, strings)) => self.text(shape, strings),
+                Err(reason) => malformed(reason),
+            };
         }
         self.written(tensor::decode(t))
     }
@@ -223,8 +256,11 @@ impl<'a> Importer<'a> {
                 return Ok(Some(value.clone()));
             }
             if let Some((name, t)) = scope.stored.remove_entry(name) {
-                let before = std::mem::replace(&mut self.build.name, name.to_string());
-                let value = self.stored(t);
+                let before = self.build.rename(name);
+                let value = match t {
+                    Stored::Dense(t) => self.stored(t),
+                    Stored::Sparse(t) => self.written(tensor::dense(t)),
+                };
                 self.build.name = before;
                 let value = value?;
                 self.scopes[level].values.insert(name, value.clone());
@@ -257,7 +293,7 @@ impl<'a> Importer<'a> {
 
     fn nodes(&mut self, nodes: &'a [NodeProto]) -> Result<()> {
         for node in nodes {
-            let before = std::mem::replace(&mut self.build.name, name(node).to_string());
+            let before = self.build.rename(name(node));
             let done = self.node(node);
             self.build.name = before;
             done.map_err(|fault| self.explain(fault, name(node), &node.op_type))?;
@@ -266,6 +302,7 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, node: &'a NodeProto) -> Outcome<()> {
+        self.count(1 + node.input.len() + node.output.len())?;
         let mut inputs = Vec::with_capacity(node.input.len());
         for (i, name) in node.input.iter().enumerate() {
             let value = if name.is_empty() { None } else { self.find(name)? };
@@ -287,6 +324,9 @@ impl<'a> Importer<'a> {
             opset: scope.opsets.get(domain(&node.domain)).copied().unwrap_or(1),
             outer: scope.attributes.clone(),
         };
+        let given = node.attribute.iter().filter_map(|a| op.resolved(a));
+        self.build
+            .fold(given.map(attribute_size).fold(0, u64::saturating_add))?;
         let first = self.build.net.nodes.len();
         let outputs = self.translate(&op)?;
         for (name, value) in node.output.iter().zip(outputs) {
@@ -310,9 +350,10 @@ impl<'a> Importer<'a> {
         if let Some(function) = found {
             return self.call(function, op);
         }
-        let outputs = match domain(&op.node.domain) {
-            "" | "ai.onnx.ml" | "com.microsoft" | "ai.onnx.preview.training" => self.family(op)?,
-            _ => None,
+        let outputs = if may_have(domain(&op.node.domain), op.kind()) {
+            self.family(op)?
+        } else {
+            None
         };
         match outputs {
             Some(outputs) => Ok(outputs),
@@ -371,18 +412,22 @@ impl<'a> Importer<'a> {
 
     /// A function of the model: its nodes in its place.
     fn call(&mut self, function: &'a FunctionProto, op: &Op<'a>) -> Outcome<Vec<Value>> {
-        let mut scope = Scope {
-            opsets: opsets(&function.opset_import),
-            ..Scope::default()
-        };
+        self.count(function.input.len() + function.output.len() + function.opset_import.len())?;
+        self.count(function.attribute_proto.len() + op.node.attribute.len())?;
+        let mut attributes: BTreeMap<&str, &AttributeProto> = BTreeMap::new();
         for default in &function.attribute_proto {
-            scope.attributes.insert(&default.name, default);
+            attributes.insert(&default.name, default);
         }
         for given in &op.node.attribute {
-            if let Some(a) = op.attribute(&given.name) {
-                scope.attributes.insert(&given.name, a);
+            if let Some(a) = op.resolved(given) {
+                attributes.insert(&given.name, a);
             }
         }
+        let mut scope = Scope {
+            opsets: Rc::new(opsets(&function.opset_import)),
+            attributes: Rc::new(attributes),
+            ..Scope::default()
+        };
         for (name, value) in function.input.iter().zip(&op.inputs) {
             // What is left out is seen as left out inside.
             if let Some(value) = value {
@@ -404,6 +449,8 @@ impl<'a> Importer<'a> {
 
     /// The outputs of a branch or loop body for the given inputs.
     pub fn body(&mut self, graph: &'a GraphProto, inputs: Vec<Value>) -> Outcome<Vec<Value>> {
+        let stored = graph.initializer.len() + graph.sparse_initializer.len();
+        self.count(1 + graph.input.len() + graph.output.len() + stored)?;
         let outer = self.scope();
         let mut scope = Scope {
             open: true,
@@ -414,9 +461,7 @@ impl<'a> Importer<'a> {
         for (info, value) in graph.input.iter().zip(inputs) {
             scope.values.insert(&info.name, value);
         }
-        for t in &graph.initializer {
-            scope.stored.insert(&t.name, t);
-        }
+        scope.store(graph);
         self.within(scope, &graph.node, &mut graph.output.iter().map(|o| o.name.as_str()))
     }
 
@@ -464,6 +509,20 @@ impl<'a> Importer<'a> {
         let list = values.iter().map(|v| *v as f64).collect();
         self.constant(list, &[values.len()], DataType::Int64)
     }
+}
+
+/// What strings take, in numbers.
+fn text_size(strings: &[String]) -> u64 {
+    strings.iter().map(|s| 3 + s.len() as u64 / 8).sum()
+}
+
+/// How many numbers and strings an attribute holds.
+fn attribute_size(a: &AttributeProto) -> u64 {
+    let tensor = a.t.as_ref().map_or(0, |t| {
+        let packed = t.raw_data.len() + t.float_data.len() + t.double_data.len() + t.string_data.len();
+        packed + t.int32_data.len() + t.int64_data.len() + t.uint64_data.len()
+    });
+    (a.ints.len() + a.floats.len() + a.strings.len() + a.s.len() + tensor) as u64
 }
 
 /// What the elements of an ONNX type are.

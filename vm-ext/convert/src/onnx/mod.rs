@@ -6,6 +6,7 @@
 mod build;
 mod classical;
 mod control;
+mod domain;
 mod elementwise;
 mod graph;
 mod import;
@@ -23,6 +24,7 @@ mod selection;
 mod signal;
 mod tensor;
 mod window;
+mod work;
 
 pub use graph::{decode, end_at, inputs, OnnxInput};
 pub use import::import;

@@ -6,6 +6,9 @@ use super::proto::DataType;
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{broadcast, Id, Kind};
 
+/// A value repeated more often than so is broadcast, not joined to itself.
+const MAX_JOINED: usize = 64;
+
 impl<'a> Importer<'a> {
     pub(super) fn movement(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
         match op.kind() {
@@ -30,8 +33,9 @@ impl<'a> Importer<'a> {
                 if count.is_nan() || count >= super::tensor::MAX_ELEMENTS as f64 {
                     return no("its range is too long", "shorten it");
                 }
-                let values: Vec<f64> = (0..count.max(0.0) as usize).map(|i| start + i as f64 * delta).collect();
-                let t = self.constant(values.clone(), &[values.len()], op.tensor(0)?.data_type)?;
+                let count = count.max(0.0) as usize;
+                let values = (0..count).map(|i| start + i as f64 * delta).collect();
+                let t = self.constant(values, &[count], op.tensor(0)?.data_type)?;
                 return one(t.id, t.data_type);
             }
             "ConstantOfShape" => {
@@ -134,6 +138,7 @@ impl<'a> Importer<'a> {
             }
             "Tile" => {
                 let times = self.extents(op, 1)?;
+                room(&times)?;
                 if times.len() != rank {
                     return malformed(format!("it repeats {} axes of {rank}", times.len()));
                 }
@@ -171,11 +176,15 @@ impl<'a> Importer<'a> {
             "GatherND" => self.gather_nd(op, x)?,
             "DepthToSpace" | "SpaceToDepth" => {
                 let b = op.int("blocksize").and_then(|b| usize::try_from(b).ok()).unwrap_or(0);
+                // Its square is a number of channels.
+                if b == 0 || b > 1 << 13 {
+                    return malformed(format!("its blocks are {b} long"));
+                }
                 let &[n, ch, h, w] = &shape[..] else {
                     return malformed("its operand is no image");
                 };
                 if op.kind() == "DepthToSpace" {
-                    if b == 0 || ch % (b * b) != 0 {
+                    if ch % (b * b) != 0 {
                         return malformed(format!("{ch} channels do not split into blocks of {b}"));
                     }
                     let (split, order) = if op.text("mode") == "CRD" {
@@ -187,7 +196,7 @@ impl<'a> Importer<'a> {
                     let y = self.build.transpose(y, &order)?;
                     self.build.reshape(y, &[n, ch / (b * b), h * b, w * b])?
                 } else {
-                    if b == 0 || h % b != 0 || w % b != 0 {
+                    if h % b != 0 || w % b != 0 {
                         return malformed(format!("{h} x {w} does not split into blocks of {b}"));
                     }
                     let y = self.build.reshape(x, &[n, ch, h / b, b, w / b, b])?;
@@ -236,6 +245,9 @@ impl<'a> Importer<'a> {
                 let lengths = self.build.known_ints(op.tensor(1)?.id, "the lengths")?;
                 let time = axis(op.int("time_axis").unwrap_or(0), rank)?;
                 let batch = axis(op.int("batch_axis").unwrap_or(1), rank)?;
+                if lengths.len() != shape[batch] || time == batch {
+                    return malformed("its lengths or axes do not fit its operand");
+                }
                 let mut rows = Vec::new();
                 for (b, n) in lengths.iter().enumerate().take(shape[batch]) {
                     let n = usize::try_from(*n).unwrap_or(0).min(shape[time]);
@@ -294,8 +306,7 @@ impl<'a> Importer<'a> {
                 } else {
                     vec![]
                 };
-                let text = super::op::Text { shape, strings: list };
-                return Ok(Some(vec![Value::Text(text.into())]));
+                return self.text(shape, list).map(|text| Some(vec![text]));
             } else if let Some(t) = op.attribute("sparse_value").and_then(|a| a.sparse_tensor.as_ref()) {
                 match super::tensor::dense(t) {
                     Ok((shape, values, data_type)) => (values, shape, data_type),
@@ -310,7 +321,7 @@ impl<'a> Importer<'a> {
 
     fn shape_of(&mut self, op: &Op<'a>, shape: &[usize]) -> Outcome<Option<Vec<Value>>> {
         let t = if op.kind() == "Size" {
-            let size = shape.iter().product::<usize>() as f64;
+            let size = room(shape)? as f64;
             self.constant(vec![size], &[], DataType::Int64)?
         } else {
             let rank = shape.len() as i64;
@@ -357,6 +368,14 @@ impl<'a> Importer<'a> {
         if times == 0 {
             return self.build.slice(x, axis, 0, 1, 0);
         }
+        if times > MAX_JOINED {
+            let column = self.build.unsqueeze(x, &[axis])?;
+            let mut wide = self.build.shape(column);
+            wide[axis] = times;
+            let wide = self.build.broadcast(column, &wide)?;
+            shape[axis] *= times;
+            return self.build.reshape(wide, &shape);
+        }
         self.build.concat(vec![x; times], axis)
     }
 
@@ -400,14 +419,18 @@ impl<'a> Importer<'a> {
                 return malformed("it steps by 0");
             }
             let at = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
-            let indices: Vec<usize> = if step > 0 {
+            self.build.fold(n as u64)?;
+            let indices: Vec<usize> = if n == 0 {
+                vec![]
+            } else if step > 0 {
                 let (start, end) = (at(*start).clamp(0, n), at(*end).clamp(0, n));
                 (start..end)
                     .step_by(usize::try_from(step).unwrap_or(usize::MAX))
                     .map(|i| i as usize)
                     .collect()
             } else {
-                let (start, end) = (at(*start).clamp(-1, n - 1), at(*end).clamp(-1, n - 1));
+                // A start before the first element is the first, as the specification says, not nothing, as in NumPy.
+                let (start, end) = (at(*start).clamp(0, n - 1), at(*end).clamp(-1, n - 1));
                 let step = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
                 (end + 1..=start).rev().step_by(step).map(|i| i as usize).collect()
             };
@@ -429,7 +452,10 @@ impl<'a> Importer<'a> {
         let count = op.int("num_outputs").unwrap_or(op.node.output.len() as i64).max(1) as usize;
         room(&[count])?;
         let lengths: Vec<usize> = match given {
-            Some(list) => list.iter().map(|n| (*n).max(0) as usize).collect(),
+            Some(list) => match list.iter().map(|n| usize::try_from(*n).ok()).collect() {
+                Some(lengths) => lengths,
+                None => return malformed(format!("it splits into parts of {list:?}")),
+            },
             None => {
                 let part = shape[a].div_ceil(count);
                 (0..count)
@@ -455,16 +481,14 @@ impl<'a> Importer<'a> {
     fn pad(&mut self, op: &Op<'a>, t: Tensor) -> Outcome<Id> {
         let shape = self.build.shape(t.id);
         let rank = shape.len();
-        let given = match op
-            .ints("pads")
-            .or_else(|| op.ints("paddings"))
-            .filter(|_| op.opset < 11)
-        {
+        // Attributes in older operator sets; com.microsoft has operands from the first on.
+        let operands = op.opset >= 11 || op.node.domain == "com.microsoft";
+        let given = match op.ints("pads").or_else(|| op.ints("paddings")).filter(|_| !operands) {
             Some(pads) => pads,
             None => self.build.known_ints(op.tensor(1)?.id, "its padding")?,
         };
         let value = match op.optional(2)? {
-            Some(v) if op.opset >= 11 => self
+            Some(v) if operands => self
                 .build
                 .known(v.id, "the value to pad with")?
                 .first()
@@ -515,6 +539,7 @@ impl<'a> Importer<'a> {
             if n == 0 || before[a].max(after[a]) > super::tensor::MAX_ELEMENTS {
                 return malformed("its padding does not fit");
             }
+            self.build.fold((before[a] + after[a] + n as usize) as u64)?;
             let indices: Vec<usize> = (-(before[a] as i64)..n + after[a] as i64)
                 .map(|i| match mode.as_str() {
                     "edge" => i.clamp(0, n - 1),
@@ -560,7 +585,7 @@ impl<'a> Importer<'a> {
                 let counted = values.iter().enumerate().all(|(i, v)| *v == i as f64);
                 let labels: Vec<String> = values.iter().map(|v| v.to_string()).collect();
                 if !counted {
-                    self.labels.insert(index, labels);
+                    self.name_classes(index, labels)?;
                 }
                 return one(index, t.data_type);
             }
@@ -709,18 +734,28 @@ impl<'a> Importer<'a> {
         let n = places.len();
         let mut data = self.build.reshape(x, &[count])?;
         let updates = self.build.reshape(updates, &[n])?;
+        self.build.fold((n + count) as u64)?;
+        if places.iter().any(|place| *place >= count) {
+            return malformed("it writes beyond the data");
+        }
         // Rounds in which no place is written twice.
         let mut rounds: Vec<Vec<usize>> = vec![];
-        let mut round_of = vec![0usize; count];
-        for (i, place) in places.iter().enumerate() {
-            let Some(round) = round_of.get_mut(*place) else {
-                return malformed("it writes beyond the data");
-            };
-            if *round == rounds.len() {
-                rounds.push(vec![]);
+        if f.is_none() {
+            // Of several updates of one place the last stays.
+            let mut writer = vec![0; count];
+            places.iter().enumerate().for_each(|(i, place)| writer[*place] = i);
+            rounds.push((0..n).filter(|i| writer[places[*i]] == *i).collect());
+            rounds.retain(|round| !round.is_empty());
+        } else {
+            let mut round_of = vec![0usize; count];
+            for (i, place) in places.iter().enumerate() {
+                let round = &mut round_of[*place];
+                if *round == rounds.len() {
+                    rounds.push(vec![]);
+                }
+                rounds[*round].push(i);
+                *round += 1;
             }
-            rounds[*round].push(i);
-            *round += 1;
         }
         for round in rounds {
             let list: Vec<usize> = round.clone();
@@ -746,6 +781,9 @@ impl<'a> Importer<'a> {
         if at.len() != shape.len() || self.build.shape(updates) != at {
             return malformed("its indices and updates differ in shape");
         }
+        if (0..shape.len()).any(|b| b != a && at[b] > shape[b]) {
+            return malformed("its indices are longer than its data");
+        }
         let list = self.build.known(indices, "where it writes")?;
         let mut places = Vec::with_capacity(list.len());
         for (i, index) in list.iter().enumerate() {
@@ -755,11 +793,7 @@ impl<'a> Importer<'a> {
             for b in (0..shape.len()).rev() {
                 let own = rest % at[b];
                 rest /= at[b];
-                let along = if b == a {
-                    (*index as i64).rem_euclid(shape[a].max(1) as i64) as usize
-                } else {
-                    own
-                };
+                let along = if b == a { place_of(*index, shape[a])? } else { own };
                 place += along * stride;
                 stride *= shape[b];
             }
@@ -778,23 +812,37 @@ impl<'a> Importer<'a> {
         }
         let rest: usize = shape[depth..].iter().product();
         let list = self.build.known(indices, "where it writes")?;
-        let mut places = Vec::new();
-        for tuple in list.chunks(depth) {
-            let flat = tuple.iter().zip(&shape).fold(0usize, |flat, (i, n)| {
-                flat * n + (*i as i64).rem_euclid((*n).max(1) as i64) as usize
-            });
-            places.extend((0..rest).map(|r| flat * rest + r));
-        }
-        if places.len() != self.build.size(updates) {
+        let tuples = list.len() / depth;
+        if tuples.checked_mul(rest) != Some(self.build.size(updates)) {
             return malformed("its indices and updates differ in number");
+        }
+        let mut places = Vec::with_capacity(tuples * rest);
+        for tuple in list.chunks(depth) {
+            let flat = tuple
+                .iter()
+                .zip(&shape)
+                .try_fold(0, |flat, (i, n)| place_of(*i, *n).map(|place| flat * n + place))?;
+            places.extend((0..rest).map(|r| flat * rest + r));
         }
         self.scatter(op, x, &places, updates)
     }
 }
 
+/// An index along an axis of `extent` elements, counted from the end where it is negative.
+fn place_of(index: f64, extent: usize) -> Outcome<usize> {
+    let n = extent as f64;
+    if index >= -n && index < n {
+        return Ok(if index < 0.0 { index + n } else { index } as usize);
+    }
+    malformed(format!("it writes at {index} of {extent} elements"))
+}
+
 /// The shape that a Reshape asks for: 0 keeps an extent, -1 is what is left.
 fn reshaped(from: &[usize], to: &[i64], allow_zero: bool) -> Outcome<Vec<usize>> {
     let size: usize = from.iter().product();
+    if to.len() > super::tensor::MAX_RANK {
+        return malformed(format!("its result has {} axes", to.len()));
+    }
     let mut shape = Vec::with_capacity(to.len());
     let mut open = None;
     for (i, n) in to.iter().enumerate() {

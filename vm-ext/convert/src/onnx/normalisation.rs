@@ -53,7 +53,9 @@ impl<'a> Importer<'a> {
                 if let Some(bias) = bias {
                     sum = self.build.add(sum, bias.id)?;
                 }
-                let last = self.build.rank(sum) - 1;
+                let Some(last) = self.build.rank(sum).checked_sub(1) else {
+                    return malformed("its operand is a scalar");
+                };
                 let epsilon = op.float("epsilon", 1e-5);
                 let y = self.layer_norm(sum, last, op.tensor(2)?.id, beta.map(|b| b.id), epsilon, center)?;
                 // Outputs 1 and 2, for training, are not computed; 3 is the sum.
@@ -83,7 +85,11 @@ impl<'a> Importer<'a> {
                 let t = op.tensor(0)?;
                 let rank = self.build.rank(t.id);
                 let a = self.axis_of(op, -1, rank)?;
-                let y = if op.int("p") == Some(1) {
+                let p = op.int("p").unwrap_or(2);
+                if !(1..=2).contains(&p) {
+                    return malformed(format!("its norm is of order {p}"));
+                }
+                let y = if p == 1 {
                     let x = self.build.map(t.id, Expr::unary(Unary::Abs, Expr::X))?;
                     let sum = self.build.sum(x, &[a], Some(1.0), true)?;
                     self.build.div(t.id, sum)?

@@ -99,7 +99,7 @@ pub struct Op<'a> {
     /// Version of the operator set in force.
     pub opset: i64,
     /// Attributes of the function that the node stands in.
-    pub outer: BTreeMap<&'a str, &'a AttributeProto>,
+    pub outer: Rc<BTreeMap<&'a str, &'a AttributeProto>>,
 }
 
 impl<'a> Op<'a> {
@@ -115,7 +115,11 @@ impl<'a> Op<'a> {
 
     /// An attribute.
     pub fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
-        let own = self.node.attribute.iter().find(|a| a.name == name)?;
+        self.resolved(self.node.attribute.iter().find(|a| a.name == name)?)
+    }
+
+    /// What an attribute of the node stands for: itself, or one of the function that the node stands in.
+    pub fn resolved(&self, own: &'a AttributeProto) -> Option<&'a AttributeProto> {
         if own.ref_attr_name.is_empty() {
             Some(own)
         } else {
@@ -227,7 +231,14 @@ pub fn axis(axis: i64, rank: usize) -> Outcome<usize> {
     }
 }
 
-/// Axes, each counted from the end where it is negative.
+/// Axes, each counted from the end where it is negative. None may be named twice.
 pub fn axes(list: &[i64], rank: usize) -> Outcome<Vec<usize>> {
-    list.iter().map(|a| axis(*a, rank)).collect()
+    let found = list.iter().map(|a| axis(*a, rank)).collect::<Outcome<Vec<usize>>>()?;
+    let mut seen = vec![false; rank];
+    for a in &found {
+        if std::mem::replace(&mut seen[*a], true) {
+            return malformed(format!("it names axis {a} twice"));
+        }
+    }
+    Ok(found)
 }

@@ -174,7 +174,11 @@ impl<'a> Importer<'a> {
                 .rev()
                 .filter_map(|i| char::from_digit(i as u32, 10))
                 .collect();
-            let letters = term.replace("...", &dots).chars().collect();
+            let letters: Vec<char> = term.replace("...", &dots).chars().collect();
+            // Two ellipses would name axes twice.
+            if letters.len() != rank {
+                return malformed(format!("{term:?} does not name {rank} axes"));
+            }
             parts.push((*id, letters));
         }
         let dots: String = (0..under)

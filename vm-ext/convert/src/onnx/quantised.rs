@@ -83,11 +83,22 @@ impl<'a> Importer<'a> {
                 let x = self.less_zero(a, op.optional(2)?, Zero::Rows)?;
                 let y = self.less_zero(b, op.optional(5)?, Zero::Columns)?;
                 let sums = self.build.matmul(x, y)?;
-                let scales = [op.tensor(1)?, op.tensor(4)?, op.tensor(6)?];
-                let factor = self.factor(scales, |n| vec![n])?;
+                let rank = self.build.rank(a.id);
+                let m = rank.checked_sub(2).map(|i| self.build.shape(a.id)[i]);
+                // Those of a belong to its rows, those of b to its columns, those of the result to either.
+                let x_scale = self.row_wise(op.tensor(1)?, m.is_some())?;
+                let y_scale = op.tensor(4)?.id;
+                let scale = self.of_result(op.tensor(6)?, m)?;
+                let product = self.build.mul(x_scale, y_scale)?;
+                let factor = self.build.quotient(product, scale)?;
                 let zero = op.optional(7)?;
                 let to = zero.map_or(DataType::Uint8, |z| z.data_type);
-                one(self.requantise(sums, factor, zero, to)?, to)
+                let zero = match zero {
+                    Some(zero) => Some(self.of_result(zero, m)?),
+                    None => None,
+                };
+                let y = self.build.mul(sums, factor)?;
+                one(self.rounded_to(y, zero, to)?, to)
             }
             "QGemm" => {
                 let (a, b) = (op.tensor(0)?, op.tensor(3)?);
@@ -118,7 +129,8 @@ impl<'a> Importer<'a> {
                     Some(out) => {
                         let factor = self.factor([op.tensor(1)?, op.tensor(4)?, out], |n| vec![n])?;
                         let zero = op.optional(8)?;
-                        one(self.requantise(sums, factor, zero, a.data_type)?, a.data_type)
+                        let to = zero.map_or(a.data_type, |z| z.data_type);
+                        one(self.requantise(sums, factor, zero, to)?, to)
                     }
                     None => {
                         let factor = self.build.mul(op.tensor(1)?.id, op.tensor(4)?.id)?;
@@ -340,6 +352,21 @@ impl<'a> Importer<'a> {
         }
         let shape = if n == 1 { vec![] } else { shape(n) };
         self.build.reshape(factor, &shape)
+    }
+
+    /// One number per row of a matrix, as a column.
+    fn row_wise(&mut self, t: Tensor, rows: bool) -> Outcome<Id> {
+        let n = self.build.size(t.id);
+        if n == 1 || self.build.rank(t.id) != 1 || !rows {
+            return Ok(t.id);
+        }
+        self.build.reshape(t.id, &[n, 1])
+    }
+
+    /// Numbers for a matrix: one, one per row, or, where there are as many as columns and not as rows, one per column.
+    fn of_result(&mut self, t: Tensor, rows: Option<usize>) -> Outcome<Id> {
+        let n = self.build.size(t.id);
+        self.row_wise(t, rows == Some(n))
     }
 
     fn requantise(&mut self, sums: Id, factor: Id, zero: Option<Tensor>, to: DataType) -> Outcome<Id> {

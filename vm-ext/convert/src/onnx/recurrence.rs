@@ -1,7 +1,7 @@
 //! LSTM, GRU and RNN: products with the inputs at once, then a scan over time.
 
 use super::build::Build;
-use super::elementwise::activation;
+use super::elementwise::{activation, parameters};
 use super::import::{several, Importer};
 use super::op::{malformed, no, Op, Outcome, Value};
 use crate::expr::{Binary, Expr};
@@ -76,6 +76,12 @@ impl<'a> Importer<'a> {
             Some(l) => Some(self.build.known_ints(l.id, "the lengths of the sequences")?),
             None => None,
         };
+        if lengths.as_ref().is_some_and(|l| l.len() != batch) {
+            return malformed(format!("its lengths are not those of {batch} sequences"));
+        }
+        if directions != if op.text("direction") == "bidirectional" { 2 } else { 1 } {
+            return malformed(format!("weights for {directions} directions do not fit the direction"));
+        }
         let lengths = lengths.filter(|l| l.iter().any(|n| *n < time as i64));
         let reversed = |d: usize| match op.text("direction").as_str() {
             "reverse" => true,
@@ -83,7 +89,9 @@ impl<'a> Importer<'a> {
             _ => false,
         };
         let names = op.texts("activations");
-        let (alphas, betas) = (op.floats("activation_alpha"), op.floats("activation_beta"));
+        // Each is taken by the next activation that has such a parameter, not by the one at its place.
+        let mut alphas = op.floats("activation_alpha").into_iter();
+        let mut betas = op.floats("activation_beta").into_iter();
         let variant = match kind {
             Gates::Lstm => op.flag("input_forget", false),
             _ => op.flag("linear_before_reset", false),
@@ -96,7 +104,10 @@ impl<'a> Importer<'a> {
             for (i, default) in defaults.iter().enumerate() {
                 let at = d * per + i;
                 let name = names.get(at).map_or(*default, String::as_str);
-                let Some(f) = activation(name, alphas.get(at).copied(), betas.get(at).copied()) else {
+                let (has_alpha, has_beta) = parameters(name);
+                let alpha = has_alpha.then(|| alphas.next()).flatten();
+                let beta = has_beta.then(|| betas.next()).flatten();
+                let Some(f) = activation(name, alpha, beta) else {
                     return no(format!("its activation {name} is unknown"), "use Sigmoid, Tanh or Relu");
                 };
                 activations.push(f);

@@ -4,6 +4,9 @@ use super::import::{one, Importer};
 use super::op::{axes, axis, malformed, no, room, Op, Outcome, Value};
 use crate::net::Id;
 
+/// Farthest place that a resize may read at: far beyond the longest axis, and near enough to count up from.
+const FARTHEST: f64 = 1e9;
+
 /// How a resize reads its source.
 struct Sampling {
     mode: String,
@@ -138,6 +141,10 @@ impl<'a> Importer<'a> {
             let at: Vec<f64> = (0..to)
                 .map(|j| source(&how.coordinates, j, from, to, scale, region))
                 .collect();
+            // Neighbours of places beyond have no numbers of their own any more.
+            if at.iter().any(|p| p.is_nan() || p.abs() > FARTHEST) {
+                return malformed("its region is out of reach of its operand");
+            }
             if crop {
                 let beyond: Vec<bool> = at.iter().map(|p| *p < 0.0 || *p > from as f64 - 1.0).collect();
                 if beyond.contains(&true) {
@@ -156,6 +163,7 @@ impl<'a> Importer<'a> {
                 continue;
             }
             let mut matrix = vec![0.0; room(&[to, from])?];
+            self.build.fold(room(&[to, taps(&how, scale)])? as u64)?;
             for (row, p) in matrix.chunks_mut(from).zip(&at) {
                 for (index, weight) in mixture(&how, *p, scale, from) {
                     row[index] += weight;
@@ -198,6 +206,12 @@ impl<'a> Importer<'a> {
         let align = op.flag("align_corners", false);
         let size: usize = shape[2..].iter().product();
         let points: usize = at[1..=n].iter().product();
+        if n > 3 {
+            return no(format!("it samples along {n} axes"), "images of up to three axes work");
+        }
+        if size == 0 {
+            return malformed("its operand is empty");
+        }
         let taps: &[i64] = match mode.as_str() {
             "nearest" => &[0],
             "cubic" | "bicubic" => &[-1, 0, 1, 2],
@@ -206,6 +220,8 @@ impl<'a> Importer<'a> {
         let mut batches = Vec::new();
         for b in 0..shape[0] {
             let mut matrix = vec![0.0; room(&[points, size])?];
+            self.build
+                .fold((points as u64).saturating_mul(16 * taps.len().pow(n as u32) as u64))?;
             for p in 0..points {
                 // The last number is along the last axis.
                 let mut parts: Vec<Vec<(i64, f64)>> = Vec::new();
@@ -284,6 +300,7 @@ impl<'a> Importer<'a> {
         };
         let extents = &size[2..];
         let points = room(&[extents, &[size[0], n + 1]].concat())? / (size[0] * (n + 1)).max(1);
+        self.build.fold((points * (n + 1)) as u64)?;
         let mut base = Vec::new();
         for p in 0..points {
             let mut rest = p;
@@ -315,7 +332,7 @@ impl<'a> Importer<'a> {
             op.int("output_height").unwrap_or(1).max(1) as usize,
             op.int("output_width").unwrap_or(1).max(1) as usize,
         );
-        if oh * ow > 1 << 16 {
+        if oh.checked_mul(ow).is_none_or(|n| n > 1 << 16) {
             return no("its result is too large", "make it smaller");
         }
         let ratio = op.int("sampling_ratio").unwrap_or(0);
@@ -343,6 +360,7 @@ impl<'a> Importer<'a> {
             let (gh, gw) = (count(rh, oh), count(rw, ow));
             let samples = gh * gw;
             let taps = if largest { samples * 4 } else { 1 };
+            self.build.fold((oh * ow * samples * 4) as u64)?;
             let mut matrix = vec![0.0; room(&[oh, ow, taps, h, w])?];
             for i in 0..oh {
                 for j in 0..ow {
@@ -432,6 +450,13 @@ fn cubic_weights(t: f64, a: f64) -> [f64; 4] {
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)]
+}
+
+/// How many source elements a place mixes at most.
+fn taps(how: &Sampling, scale: f64) -> usize {
+    let reach = if how.antialias { (1.0 / scale).max(1.0) } else { 1.0 };
+    // At least 1e-5 is the scale.
+    4 * libm::ceil(reach) as usize + 1
 }
 
 /// Which source elements a place mixes, with which weights.

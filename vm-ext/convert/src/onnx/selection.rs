@@ -1,7 +1,10 @@
 //! Operations whose result's shape depends on the data: done here where the data are stored. One-hot and n-grams, too.
 
 use super::import::{one, several, Importer};
-use super::op::{axis, malformed, no, Op, Outcome, Value};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::op::{axis, malformed, no, room, Op, Outcome, Value};
 use super::proto::DataType;
 use crate::expr::{Binary, Expr};
 use crate::net::Id;
@@ -14,7 +17,8 @@ impl<'a> Importer<'a> {
                 let shape = self.build.shape(t.id);
                 let values = self.build.known(t.id, "where it is not zero")?;
                 let found: Vec<usize> = (0..values.len()).filter(|i| values[*i] != 0.0).collect();
-                let mut rows = Vec::new();
+                let count = room(&[shape.len(), found.len()])?;
+                let mut rows = Vec::with_capacity(count);
                 for a in 0..shape.len() {
                     let inner: usize = shape[a + 1..].iter().product();
                     rows.extend(found.iter().map(|i| (i / inner % shape[a]) as f64));
@@ -95,28 +99,32 @@ impl<'a> Importer<'a> {
         let values = self.build.known(rows, "which elements are equal")?;
         let size = values.len() / n.max(1);
         let row = |i: usize| &values[i * size..(i + 1) * size];
-        // First of each kind, and which kind each row is.
-        let mut firsts: Vec<usize> = vec![];
-        for i in 0..n {
-            if !firsts.iter().any(|f| row(*f) == row(i)) {
-                firsts.push(i);
+        // Row after row in their order, equal ones by place: the first of each kind leads its group.
+        let compare = |i: usize, j: usize| {
+            let pairs = row(i).iter().zip(row(j));
+            let mut orders = pairs.map(|(x, y)| (x + 0.0).total_cmp(&(y + 0.0)));
+            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        };
+        let steps = u64::from(n.max(1).ilog2()) + 1;
+        self.build.fold(steps.saturating_mul((values.len() + n) as u64))?;
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|i, j| compare(*i, *j));
+        let mut groups: Vec<Vec<usize>> = vec![];
+        for i in order {
+            match groups.last_mut() {
+                Some(group) if compare(group[0], i).is_eq() => group.push(i),
+                _ => groups.push(vec![i]),
             }
         }
-        if op.flag("sorted", true) {
-            firsts.sort_by(|i, j| {
-                let pairs = row(*i).iter().zip(row(*j));
-                pairs
-                    .map(|(x, y)| x.total_cmp(y))
-                    .find(|o| o.is_ne())
-                    .unwrap_or(i.cmp(j))
-            });
+        if !op.flag("sorted", true) {
+            groups.sort_by_key(|group| group[0]);
         }
-        let kind: Vec<usize> = (0..n)
-            .map(|i| firsts.iter().position(|f| row(*f) == row(i)).unwrap_or(0))
-            .collect();
-        let counts: Vec<usize> = (0..firsts.len())
-            .map(|k| kind.iter().filter(|other| **other == k).count())
-            .collect();
+        let firsts: Vec<usize> = groups.iter().map(|group| group[0]).collect();
+        let counts: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let mut kind = vec![0; n];
+        for (k, group) in groups.iter().enumerate() {
+            group.iter().for_each(|i| kind[*i] = k);
+        }
         let y = self.build.take(x, a, &firsts)?;
         let lists = [self.int_list(&firsts)?, self.int_list(&kind)?, self.int_list(&counts)?];
         several([(y, t.data_type)].into_iter().chain(lists.map(|l| (l.id, l.data_type))))
@@ -174,16 +182,20 @@ impl<'a> Importer<'a> {
             }
         };
         let mut rows = Vec::new();
+        let steps = u64::from(count.max(1).ilog2()) + 1;
         for b in 0..batches {
             for c in 0..classes {
+                self.build.fold(steps * count as u64)?;
                 let score = |i: usize| scores[(b * classes + c) * count + i];
                 let mut order: Vec<usize> = (0..count).filter(|i| score(*i) > least).collect();
                 order.sort_by(|i, j| score(*j).total_cmp(&score(*i)));
                 let mut kept: Vec<usize> = vec![];
                 for i in order {
-                    if (kept.len() as f64) < most
-                        && kept.iter().all(|k| shared(corners(b, *k), corners(b, i)) <= overlap)
-                    {
+                    if kept.len() as f64 >= most {
+                        break;
+                    }
+                    self.build.fold(32 * kept.len() as u64)?;
+                    if kept.iter().all(|k| shared(corners(b, *k), corners(b, i)) <= overlap) {
                         kept.push(i);
                     }
                 }
@@ -261,18 +273,25 @@ impl<'a> Importer<'a> {
             }
         }
         let mode = op.text("mode");
+        if !matches!(mode.as_str(), "TF" | "IDF" | "TFIDF") {
+            return malformed(format!("its mode is {mode:?}"));
+        }
+        // Weights belong to n-grams: to a column that of the first that counts there.
+        let mut gram_of: BTreeMap<i64, usize> = BTreeMap::new();
+        for (gram, column) in columns.iter().enumerate() {
+            gram_of.entry(*column).or_insert(gram);
+        }
         let mut parts = Vec::new();
         for (column, sum) in sums.into_iter().enumerate() {
             let mut id = match sum {
                 Some(sum) => sum,
                 None => self.build.constant(vec![0.0; rows], &[rows, 1])?,
             };
-            if mode != "TF" {
+            if mode == "IDF" {
                 id = self.build.clamp(id, 0.0, 1.0)?;
             }
-            // Weights belong to n-grams; the n-gram of this column.
-            let gram = columns.iter().position(|c| *c == column as i64);
-            if let Some(w) = gram.and_then(|g| weights.get(g)).filter(|_| mode != "TF") {
+            let gram = gram_of.get(&(column as i64));
+            if let Some(w) = gram.and_then(|g| weights.get(*g)).filter(|_| mode != "TF") {
                 id = self.build.line(id, *w, 0.0)?;
             }
             parts.push(id);

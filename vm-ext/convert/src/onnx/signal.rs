@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use super::import::{one, Importer};
-use super::op::{axis, malformed, no, Op, Outcome, Value};
+use super::op::{axis, malformed, no, room, Op, Outcome, Value};
 use super::proto::DataType;
 use crate::net::Id;
 
@@ -54,6 +54,9 @@ impl<'a> Importer<'a> {
             return malformed("its last axis is not real and imaginary part");
         }
         let n = length.unwrap_or(shape[a]);
+        if n == 0 {
+            return malformed("it transforms no elements");
+        }
         if n > MAX_LENGTH {
             return no(
                 format!("its length is {n}"),
@@ -78,7 +81,10 @@ impl<'a> Importer<'a> {
         let bins = if one_sided { n / 2 + 1 } else { n };
         let sign = if inverse { 1.0 } else { -1.0 };
         let scale = if inverse { 1.0 / n as f64 } else { 1.0 };
-        let mut matrix = Vec::with_capacity(bins * 2 * n * parts);
+        let size = room(&[bins, 2, n, parts])?;
+        // A sine and a cosine to an element.
+        self.build.fold(32 * size as u64)?;
+        let mut matrix = Vec::with_capacity(size);
         for k in 0..bins {
             for imaginary in [false, true] {
                 for j in 0..n {
@@ -121,6 +127,7 @@ impl<'a> Importer<'a> {
             return malformed("its frames do not fit its signal");
         }
         let count = (length - frame) / step + 1;
+        self.build.fold(room(&[count, frame])? as u64)?;
         let list: Vec<usize> = (0..count).flat_map(|f| (0..frame).map(move |i| f * step + i)).collect();
         let frames = self.build.take(x, 1, &list)?;
         let mut frames = self.build.reshape(frames, &[batch, count, frame, parts])?;
@@ -173,6 +180,7 @@ impl<'a> Importer<'a> {
         if bands == 0 || bands > 1 << 12 || bins > 1 << 16 {
             return malformed("its size is impossible");
         }
+        self.build.fold(room(&[bins, bands])? as u64)?;
         let mel = |hz: f64| 2595.0 * libm::log10(1.0 + hz / 700.0);
         let (bottom, top) = (mel(low), mel(high));
         let step = (top - bottom) / (bands as f64 + 2.0);

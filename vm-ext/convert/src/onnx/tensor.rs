@@ -8,6 +8,8 @@ use crate::expr::Narrow;
 
 /// Most elements of a stored or computed constant.
 pub const MAX_ELEMENTS: usize = 1 << 26;
+/// Most axes of a value while importing. The engine takes fewer; operators that weave axes need some more on the way.
+pub const MAX_RANK: usize = 32;
 
 impl DataType {
     /// Name as ONNX writes it.
@@ -73,21 +75,38 @@ impl TensorProto {
 fn shape(dims: &[i64]) -> Result<Vec<usize>, String> {
     let extents: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let extents = extents.ok_or_else(|| format!("its shape {dims:?} is impossible"))?;
+    if extents.len() > MAX_RANK {
+        return Err(format!("a tensor has {} axes, more than {MAX_RANK}", extents.len()));
+    }
     count(&extents).ok_or_else(|| format!("a tensor of shape {dims:?} has more than {MAX_ELEMENTS} elements"))?;
     Ok(extents)
 }
 
-/// Number of elements of a shape, unless there are too many. Extents of 0 excuse no large ones beside them.
+/// Number of elements of a shape, unless there are too many of them or of axes. Extents of 0 excuse no large ones beside
+/// them.
 pub fn count(shape: &[usize]) -> Option<usize> {
+    if shape.len() > MAX_RANK {
+        return None;
+    }
     let product = shape.iter().try_fold(1usize, |n, e| n.checked_mul((*e).max(1)));
     let product = product.filter(|n| *n <= MAX_ELEMENTS)?;
     Some(if shape.contains(&0) { 0 } else { product })
 }
 
-/// The strings of a stored tensor.
-pub fn text(t: &TensorProto) -> Vec<String> {
+/// Shape and strings of a stored tensor; the error says what is wrong with it.
+pub fn text(t: &TensorProto) -> Result<(Vec<usize>, Vec<String>), String> {
+    let shape = shape(&t.dims)?;
+    if count(&shape) != Some(t.string_data.len()) {
+        return Err(format!(
+            "{} strings are stored for the shape {shape:?}",
+            t.string_data.len()
+        ));
+    }
     let strings = t.string_data.iter();
-    strings.map(|s| String::from_utf8_lossy(s).into_owned()).collect()
+    Ok((
+        shape,
+        strings.map(|s| String::from_utf8_lossy(s).into_owned()).collect(),
+    ))
 }
 
 /// Shape and elements of a stored tensor of numbers.
@@ -192,16 +211,14 @@ pub fn dense(t: &SparseTensorProto) -> Result<(Vec<usize>, Vec<f64>, DataType), 
     if indices.len() != values.len() * rank {
         return Err("its values and indices differ in number".into());
     }
+    // An index is flat, or one number per axis.
+    let extents = if rank == 1 { &[out.len()][..] } else { &shape };
+    let within = |i: f64, extent: usize| i >= 0.0 && i < extent as f64 && i == libm::trunc(i);
     for (value, index) in values.into_iter().zip(indices.chunks(rank)) {
-        let flat = if rank == 1 {
-            index[0] as usize
-        } else {
-            index
-                .iter()
-                .zip(&shape)
-                .fold(0, |at, (i, extent)| at * extent + *i as usize)
-        };
-        match out.get_mut(flat) {
+        let flat = index.iter().zip(extents).try_fold(0, |at, (i, extent)| {
+            within(*i, *extent).then_some(at * extent + *i as usize)
+        });
+        match flat.and_then(|flat| out.get_mut(flat)) {
             Some(place) => *place = value,
             None => return Err("an index is out of bounds".into()),
         }

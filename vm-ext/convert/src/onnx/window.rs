@@ -6,7 +6,7 @@ use super::build::whole;
 use super::import::{one, several, Importer};
 use super::op::{malformed, no, room, Op, Outcome, Tensor, Value};
 use super::product::Zero;
-use super::proto::DataType;
+use super::proto::{AttributeType, DataType};
 use crate::expr::{Binary, Expr, Unary};
 use crate::net::{Id, Kind};
 
@@ -17,13 +17,31 @@ pub struct Spec {
     strides: Vec<usize>,
     dilations: Vec<usize>,
     before: Vec<usize>,
+    /// With what ceil_mode added.
     after: Vec<usize>,
+    /// What ceil_mode added.
+    beyond: Vec<usize>,
     /// Extents of the result.
     out: Vec<usize>,
 }
 
 /// Padding and strides are bounded so that extents never overflow.
 const MAX_STEP: i64 = 1 << 20;
+/// Most elements that a window spans along an axis, dilated.
+const MAX_REACH: usize = 1 << 26;
+/// Most taps of all places of a window together, where each is written down by itself.
+const MAX_TAPS: usize = 1 << 24;
+
+/// By what the sum of a window is divided.
+#[derive(Clone, Copy, PartialEq)]
+enum Count {
+    /// The taps within the image.
+    Inside,
+    /// Those within the padding that the node declares, too: not what ceil_mode added.
+    Padded,
+    /// All taps of the kernel, wherever they are.
+    Kernel,
+}
 
 impl<'a> Importer<'a> {
     pub(super) fn windows(&mut self, op: &Op<'a>) -> Outcome<Option<Vec<Value>>> {
@@ -69,20 +87,12 @@ impl<'a> Importer<'a> {
             "LpPool" => {
                 let t = op.tensor(0)?;
                 let spec = self.pool_spec(op, t.id)?;
-                let p = op.float("p", 2.0).max(op.int("p").unwrap_or(2) as f64);
-                let p = if op.int("p").is_some() {
-                    op.int("p").unwrap_or(2) as f64
-                } else {
-                    p
-                };
+                let p = order(op)?;
                 let x = self.powers(t.id, p)?;
                 let size: usize = spec.kernel.iter().product();
-                let mean = self.average(x, &spec, true)?;
+                let mean = self.average(x, &spec, Count::Kernel)?;
                 let sum = self.build.line(mean, size as f64, 0.0)?;
-                let y = self
-                    .build
-                    .map(sum, Expr::binary(Binary::Pow, Expr::X, Expr::Const(1.0 / p)))?;
-                one(y, t.data_type)
+                one(self.root(sum, p)?, t.data_type)
             }
             "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => {
                 let t = op.tensor(0)?;
@@ -103,11 +113,10 @@ impl<'a> Importer<'a> {
                         }
                     }
                     _ => {
-                        let p = op.int("p").unwrap_or(2) as f64;
+                        let p = order(op)?;
                         let x = self.powers(t.id, p)?;
                         let sum = self.build.sum(x, &list, Some(1.0), true)?;
-                        self.build
-                            .map(sum, Expr::binary(Binary::Pow, Expr::X, Expr::Const(1.0 / p)))?
+                        self.root(sum, p)?
                     }
                 };
                 one(y, t.data_type)
@@ -126,16 +135,31 @@ impl<'a> Importer<'a> {
 
     /// `|x|^p`
     fn powers(&mut self, x: Id, p: f64) -> Outcome<Id> {
-        let f = if p == 2.0 {
+        let magnitude = Expr::unary(Unary::Abs, Expr::X);
+        let f = if p == 1.0 {
+            magnitude
+        } else if p == 2.0 {
             Expr::unary(Unary::Square, Expr::X)
         } else {
-            Expr::binary(Binary::Pow, Expr::unary(Unary::Abs, Expr::X), Expr::Const(p))
+            Expr::binary(Binary::Pow, magnitude, Expr::Const(p))
         };
         self.build.map(x, f)
     }
 
+    /// `x^(1/p)`
+    fn root(&mut self, x: Id, p: f64) -> Outcome<Id> {
+        if p == 1.0 {
+            return Ok(x);
+        }
+        self.build
+            .map(x, Expr::binary(Binary::Pow, Expr::X, Expr::Const(1.0 / p)))
+    }
+
     fn pool_spec(&mut self, op: &Op<'a>, x: Id) -> Outcome<Spec> {
         let kernel = op.ints("kernel_shape").unwrap_or_default();
+        if self.build.shape(x).iter().skip(2).any(|n| *n == 0) {
+            return malformed("its image is empty");
+        }
         self.spec(op, x, &kernel)
     }
 
@@ -171,11 +195,19 @@ impl<'a> Importer<'a> {
             dilations,
             before: vec![0; n],
             after: vec![0; n],
+            beyond: vec![0; n],
             out: vec![0; n],
         };
+        room(&spec.kernel)?;
         for a in 0..n {
             let (extent, stride) = (shape[a + 2], spec.strides[a]);
             let reach = (spec.kernel[a] - 1) * spec.dilations[a] + 1;
+            if reach > MAX_REACH {
+                return no(
+                    format!("its window spans {reach} elements"),
+                    "shrink the window or its dilation",
+                );
+            }
             match auto.as_str() {
                 "SAME_UPPER" | "SAME_LOWER" => {
                     let total = ((extent.div_ceil(stride).max(1) - 1) * stride + reach).saturating_sub(extent);
@@ -190,22 +222,23 @@ impl<'a> Importer<'a> {
                 }
                 _ => {}
             }
-            let Some(room) = (extent + pads[a] + pads[a + n]).checked_sub(reach) else {
+            let Some(left) = (extent + pads[a] + pads[a + n]).checked_sub(reach) else {
                 return no(
                     "its window is larger than the image",
                     "pad the image or shrink the window",
                 );
             };
-            let mut out = room / stride + 1;
+            let mut out = left / stride + 1;
             // Windows that would start in the padding behind do not count.
-            if ceil && room % stride != 0 && out * stride < extent + pads[a] {
-                pads[a + n] += out * stride - room;
+            if ceil && left % stride != 0 && out * stride < extent + pads[a] {
+                spec.beyond[a] = out * stride - left;
                 out += 1;
             }
             spec.before[a] = pads[a];
-            spec.after[a] = pads[a + n];
+            spec.after[a] = pads[a + n] + spec.beyond[a];
             spec.out[a] = out;
         }
+        room(&spec.out)?;
         Ok(spec)
     }
 
@@ -236,6 +269,7 @@ impl<'a> Importer<'a> {
             dilations: rest(&spec.dilations),
             before: rest(&spec.before),
             after: rest(&spec.after),
+            beyond: rest(&spec.beyond),
             out: rest(&spec.out),
         }
     }
@@ -248,7 +282,7 @@ impl<'a> Importer<'a> {
         let channels = self.build.shape(x)[1];
         let Some(groups) = usize::try_from(groups)
             .ok()
-            .filter(|g| *g > 0 && channels == wshape[1] * g && wshape[0].is_multiple_of(*g))
+            .filter(|g| *g > 0 && Some(channels) == wshape[1].checked_mul(*g) && wshape[0].is_multiple_of(*g))
         else {
             return malformed(format!(
                 "weights {wshape:?} in {groups} groups do not fit {channels} channels"
@@ -381,29 +415,29 @@ impl<'a> Importer<'a> {
             let total = full[a] as i64 + extra[a] as i64;
             let same = auto.starts_with("SAME");
             let out = match &wanted {
-                Some(list) => Some(list[list.len() - n + a]),
-                None if same => Some((shape[a + 2] * strides[a]) as i64),
-                None => None,
+                Some(list) => list[list.len() - n + a],
+                None if same => (shape[a + 2] * strides[a]) as i64,
+                None => total - before - after,
             };
-            let (start, out) = match out {
-                Some(out) => {
-                    let cut = (total - out).max(0);
-                    let start = if auto == "SAME_UPPER" { cut / 2 } else { cut - cut / 2 };
-                    let start = if wanted.is_some() && !same { cut / 2 } else { start };
-                    (start, out)
-                }
-                None => (before, total - before - after),
-            };
-            front[a] = start;
             length[a] = match usize::try_from(out) {
                 Ok(out) if out > 0 && out < MAX_STEP as usize => out,
                 _ => return malformed(format!("its result would be {out} long")),
             };
+            // What is cut to get a given length is cut in front where it is odd, unless SAME_UPPER says otherwise; before
+            // version 11 it was the other way about.
+            let cut = (total - out).max(0);
+            front[a] = match auto.as_str() {
+                _ if wanted.is_none() && !same => before,
+                "SAME_UPPER" if wanted.is_some() && op.opset < 11 => cut - cut / 2,
+                "SAME_UPPER" => cut / 2,
+                _ if wanted.is_some() && !same && op.opset < 11 => cut / 2,
+                _ => cut - cut / 2,
+            };
         }
         // Taps of phase r: r, r + s, ..; one flipped kernel of ceil(reach / s) taps per phase.
         let taps: Vec<usize> = (0..n).map(|a| reach[a].div_ceil(strides[a])).collect();
-        let phases: usize = strides.iter().product();
-        let tap_count: usize = taps.iter().product();
+        let phases = room(&strides)?;
+        let tap_count = room(&taps)?;
         let in_per_group = wshape[0] / groups;
         let kernel_size: usize = wshape[2..].iter().product();
         let mut kernel = vec![0.0; room(&[outputs, phases, in_per_group, tap_count])?];
@@ -434,6 +468,7 @@ impl<'a> Importer<'a> {
             dilations: vec![1; n],
             before: around.clone(),
             after: around,
+            beyond: vec![0; n],
             out: blocks.clone(),
         };
         let wshape = [&[outputs * phases, in_per_group][..], &spec.kernel].concat();
@@ -499,6 +534,7 @@ impl<'a> Importer<'a> {
             dilations: vec![spec.dilations[0], 1],
             before: vec![spec.before[0], 0],
             after: vec![spec.after[0], 0],
+            beyond: vec![0; 2],
             out: vec![spec.out[0], plane],
         };
         let y = self.largest_in(rest, &depth)?;
@@ -506,9 +542,16 @@ impl<'a> Importer<'a> {
     }
 
     /// For every window position (row-major) and tap, the index in the flattened image, or none in the padding.
-    fn taps(spec: &Spec, extents: &[usize]) -> Outcome<Vec<Vec<Option<usize>>>> {
+    fn taps(&self, spec: &Spec, extents: &[usize]) -> Outcome<Vec<Vec<Option<usize>>>> {
         let n = extents.len();
-        room(&[&spec.out[..], &spec.kernel].concat())?;
+        let all = room(&[&spec.out[..], &spec.kernel].concat())?;
+        if all > MAX_TAPS {
+            return no(
+                format!("its windows have {all} taps together"),
+                format!("up to {MAX_TAPS} work; make the model or its inputs smaller"),
+            );
+        }
+        self.build.fold(16 * all as u64)?;
         let positions: usize = spec.out.iter().product();
         let taps: usize = spec.kernel.iter().product();
         let digits = |mut flat: usize, base: &[usize]| -> Vec<usize> {
@@ -543,7 +586,8 @@ impl<'a> Importer<'a> {
         let (positions, taps): (usize, usize) = (spec.out.iter().product(), spec.kernel.iter().product());
         let flat = self.build.reshape(x, &[shape[0], shape[1], size])?;
         let flat = self.build.pad_axis(flat, 2, 0, 1, value)?;
-        let list: Vec<usize> = Self::taps(spec, &shape[2..])?
+        let list: Vec<usize> = self
+            .taps(spec, &shape[2..])?
             .into_iter()
             .flatten()
             .map(|i| i.unwrap_or(size))
@@ -574,7 +618,7 @@ impl<'a> Importer<'a> {
             }
             digits.iter().zip(extents.iter().rev()).fold(0, |n, (d, e)| n * e + d)
         };
-        let table = Self::taps(spec, extents)?;
+        let table = self.taps(spec, extents)?;
         let list = table.iter().flatten().map(|i| number(i.unwrap_or(0)) as f64).collect();
         let table = self.build.constant(list, &[positions, taps])?;
         let table = self.build.broadcast(table, &[planes, positions, taps])?;
@@ -591,23 +635,22 @@ impl<'a> Importer<'a> {
         several([(y, t.data_type), (indices, DataType::Int64)])
     }
 
-    /// The mean of every window, padding counted or not.
-    fn average(&mut self, x: Id, spec: &Spec, count_padding: bool) -> Outcome<Id> {
+    /// The mean of every window.
+    fn average(&mut self, x: Id, spec: &Spec, count: Count) -> Outcome<Id> {
         let n = spec.kernel.len();
         let shape = self.build.shape(x);
         let out = [&shape[..2], &spec.out].concat();
-        // Padding that ceil_mode added is never counted: then, and in three dimensions, sums are divided by hand.
+        // Where windows differ in what they are divided by, and in three dimensions, sums are divided by hand.
         let regular = (0..n).all(|a| {
             let reach = (spec.kernel[a] - 1) * spec.dilations[a] + 1;
-            let used = (spec.out[a] - 1) * spec.strides[a] + reach;
-            used <= shape[a + 2] + spec.before[a] + spec.after[a] && spec.after[a] < reach && spec.before[a] < reach
+            spec.after[a] < reach && spec.before[a] < reach && (spec.beyond[a] == 0 || count != Count::Padded)
         });
         if n <= 2 && regular {
             let (image, window) = self.flat(x, spec)?;
             let kind = Kind::AvgPool {
                 x: image,
                 window: window.clone(),
-                count_padding,
+                count_padding: count != Count::Inside,
             };
             let y = self.build.window(image, shape[1], &window, kind)?;
             return self.build.reshape(y, &out);
@@ -615,10 +658,18 @@ impl<'a> Importer<'a> {
         let size: usize = spec.kernel.iter().product();
         let patches = self.patches(x, spec, 0.0)?;
         let sums = self.build.sum(patches, &[3], Some(1.0), false)?;
-        let counts = Self::taps(spec, &shape[2..])?;
+        // The padded image, where the padding counts.
+        let (mut whole, mut extents) = (spec.clone(), shape[2..].to_vec());
+        if count == Count::Padded {
+            for (a, extent) in extents.iter_mut().enumerate() {
+                *extent += spec.before[a] + spec.after[a] - spec.beyond[a];
+                whole.before[a] = 0;
+            }
+        }
+        let counts = self.taps(&whole, &extents)?;
         let factors = counts.iter().map(|taps| {
             let inside = taps.iter().filter(|t| t.is_some()).count();
-            1.0 / (if count_padding { size } else { inside.max(1) }) as f64
+            1.0 / (if count == Count::Kernel { size } else { inside.max(1) }) as f64
         });
         let factors: Vec<f64> = factors.collect();
         let factors = self.build.constant(factors.clone(), &[factors.len()])?;
@@ -663,6 +714,9 @@ impl<'a> Importer<'a> {
             return malformed("the shape of its result is impossible");
         }
         let indices = self.build.known(op.tensor(1)?.id, "where the elements go")?;
+        if indices.len() != self.build.size(x) {
+            return malformed("its indices and elements differ in number");
+        }
         // Indices count in the image as inferred, planes before it.
         let from: Vec<usize> = inferred.iter().map(|e| (*e).max(0) as usize).collect();
         let digits_base = [&shape[..2], &from].concat();
@@ -703,12 +757,18 @@ impl<'a> Importer<'a> {
         let probe = self.build.constant(vec![0.0; count], &probe_shape)?;
         let spec = self.spec(op, probe, &kernel)?;
         let positions: usize = spec.out.iter().product();
+        if count > MAX_TAPS {
+            return no(
+                format!("its image has {count} elements"),
+                format!("up to {MAX_TAPS} work"),
+            );
+        }
         if positions != shape[2] {
             return malformed(format!("it has {} columns for {positions} blocks", shape[2]));
         }
         // Every pixel sums the columns that cover it.
         let mut covering: Vec<Vec<usize>> = vec![vec![]; count];
-        for (p, taps) in Self::taps(&spec, &image)?.into_iter().enumerate() {
+        for (p, taps) in self.taps(&spec, &image)?.into_iter().enumerate() {
             for (k, at) in taps.into_iter().enumerate() {
                 if let Some(i) = at {
                     covering[i].push(k * positions + p);
@@ -719,6 +779,7 @@ impl<'a> Importer<'a> {
         let flat = self.build.reshape(x, &[shape[0], channels, size * positions])?;
         let flat = self.build.pad_axis(flat, 2, 0, 1, 0.0)?;
         let most = covering.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        room(&[count, most])?;
         let list: Vec<usize> = covering
             .iter()
             .flat_map(|c| (0..most).map(|i| c.get(i).copied().unwrap_or(size * positions)))
@@ -751,9 +812,12 @@ impl<'a> Importer<'a> {
         let (oh, ow) = (spec.out[0], spec.out[1]);
         let (positions, taps) = (oh * ow, wshape[2] * wshape[3]);
         let (batch, channels) = (shape[0], shape[1]);
+        let numbers = [batch, offset_groups, taps, 2, positions];
+        let numbers = numbers.iter().try_fold(1usize, |n, e| n.checked_mul(*e));
         if channels % offset_groups != 0
-            || offsets.len() != batch * offset_groups * taps * 2 * positions
-            || channels != wshape[1] * groups
+            || h * w == 0
+            || Some(offsets.len()) != numbers
+            || Some(channels) != wshape[1].checked_mul(groups)
             || wshape[0] % groups != 0
         {
             return malformed("its offsets or groups do not fit");
@@ -767,6 +831,7 @@ impl<'a> Importer<'a> {
             for g in 0..offset_groups {
                 // [taps * positions, h * w]: bilinear weights.
                 let mut matrix = vec![0.0; room(&[taps, positions, h, w])?];
+                self.build.fold((64 * taps * positions) as u64)?;
                 for k in 0..taps {
                     for p in 0..positions {
                         let at = |d: usize| {
@@ -831,12 +896,32 @@ impl<'a> Importer<'a> {
     /// The means of a node's windows.
     pub(super) fn average_pool(&mut self, op: &Op<'a>, x: Id) -> Outcome<Id> {
         let spec = self.pool_spec(op, x)?;
-        let count_padding = op.flag("count_include_pad", false);
-        self.of_integers(x, |this, x| this.average(x, &spec, count_padding))
+        let count = if op.flag("count_include_pad", false) {
+            Count::Padded
+        } else {
+            Count::Inside
+        };
+        self.of_integers(x, |this, x| this.average(x, &spec, count))
     }
 
     /// The convolution of a node on operands that were prepared.
     pub(super) fn convolved(&mut self, op: &Op<'a>, x: Id, weights: Id, bias: Option<Id>) -> Outcome<Id> {
         self.convolution(op, x, weights, bias)
     }
+}
+
+/// The order of a norm: an integer, or a float in the first operator set.
+fn order(op: &Op) -> Outcome<f64> {
+    let p = op.attribute("p").map_or(2.0, |a| {
+        let float = a.r#type == AttributeType::Float as i32 || a.i == 0;
+        if float {
+            f64::from(a.f)
+        } else {
+            a.i as f64
+        }
+    });
+    if p > 0.0 && p.is_finite() {
+        return Ok(p);
+    }
+    malformed(format!("its norm is of order {p}"))
 }
