@@ -423,14 +423,12 @@ impl<'a> Importer<'a> {
                 Ok(out) if out > 0 && out < MAX_STEP as usize => out,
                 _ => return malformed(format!("its result would be {out} long")),
             };
-            // What is cut to get a given length is cut in front where it is odd, unless SAME_UPPER says otherwise; before
-            // version 11 it was the other way about.
+            // What is cut to get a given length is cut in front where it is odd, unless SAME_UPPER says otherwise. (The text
+            // of version 1 has it the other way about; nobody does so.)
             let cut = (total - out).max(0);
             front[a] = match auto.as_str() {
                 _ if wanted.is_none() && !same => before,
-                "SAME_UPPER" if wanted.is_some() && op.opset < 11 => cut - cut / 2,
                 "SAME_UPPER" => cut / 2,
-                _ if wanted.is_some() && !same && op.opset < 11 => cut / 2,
                 _ => cut - cut / 2,
             };
         }

@@ -125,8 +125,23 @@ impl Builder {
         self
     }
 
+    /// A stored tensor as it is.
+    pub fn stored(mut self, t: TensorProto) -> Self {
+        self.graph.initializer.push(t);
+        self
+    }
+
+    /// The graph by itself: a body.
+    pub fn graph(self) -> GraphProto {
+        self.graph
+    }
+
     pub fn build(self) -> Vec<u8> {
-        let model = ModelProto {
+        self.model().encode_to_vec()
+    }
+
+    pub fn model(self) -> ModelProto {
+        ModelProto {
             ir_version: 8,
             opset_import: vec![
                 OperatorSetIdProto {
@@ -140,8 +155,7 @@ impl Builder {
             ],
             graph: Some(self.graph),
             ..Default::default()
-        };
-        model.encode_to_vec()
+        }
     }
 }
 
@@ -193,6 +207,40 @@ pub fn strings(name: &str, list: &[&str]) -> AttributeProto {
     AttributeProto {
         strings,
         ..attribute(name, AttributeType::Strings)
+    }
+}
+
+pub fn body(name: &str, graph: GraphProto) -> AttributeProto {
+    AttributeProto {
+        g: Some(graph),
+        ..attribute(name, AttributeType::Graph)
+    }
+}
+
+pub fn tensor(name: &str, t: TensorProto) -> AttributeProto {
+    AttributeProto {
+        t: Some(t),
+        ..attribute(name, AttributeType::Tensor)
+    }
+}
+
+/// A tensor of which most elements are zero, by the places of the others in the flattened whole.
+pub fn sparse(name: &str, dims: &[i64], values: &[f32], indices: &[i64]) -> SparseTensorProto {
+    SparseTensorProto {
+        dims: dims.to_vec(),
+        values: Some(TensorProto {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data_type: DataType::Float as i32,
+            float_data: values.to_vec(),
+            ..Default::default()
+        }),
+        indices: Some(TensorProto {
+            dims: vec![indices.len() as i64],
+            data_type: DataType::Int64 as i32,
+            int64_data: indices.to_vec(),
+            ..Default::default()
+        }),
     }
 }
 

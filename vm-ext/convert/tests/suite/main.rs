@@ -7,5 +7,6 @@ mod hostile;
 mod operators;
 mod provable;
 mod quantised;
+mod semantics;
 mod shipped_models;
 mod trees;
