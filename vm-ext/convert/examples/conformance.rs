@@ -1,41 +1,27 @@
 //! Runs the ONNX node tests: `conformance [--float] FOLDER [OP..]`, where FOLDER is `onnx/backend/test/data/node` of
-//! PyPI's `onnx`.
+//! PyPI's `onnx`. The runner says how.
 //!
-//! Every model is converted, calibrated on the test's own inputs, and run in the engine. Its outputs are compared with
-//! those of the test: integers and booleans exactly, reals to within `UNIT` plus `PART` of the output's largest
-//! magnitude. With `--float` it is computed in doubles instead and compared with the tolerance of ONNX's own runner for
-//! reals (its absolute part by the scale of the tensor). Inputs are left open; where the importer says that
-//! one must be known while converting (the shape of a Reshape, the kernel of a Conv) that one is fixed to the test's value.
+//! It fails where a case fails that is not among `tests/conformance/failing.txt`, and where all cases are run and fewer are
+//! right than [`WANTED`] says.
 
-use std::collections::BTreeMap;
+#[path = "../tests/conformance/runner.rs"]
+mod runner;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
-use aiinference_convert::proto::{DataType, ModelProto, TensorProto, ValueInfoProto};
-use aiinference_convert::{dyadic, ConvertError, Converter, Dataset, FloatModel, ImportOptions, NamedArray};
-use aiinference_engine::{Kernels, Limits, Program};
-use aiinference_types::limits;
-use aiinference_types::quantize::from_dyadic;
+use aiinference_convert::proto::ModelProto;
 use prost::Message;
+use runner::{Case, Leg, Verdict};
 
-/// As in ONNX's backend test runner.
-const RELATIVE: f64 = 1e-3;
-const ABSOLUTE: f64 = 1e-7;
+/// Cases that there are, and how many must be right: in integers, and in doubles.
+const CASES: usize = 1288;
+const WANTED: [usize; 2] = [1130, 1193];
 
-/// What integers may add to an output of reals: absolutely, and as a part of its largest magnitude.
-const UNIT: f64 = 1e-3;
-const PART: f64 = 2e-3;
-
-/// How a test went.
-enum Verdict {
-    /// Right, with at least one operation left to run.
-    Right,
-    /// Right, everything computed while importing.
-    Constant,
-    /// Not run, or wrong.
-    Failed(String),
-}
+/// Cases that are known to fail in integers, a line each, under the reasons.
+const FAILING: &str = include_str!("../tests/conformance/failing.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [folder, wanted @ ..] = arguments.as_slice() else {
         return Err("give the folder onnx/backend/test/data/node, and operators to see only those".into());
     };
+    let wanted_all = wanted.is_empty();
     let mut tests: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|e| e.map(|e| e.path()))
         .collect::<Result<_, _>>()?;
@@ -60,24 +47,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     }));
     let mut by_op: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let known: BTreeSet<&str> = FAILING.lines().filter(|l| l.starts_with("test_")).collect();
+    let mut fell: Vec<String> = vec![];
+    let mut rose: Vec<String> = vec![];
     let (mut right, mut constant, mut total) = (0, 0, 0);
     for test in &tests {
-        let Ok(bytes) = std::fs::read(test.join("model.onnx")) else {
+        let Some(case) = case_in(test) else {
             continue;
         };
-        let model = ModelProto::decode(bytes.as_slice())?;
-        let name = test
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = case.name.clone();
+        let model = ModelProto::decode(case.model.as_slice())?;
         let op = operator(&model, &name);
         if !wanted.is_empty() && !wanted.contains(&op) {
             continue;
         }
         total += 1;
-        let verdict = catch_unwind(AssertUnwindSafe(|| run(test, &bytes, &model, leg)))
-            .unwrap_or_else(|_| Ok(Verdict::Failed("the importer panicked".into())))
-            .unwrap_or_else(|e| Verdict::Failed(e.to_string()));
+        let verdict = catch_unwind(AssertUnwindSafe(|| case.check(leg)))
+            .unwrap_or_else(|_| Verdict::Failed("the importer panicked".into()));
+        let failed = matches!(verdict, Verdict::Failed(_));
+        match (failed, known.contains(name.as_str())) {
+            (true, false) => fell.push(name.clone()),
+            (false, true) => rose.push(name.clone()),
+            _ => {}
+        }
         let count = by_op.entry(op).or_default();
         count.1 += 1;
         match verdict {
@@ -104,8 +96,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{count:5} {reason}");
     }
     println!("\n{right} run, {constant} computed while importing");
-    println!("onnx node tests: {} of {total}", right + constant);
+    let good = right + constant;
+    if leg == Leg::Integer && !rose.is_empty() {
+        println!("right now (take them out of failing.txt): {}", rose.join(" "));
+    }
+    println!("onnx node tests: {good} of {total}");
+    if leg == Leg::Integer && !fell.is_empty() {
+        return Err(format!("fell: {}", fell.join(" ")).into());
+    }
+    let wanted = WANTED[usize::from(leg == Leg::Float)];
+    if wanted_all && (total != CASES || good < wanted) {
+        return Err(format!("{good} of {total} are right, and {wanted} of {CASES} must be").into());
+    }
     Ok(())
+}
+
+/// The case in a folder, if it is one.
+fn case_in(folder: &Path) -> Option<Case> {
+    let name = folder.file_name()?.to_string_lossy();
+    Case::read(&name, |path| std::fs::read(folder.join(path)).ok())
 }
 
 /// The operator that a test is about: of its nodes, or of its name where it is spelt out in others.
@@ -127,203 +136,4 @@ fn kind_of(reason: &str) -> String {
     let tail = reason.rsplit("): ").next().unwrap_or(reason);
     let plain: String = tail.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
     plain.split(';').next().unwrap_or_default().chars().take(90).collect()
-}
-
-/// The tensors `input_0.pb`, `input_1.pb`, .. of a data set.
-fn tensors(folder: &Path, stem: &str) -> Result<Vec<TensorProto>, Box<dyn Error>> {
-    let mut list = Vec::new();
-    while let Ok(bytes) = std::fs::read(folder.join(format!("{stem}_{}.pb", list.len()))) {
-        list.push(TensorProto::decode(bytes.as_slice()).map_err(|_| "a sequence or optional is given or wanted")?);
-    }
-    Ok(list)
-}
-
-/// How a model is computed.
-#[derive(Clone, Copy, PartialEq)]
-enum Leg {
-    /// In doubles.
-    Float,
-    /// In integers, by the engine.
-    Integer,
-}
-
-/// An output: its shape and elements.
-type Output = (Vec<usize>, Vec<f64>);
-
-/// The extension's own limits.
-fn limits() -> Limits {
-    Limits {
-        max_nodes: limits::MAX_NODES,
-        max_rank: limits::MAX_RANK,
-        max_elements: limits::MAX_ELEMENTS,
-        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
-        max_ports: limits::MAX_PORTS,
-        max_name_bytes: limits::MAX_NAME_BYTES,
-        max_labels: limits::MAX_LABELS,
-        max_header_entries: limits::MAX_HEADER_ENTRIES,
-        max_header_bytes: limits::MAX_HEADER_BYTES,
-    }
-}
-
-/// Converts a model and runs it in the engine.
-fn integers(
-    bytes: &[u8],
-    options: &ImportOptions,
-    inputs: &BTreeMap<String, Vec<f64>>,
-) -> Result<Vec<Output>, Box<dyn Error>> {
-    let arrays = inputs.iter().map(|(name, values)| {
-        let mut shape = options.shapes.get(name).cloned().unwrap_or_default();
-        shape.insert(0, 1);
-        NamedArray {
-            name: name.clone(),
-            shape,
-            values: values.clone(),
-        }
-    });
-    let data = Dataset {
-        arrays: arrays.collect(),
-        tabular: false,
-    };
-    let mut converter = Converter::new(bytes, &data);
-    for (name, shape) in &options.shapes {
-        converter = converter.shape(name, shape.clone());
-    }
-    for (name, values) in &options.fixed {
-        converter = converter.fix(name, values.clone());
-    }
-    let graph = converter.convert()?.graph;
-    let program = Program::new(graph.clone(), &limits()).map_err(|e| e.to_string())?;
-    let quantised: Vec<Vec<i32>> = graph
-        .inputs
-        .iter()
-        .map(|input| {
-            let one = |v: &f64| {
-                let (mantissa, exponent) = dyadic(*v);
-                let q = from_dyadic(mantissa.into(), exponent, input.fraction_bits);
-                q.clamp(input.low.into(), input.high.into()) as i32
-            };
-            inputs.get(&input.name).into_iter().flatten().map(one).collect()
-        })
-        .collect();
-    let slices: Vec<&[i32]> = quantised.iter().map(Vec::as_slice).collect();
-    let results = program.run(&slices, &Kernels::auto()).map_err(|e| e.to_string())?;
-    let outputs = results.iter().zip(program.outputs()).map(|(values, info)| {
-        let unit = (-f64::from(info.fraction_bits)).exp2();
-        let shape = info.shape.iter().map(|e| *e as usize).collect();
-        (shape, values.iter().map(|v| f64::from(*v) * unit).collect())
-    });
-    Ok(outputs.collect())
-}
-
-fn run(test: &Path, bytes: &[u8], model: &ModelProto, leg: Leg) -> Result<Verdict, Box<dyn Error>> {
-    let data = test.join("test_data_set_0");
-    let graph = model.graph.as_ref().ok_or("no graph")?;
-    let tensor = |v: &ValueInfoProto| v.r#type.as_ref().is_some_and(|t| t.tensor_type.is_some());
-    if !graph.input.iter().chain(&graph.output).all(tensor) {
-        return Err("a sequence or optional is given or wanted".into());
-    }
-    let stored: Vec<String> = graph.initializer.iter().map(|t| t.name.clone()).collect();
-    let given = tensors(&data, "input")?;
-    let wanted = tensors(&data, "output")?;
-    if given
-        .iter()
-        .chain(&wanted)
-        .any(|t| t.data_type == DataType::String as i32)
-    {
-        return Err("strings are given or wanted".into());
-    }
-    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    let mut options = ImportOptions::default();
-    let inputs = graph.input.iter().filter(|i| !stored.contains(&i.name));
-    for (info, t) in inputs.zip(&given) {
-        let declared = info
-            .r#type
-            .as_ref()
-            .and_then(|t| t.tensor_type.as_ref())
-            .map_or(0, |t| t.elem_type);
-        let (shape, elements) = as_declared(t, declared).numbers()?;
-        options.shapes.insert(info.name.clone(), shape);
-        values.insert(info.name.clone(), elements);
-    }
-    let wanted_types: Vec<i32> = graph.output.iter().map(declared).collect();
-    let float = loop {
-        match FloatModel::read(bytes, &options) {
-            Err(ConvertError::Unknown { input: Some(input), .. }) if !options.fixed.contains_key(&input) => {
-                let value = values.get(&input).cloned().unwrap_or_default();
-                options.fixed.insert(input, value);
-            }
-            other => break other?,
-        }
-    };
-    let open: Vec<Vec<f64>> = float
-        .inputs()
-        .map(|(name, _)| values.get(name).cloned().unwrap_or_default())
-        .collect();
-    let outputs: Vec<Output> = match leg {
-        Leg::Float => float.run(&open).into_iter().map(|o| (o.shape, o.values)).collect(),
-        Leg::Integer => {
-            let names = float.inputs().map(|(name, _)| name.to_string());
-            integers(bytes, &options, &names.zip(open).collect())?
-        }
-    };
-    if outputs.len() < wanted.len() {
-        return Err(format!("{} outputs of {}", outputs.len(), wanted.len()).into());
-    }
-    for (((found, values), want), declared) in outputs.iter().zip(&wanted).zip(wanted_types) {
-        let want = &as_declared(want, declared);
-        let (shape, elements) = want.numbers()?;
-        if *found != shape {
-            return Err(format!("wrong shape: {found:?} instead of {shape:?}").into());
-        }
-        let exact = !is_real(want.data_type);
-        let finite = elements.iter().filter(|v| v.is_finite());
-        let largest = finite.fold(0.0f64, |largest, v| largest.max(v.abs()));
-        for (got, want) in values.iter().zip(&elements) {
-            let limit = if exact {
-                0.0
-            } else if leg == Leg::Integer {
-                UNIT + PART * largest
-            } else {
-                ABSOLUTE * largest.max(1.0) + RELATIVE * want.abs()
-            };
-            let same = got == want || (got.is_nan() && want.is_nan()) || (got - want).abs() <= limit;
-            if !same {
-                return Err(format!("wrong values: {got} instead of {want}").into());
-            }
-        }
-    }
-    Ok(if float.operations() == 0 {
-        Verdict::Constant
-    } else {
-        Verdict::Right
-    })
-}
-
-/// Element type of a value.
-fn declared(info: &ValueInfoProto) -> i32 {
-    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    tensor.map_or(0, |t| t.elem_type)
-}
-
-/// Some files hold the bits of bfloat16 numbers as integers.
-fn as_declared(t: &TensorProto, declared: i32) -> TensorProto {
-    let mut t = t.clone();
-    if t.data_type == DataType::Uint16 as i32 && declared == DataType::Bfloat16 as i32 {
-        t.data_type = declared;
-    }
-    t
-}
-
-fn is_real(data_type: i32) -> bool {
-    matches!(
-        DataType::try_from(data_type),
-        Ok(DataType::Float
-            | DataType::Double
-            | DataType::Float16
-            | DataType::Bfloat16
-            | DataType::Float8e4m3fn
-            | DataType::Float8e4m3fnuz
-            | DataType::Float8e5m2
-            | DataType::Float8e5m2fnuz)
-    )
 }

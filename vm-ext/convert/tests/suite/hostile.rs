@@ -566,6 +566,8 @@ fn empty_images_are_sampled_and_pooled_by_nobody() {
     for operator in ["MaxPool", "AveragePool"] {
         refused(&one_node(operator, &[1, 1, 0, 3], &[], attributes()).build(), "empty");
     }
+    let global = one_node("GlobalMaxPool", &[1, 1, 0, 3], &[], vec![]);
+    refused(&global.build(), "does not give");
     let with_indices = Builder::default()
         .input("x", &[1, 1, 3, 0])
         .node("MaxPool", &["x"], &["y", "i"], attributes())

@@ -2,6 +2,7 @@
 
 mod common;
 mod computed;
+mod conformance;
 mod conversion;
 mod hostile;
 mod operators;
