@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{ConvertError, Result};
 use crate::net::{Kind, Net, Node};
 use crate::onnx::{self, OnnxInput};
 use crate::{eval, fuse};
@@ -57,6 +57,7 @@ impl FloatModel {
             .cloned()
             .collect();
         fuse::fuse(&mut net);
+        numbers(&net)?;
         Ok(FloatModel { net, inputs })
     }
 
@@ -96,6 +97,38 @@ impl FloatModel {
         };
         self.net.outputs.iter().map(output).collect()
     }
+}
+
+/// Checks that weights are numbers, and factors finite: no integers stand for others. An infinite term (a mask) has its
+/// meaning.
+fn numbers(net: &Net) -> Result<()> {
+    let number = |list: &[f64]| list.iter().all(|v| !v.is_nan());
+    let finite = |list: &[f64]| list.iter().all(|v| v.is_finite());
+    for node in &net.nodes {
+        let fine = match &node.kind {
+            Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } => finite(weights) && number(bias),
+            Kind::Affine { scale, offset, .. }
+            | Kind::LayerNorm {
+                gamma: scale,
+                beta: offset,
+                ..
+            } => finite(scale) && number(offset),
+            Kind::Scan(scan) => {
+                numbers(&scan.body)?;
+                true
+            }
+            _ => true,
+        };
+        if !fine {
+            return Err(ConvertError::Unsupported {
+                node: node.name.clone(),
+                op: node.kind.name().into(),
+                reason: "its weights hold NaN or infinities".into(),
+                advice: "train or export the model again".into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn elements(net: &Net) -> usize {

@@ -656,6 +656,31 @@ fn limits_that_are_no_numbers_do_not_panic() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_refused() {
+    for (operator, odd) in [
+        ("Mul", f32::NAN),
+        ("Mul", f32::INFINITY),
+        ("Add", f32::NAN),
+        ("MatMul", f32::NAN),
+        ("MatMul", f32::NEG_INFINITY),
+    ] {
+        let square: (&[i64], &[f32]) = (&[2, 2], &[1.0, odd, 2.0, 3.0]);
+        let (dims, values) = if operator == "MatMul" {
+            square
+        } else {
+            (&[2][..], &[1.0, odd][..])
+        };
+        refused(
+            &one_node(operator, &[1, 2], &[("w", dims, values)], vec![]).build(),
+            "NaN",
+        );
+    }
+    // A mask.
+    let mask = one_node("Add", &[1, 2], &[("w", &[2], &[0.0, f32::NEG_INFINITY])], vec![]).build();
+    assert!(FloatModel::read(&mask, &ImportOptions::default()).is_ok());
+}
+
+#[test]
 fn two_ellipses_in_a_term_are_refused() {
     let attributes = vec![string("equation", "...a...->a")];
     refused(
