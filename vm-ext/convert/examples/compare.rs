@@ -5,7 +5,9 @@
 use std::error::Error;
 use std::time::Instant;
 
+use aiinference_convert::proto::ModelProto;
 use aiinference_convert::{Dataset, FloatModel, ImportOptions};
+use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (onnx, data) = (std::fs::read(model)?, Dataset::from_npz(&std::fs::read(data)?)?);
     let values = |name: &str| data.get(name).map(|a| a.values.clone());
     let mut options = ImportOptions::default();
-    for array in &data.arrays {
+    // The data hold the answers as well.
+    let graph = ModelProto::decode(onnx.as_slice())?.graph.unwrap_or_default();
+    for array in graph.input.iter().filter_map(|input| data.get(&input.name)) {
         options.shapes.insert(array.name.clone(), array.shape.clone());
     }
     while let (Some(option), Some(value)) = (arguments.next(), arguments.next()) {
