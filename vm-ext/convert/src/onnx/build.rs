@@ -985,3 +985,17 @@ pub fn whole([h, w]: [usize; 2]) -> Window {
         pads: [0; 4],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_where_a_character_ends() {
+        let mut build = Build::named("first");
+        assert_eq!(build.rename(&format!("a{}", "\u{e9}".repeat(1000))), "first");
+        assert_eq!(build.name, format!("a{}", "\u{e9}".repeat(127)));
+        build.rename("short");
+        assert_eq!(build.name, "short");
+    }
+}

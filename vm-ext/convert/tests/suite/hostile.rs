@@ -642,6 +642,31 @@ fn sequences_of_sequences_are_refused() {
 }
 
 #[test]
+fn sequences_that_grow_for_ever_are_refused() {
+    let mut builder = Builder::default()
+        .input("x", &[1])
+        .node("SequenceEmpty", &[], &["s0"], vec![]);
+    for i in 0..20_000 {
+        let (from, to) = (format!("s{i}"), format!("s{}", i + 1));
+        builder = builder.node("SequenceInsert", &[&from, "x"], &[&to], vec![]);
+    }
+    let model = builder.node("Identity", &["x"], &["y"], vec![]).output("y").build();
+    refused(&model, "numbers are stored");
+}
+
+#[test]
+fn values_beyond_any_memory_are_refused() {
+    let mut builder = Builder::default().input("x", &[1, 1 << 26]);
+    let mut last = "x".to_string();
+    for i in 0..5 {
+        let y = format!("y{i}");
+        builder = builder.node("Softmax", &[&last], &[&y], vec![]);
+        last = y;
+    }
+    refused(&builder.output(&last).build(), "a run has more than");
+}
+
+#[test]
 fn limits_that_are_no_numbers_do_not_panic() {
     for (low, high) in [(f32::NAN, 1.0), (0.0, f32::NAN), (3.0, 1.0), (f32::NAN, f32::NAN)] {
         let model = Builder::default()
