@@ -2,11 +2,12 @@
 
 use aiinference_engine::graph::{Comparison, Op};
 
-use super::scale::{multiplier, pow2, quantise, round, QMAX};
-use super::{table, Quantiser, Q};
+use super::plan::factor_limit;
+use super::scale::{fraction_bits, multiplier, pow2, quantise, reach, round, QMAX};
+use super::{table, Quantiser, Target, Q};
 use crate::error::Result;
 use crate::expr::Expr;
-use crate::net::{self, Id};
+use crate::net::{self, Id, Kind};
 
 impl Quantiser<'_> {
     pub(super) fn clamp(&mut self, id: Id, x: Id, low: f64, high: f64) -> Result<()> {
@@ -180,15 +181,41 @@ impl Quantiser<'_> {
         Ok((one(a)?, one(b)?))
     }
 
-    pub(super) fn batch_matmul(&mut self, id: Id, a: Id, b: Id) -> Result<()> {
-        let (qa, qb) = (self.narrow(a)?, self.narrow(b)?);
-        let inner = self.net.shape(a).last().copied().unwrap_or(1) as f64;
+    /// Where a product goes: through the factor that alone reads it (an attention's `1 / sqrt(size)`), if there is one.
+    fn scaled_target(&self, id: Id) -> (Target, f64) {
         let target = self.target(id);
+        let [reader] = self.plan.readers[id][..] else {
+            return (target, 1.0);
+        };
+        let kept = target.id != id || self.plan.returned[id] || self.plan.whole[reader] || self.options.provable;
+        match &self.net.nodes[reader].kind {
+            Kind::Map { f, .. } if !kept => match f.clamped() {
+                Some(c) if c.unbounded() && c.offset == 0.0 && c.scale > 0.0 && c.scale <= 1.0 => {
+                    (Target { id: reader, ..target }, c.scale)
+                }
+                _ => (target, 1.0),
+            },
+            _ => (target, 1.0),
+        }
+    }
+
+    pub(super) fn batch_matmul(&mut self, id: Id, a: Id, b: Id) -> Result<()> {
+        let (mut qa, mut qb) = (self.narrow(a)?, self.narrow(b)?);
+        if let Some(most) = factor_limit(self.net, a, b) {
+            for (x, q) in [(a, &mut qa), (b, &mut qb)] {
+                if !q.fits(most) {
+                    let k = fraction_bits(reach(self.seen[x].largest()), most).min(q.k);
+                    *q = self.requantise(id, *q, k, -most, most)?;
+                }
+            }
+        }
+        let inner = self.net.shape(a).last().copied().unwrap_or(1) as f64;
+        let (target, scale) = self.scaled_target(id);
         let (mut k, qmax) = self.format(&target, f64::INFINITY);
         let bits = libm::frexp(inner * qa.magnitude() * qb.magnitude()).1;
         // A power of two: one bit is enough for it, and the sum may take the others.
         k = k.min(qa.k + qb.k + (60 - bits).clamp(0, 30));
-        let Some((m, s)) = multiplier(pow2(k - qa.k - qb.k), 31) else {
+        let Some((m, s)) = multiplier(scale * pow2(k - qa.k - qb.k), (61 - bits).clamp(15, 31) as u32) else {
             return self.range_error(id, "its factors are too coarse for its product".into());
         };
         let (low, high) = self.limits(&target, k, qmax);

@@ -168,7 +168,8 @@ impl Quantiser<'_> {
                 return (*k, QMAX);
             }
         }
-        (fraction_bits(room, QMAX), QMAX)
+        let most = self.plan.factor[target.id];
+        (fraction_bits(room, most), most)
     }
 
     /// A target's limits as integers.

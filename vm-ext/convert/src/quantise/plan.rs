@@ -10,6 +10,10 @@ use crate::options::Options;
 const WORTHWHILE_BITS: i32 = 4;
 /// Whole numbers stay exact up to here.
 const WHOLE_MAX: f64 = 2147483647.0;
+/// Products of matrices with fewer multiplications than this keep their operands' 16 bits.
+const FEW_PRODUCTS: usize = 1 << 14;
+/// Fewer units than this would cost accuracy.
+const LEAST_UNITS: f64 = 2000.0;
 
 /// Per value.
 pub(super) struct Plan {
@@ -21,6 +25,8 @@ pub(super) struct Plan {
     pub wide: Vec<bool>,
     /// Fraction bits, where sums want it finer than 16 bits hold it.
     pub finer: Vec<Option<i32>>,
+    /// Largest magnitude as an integer that leaves the products which it goes into sums of 32 bits.
+    pub factor: Vec<i32>,
     /// Whether no layer with weights follows.
     pub last: Vec<bool>,
     /// Whether all its elements are whole numbers, which stay exact: no fraction bits.
@@ -56,11 +62,13 @@ impl Plan {
             last[id] = readers[id].iter().all(|r| !weighted(r) && last[*r]);
         }
         let finer = finer_terms(net, seen, &readers, &returned);
+        let factor = factors(net, &readers, &returned);
         let mut plan = Plan {
             readers,
             returned,
             wide,
             finer,
+            factor,
             last,
             whole: vec![false; count],
             fine: vec![false; count],
@@ -197,6 +205,43 @@ fn finer_terms(net: &Net, seen: &[Seen], readers: &[Vec<Id>], returned: &[bool])
         finer[id] = wanted.filter(|k| *k > own + WORTHWHILE_BITS);
     }
     finer
+}
+
+/// The largest magnitude of factors whose products sum up within 32 bits, where that leaves them enough units.
+pub(super) fn factor_limit(net: &Net, a: Id, b: Id) -> Option<i32> {
+    // A softmax's rows sum up to one: nothing overflows.
+    if is_softmax(net, a) {
+        return None;
+    }
+    let inner = net.shape(a).last().copied().unwrap_or(1).max(1);
+    let columns = net.shape(b).last().copied().unwrap_or(1);
+    let rows: usize = net.shape(a).iter().product::<usize>() / inner;
+    // Integers of two's complement reach one unit further down.
+    let most = libm::floor(libm::sqrt(WHOLE_MAX / inner as f64)) - 1.0;
+    (most >= LEAST_UNITS && rows.saturating_mul(inner).saturating_mul(columns) >= FEW_PRODUCTS)
+        .then_some(most.min(f64::from(QMAX)) as i32)
+}
+
+fn is_softmax(net: &Net, id: Id) -> bool {
+    match &net.nodes[id].kind {
+        Kind::Softmax { .. } => true,
+        kind if kind.moves_only() => kind.operands().iter().all(|x| is_softmax(net, *x)),
+        _ => false,
+    }
+}
+
+/// `Plan::factor` of every value.
+fn factors(net: &Net, readers: &[Vec<Id>], returned: &[bool]) -> Vec<i32> {
+    let mut factor = vec![QMAX; net.nodes.len()];
+    for id in (0..net.nodes.len()).rev().filter(|id| !returned[*id]) {
+        let allowed = readers[id].iter().map(|r| match &net.nodes[*r].kind {
+            Kind::BatchMatMul { a, b } => factor_limit(net, *a, *b).unwrap_or(QMAX),
+            kind if kind.moves_only() => factor[*r],
+            _ => QMAX,
+        });
+        factor[id] = allowed.max().unwrap_or(QMAX);
+    }
+    factor
 }
 
 /// Whether a node only clamps.
