@@ -124,7 +124,8 @@ def magika():
     folder = path("magika/magika/models/standard_v3_3")
     by_kind = {}
     for top in [REPOSITORY, PACKAGES]:
-        for place, folders, names in sorted(os.walk(top)):
+        for place, folders, names in os.walk(top):
+            # In order, and before they are walked: what is built is not the repository's.
             folders[:] = sorted(f for f in folders if f not in ("target", ".git", "node", "__pycache__"))
             for name in sorted(names):
                 kind = os.path.splitext(name)[1] or name
