@@ -384,6 +384,33 @@ impl Expr {
         }
     }
 
+    /// The line around it: `(scale, offset, inner)` of `scale * inner + offset`.
+    pub fn outer_line(&self) -> (f64, f64, &Expr) {
+        let changed = |e: &Expr, scale: f64, offset: f64| -> Option<(f64, f64)> {
+            (e.constant().is_none() && scale != 0.0 && scale.is_finite() && offset.is_finite())
+                .then_some((scale, offset))
+        };
+        let (inner, line) = match self {
+            Expr::Unary(Unary::Neg, e) => (&**e, changed(e, -1.0, 0.0)),
+            Expr::Binary(op, a, b) => match (op, a.constant(), b.constant()) {
+                (Binary::Add, None, Some(c)) => (&**a, changed(a, 1.0, c)),
+                (Binary::Add, Some(c), None) => (&**b, changed(b, 1.0, c)),
+                (Binary::Sub, None, Some(c)) => (&**a, changed(a, 1.0, -c)),
+                (Binary::Sub, Some(c), None) => (&**b, changed(b, -1.0, c)),
+                (Binary::Mul, None, Some(c)) => (&**a, changed(a, c, 0.0)),
+                (Binary::Mul, Some(c), None) => (&**b, changed(b, c, 0.0)),
+                (Binary::Div, None, Some(c)) => (&**a, changed(a, 1.0 / c, 0.0)),
+                _ => (self, None),
+            },
+            _ => (self, None),
+        };
+        let Some((scale, offset)) = line else {
+            return (1.0, 0.0, self);
+        };
+        let (s, o, e) = inner.outer_line();
+        (s * scale, o * scale + offset, e)
+    }
+
     /// The expression as a clamped linear function, where it is one.
     pub fn clamped(&self) -> Option<Clamped> {
         let free = Clamped {
@@ -474,6 +501,20 @@ mod tests {
         assert_eq!((c.scale, c.offset, c.low, c.high), (2.0, 3.0, 0.0, 6.0));
         assert_eq!(e.eval(-9.0), 0.0);
         assert_eq!(e.eval(1.0), 5.0);
+    }
+
+    #[test]
+    fn lines_around_a_function_come_off() {
+        let inner = Expr::unary(Unary::Tanh, Expr::affine(2.0, 1.0));
+        let half = Expr::binary(Binary::Div, inner.clone(), Expr::Const(2.0));
+        let e = Expr::unary(
+            Unary::Neg,
+            Expr::binary(Binary::Sub, Expr::Const(3.0), Expr::affine(4.0, 5.0).of(&half)),
+        );
+        let (scale, offset, core) = e.outer_line();
+        assert_eq!((scale, offset, core), (2.0, 2.0, &inner));
+        assert!((scale * core.eval(0.3) + offset - e.eval(0.3)).abs() < 1e-12);
+        assert_eq!(inner.outer_line(), (1.0, 0.0, &inner));
     }
 
     #[test]

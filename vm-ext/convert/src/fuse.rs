@@ -19,12 +19,88 @@ pub fn fuse(net: &mut Net) {
         }
     }
     let mut left = EFFORT;
-    while compose(net) | fold_into_linear(net, &mut left) | move_functions_up(net) | normalise(net) | stabilise(net) {
+    while compose(net)
+        | fold_into_linear(net, &mut left)
+        | move_functions_up(net)
+        | normalise(net)
+        | stabilise(net)
+        | add_slopes(net)
+        | move_lines_down(net, &mut left)
+    {
         drop_dead(net);
         left = left.saturating_sub(net.nodes.len() * VISIT);
         if left == 0 {
             return;
         }
+    }
+}
+
+/// A choice between `x` and `x * slope[c]` by the sign of x (PRelu) becomes `x + max(x * (slope[c] - 1), 0)`, or
+/// `x + min(x, 0) * (slope[c] - 1)` where slopes lie on both sides of 1: no comparison, which would want every bit of x.
+fn add_slopes(net: &mut Net) -> bool {
+    let uses = net.uses();
+    let mut changed = false;
+    for id in 0..net.nodes.len() {
+        let Kind::Select { condition, a, b: x } = net.nodes[id].kind else {
+            continue;
+        };
+        let Kind::Affine {
+            x: sloped,
+            axis,
+            scale,
+            offset,
+        } = &net.nodes[a].kind
+        else {
+            continue;
+        };
+        let below =
+            matches!(&net.nodes[condition].kind, Kind::Map { x: tested, f } if *tested == x && is_below_zero(f));
+        let own = uses[a] == 1 && uses[condition] == 1 && [a, condition].iter().all(|i| net.shape(*i) == net.shape(id));
+        let real = matches!(net.nodes[x].of, Elements::Real) && matches!(net.nodes[a].of, Elements::Real);
+        if *sloped != x || !below || !own || !real || net.shape(x) != net.shape(id) || offset.iter().any(|o| *o != 0.0)
+        {
+            continue;
+        }
+        let axis = *axis;
+        let less: Vec<f64> = scale.iter().map(|s| s - 1.0).collect();
+        let zeros = vec![0.0; less.len()];
+        let line = |x: Id| Kind::Affine {
+            x,
+            axis,
+            scale: less.clone(),
+            offset: zeros.clone(),
+        };
+        let clamp = |x: Id, low: f64, high: f64| Kind::Map {
+            x,
+            f: Expr::clamp(low, high),
+        };
+        let (first, second) = (a.min(condition), a.max(condition));
+        let (inner, outer) = if less.iter().all(|s| *s <= 0.0) {
+            (line(x), clamp(first, 0.0, f64::INFINITY))
+        } else if less.iter().all(|s| *s >= 0.0) {
+            (line(x), clamp(first, f64::NEG_INFINITY, 0.0))
+        } else {
+            (clamp(x, f64::NEG_INFINITY, 0.0), line(first))
+        };
+        for (at, kind) in [(first, inner), (second, outer)] {
+            net.nodes[at].kind = kind;
+            net.nodes[at].of = Elements::Real;
+        }
+        net.nodes[id].kind = Kind::Add {
+            a: x,
+            b: second,
+            sign: 1.0,
+        };
+        changed = true;
+    }
+    changed
+}
+
+/// `x < 0` or `x <= 0`
+fn is_below_zero(f: &Expr) -> bool {
+    match f {
+        Expr::Binary(Binary::Less | Binary::LessEqual, x, zero) => **x == Expr::X && zero.constant() == Some(0.0),
+        _ => false,
     }
 }
 
@@ -324,6 +400,59 @@ fn weights(net: &Net, id: Id) -> usize {
     }
 }
 
+/// The line around a function that only layers with weights and without padding read (a learned scale and offset of an activation)
+/// moves into their weights.
+fn move_lines_down(net: &mut Net, left: &mut usize) -> bool {
+    let mut readers = vec![vec![]; net.nodes.len()];
+    for (id, node) in net.nodes.iter().enumerate() {
+        node.kind.operands().into_iter().for_each(|x| readers[x].push(id));
+    }
+    let mut returned = vec![false; net.nodes.len()];
+    net.outputs.iter().for_each(|o| returned[o.value] = true);
+    let mut changed = false;
+    for id in 0..net.nodes.len() {
+        let Kind::Map { f, .. } = &net.nodes[id].kind else { continue };
+        let (scale, offset, inner) = f.outer_line();
+        if (scale, offset) == (1.0, 0.0)
+            || *inner == Expr::X
+            || f.clamped().is_some()
+            || returned[id]
+            || matches!(net.nodes[id].of, Elements::Integer(..))
+        {
+            continue;
+        }
+        let takes = |reader: &Id| {
+            let reader = &net.nodes[*reader];
+            let layer = match &reader.kind {
+                Kind::Linear { .. } => true,
+                Kind::Conv { window, .. } => window.pads == [0; 4],
+                _ => false,
+            };
+            layer && !matches!(reader.of, Elements::Integer(..))
+        };
+        let effort = readers[id].iter().map(|r| weights(net, *r)).sum();
+        if !readers[id].iter().all(takes) || effort > *left {
+            continue;
+        }
+        *left -= effort;
+        let inner = inner.clone();
+        for reader in &readers[id] {
+            if let Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } = &mut net.nodes[*reader].kind {
+                let taps = (weights.len() / bias.len().max(1)).max(1);
+                for (row, b) in weights.chunks_mut(taps).zip(bias) {
+                    *b += offset * row.iter().sum::<f64>();
+                    row.iter_mut().for_each(|w| *w *= scale);
+                }
+            }
+        }
+        if let Kind::Map { f, .. } = &mut net.nodes[id].kind {
+            *f = inner;
+        }
+        changed = true;
+    }
+    changed
+}
+
 /// Whether the channels of a per-channel operation after `source` are the source's own.
 fn channels_match(net: &Net, source: Id, axis: usize) -> bool {
     match &net.nodes[source].kind {
@@ -389,4 +518,93 @@ fn drop_dead(net: &mut Net) {
     }
     net.inputs.iter_mut().for_each(|i| *i = place[*i]);
     net.outputs.iter_mut().for_each(|o| o.value = place[o.value]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval;
+    use crate::net::{Declared, NetOutput};
+
+    /// What a net gives before and after, and what is left of it.
+    fn fused(mut net: Net, output: Id, input: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<&'static str>) {
+        net.outputs = vec![NetOutput {
+            name: "y".into(),
+            value: output,
+            labels: vec![],
+        }];
+        let answer = |net: &Net| {
+            let values = eval::run(net, &[input.to_vec()]);
+            eval::of(net, &values, net.outputs[0].value).to_vec()
+        };
+        let before = answer(&net);
+        fuse(&mut net);
+        let after = answer(&net);
+        (before, after, net.nodes.iter().map(|n| n.kind.name()).collect())
+    }
+
+    #[test]
+    fn a_choice_between_a_value_and_its_multiple_becomes_a_sum() {
+        for (slopes, kinds) in [
+            ([0.25, -1.0], ["Input", "Affine", "Map", "Add"]),
+            ([2.0, 1.5], ["Input", "Affine", "Map", "Add"]),
+            ([0.5, 1.5], ["Input", "Map", "Affine", "Add"]),
+        ] {
+            let mut net = Net::default();
+            let x = net.push("x", Kind::Input(Declared::Real), vec![2, 3]);
+            let affine = Kind::Affine {
+                x,
+                axis: 0,
+                scale: slopes.to_vec(),
+                offset: vec![0.0; 2],
+            };
+            let a = net.push("a", affine, vec![2, 3]);
+            let condition = net.map("c", x, Expr::binary(Binary::Less, Expr::X, Expr::Const(0.0)));
+            let y = net.push("y", Kind::Select { condition, a, b: x }, vec![2, 3]);
+            net.inputs = vec![x];
+            let (before, after, left) = fused(net, y, &[-3.0, 0.0, 2.0, -1.0, 4.0, -0.5]);
+            assert_eq!(before, after, "{slopes:?}");
+            assert_eq!(left, kinds, "{slopes:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_something_else_reads_stays() {
+        for returned in [false, true] {
+            let mut net = Net::default();
+            let x = net.push("x", Kind::Input(Declared::Real), vec![1, 2]);
+            let line = Expr::affine(0.5, -1.0).of(&Expr::unary(Unary::Tanh, Expr::X));
+            let t = net.map("t", x, line.clone());
+            let linear = Kind::Linear {
+                x: t,
+                weights: vec![1.0, 2.0],
+                bias: vec![3.0],
+            };
+            let y = net.push("y", linear, vec![1, 1]);
+            let sum = if returned {
+                net.push("s", Kind::Add { a: y, b: t, sign: 1.0 }, vec![1, 2])
+            } else {
+                y
+            };
+            net.inputs = vec![x];
+            let mut probe = net.clone();
+            let (before, after, _) = fused(net, sum, &[0.3, -0.8]);
+            assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-12));
+            probe.outputs = vec![NetOutput {
+                name: "y".into(),
+                value: sum,
+                labels: vec![],
+            }];
+            fuse(&mut probe);
+            let Kind::Map { f, .. } = &probe.nodes[1].kind else {
+                panic!("{:?}", probe.nodes[1]);
+            };
+            let want = if returned {
+                line
+            } else {
+                Expr::unary(Unary::Tanh, Expr::X)
+            };
+            assert_eq!(*f, want);
+        }
+    }
 }

@@ -1,11 +1,12 @@
-//! Gates: `x * g(x)` with g between fixed limits, as in hard-swish, SiLU and GELU.
+//! Gates: `x * g(x)` with g between fixed limits, as in hard-swish, SiLU and GELU, and lines of them.
 //!
 //! Over a wide range of x a table's knots lie too far apart for the bend near 0. g saturates there, so that a table of g
 //! may be finer, or it is a clamped line that needs none; the product with x is exact.
 
 use aiinference_engine::graph::{Op, Rescale};
 
-use super::scale::{fraction_bits, multiplier, pow2, round, QMAX};
+use super::linear::MULTIPLIER_BITS;
+use super::scale::{fraction_bits, multiplier, pow2, reach, round, QMAX};
 use super::{table, Quantiser, Target};
 use crate::error::Result;
 use crate::expr::{Binary, Clamped, Expr};
@@ -16,8 +17,18 @@ const COARSE_UNITS: f64 = 1.5;
 /// Points at which a gate is looked at.
 const PROBES: i32 = 256;
 
+/// g and c of `x * g(x) + c`.
+pub(super) fn of(f: &Expr) -> Option<(Expr, f64)> {
+    let (scale, offset, product) = f.outer_line();
+    let g = factor(product)?;
+    Some(match scale {
+        1.0 => (g, offset),
+        _ => (Expr::binary(Binary::Mul, g, Expr::Const(scale)), offset),
+    })
+}
+
 /// The g of `x * g(x)`.
-pub(super) fn of(f: &Expr) -> Option<Expr> {
+fn factor(f: &Expr) -> Option<Expr> {
     let mut factors = Factors {
         number: 1.0,
         variables: 0,
@@ -71,7 +82,7 @@ impl Quantiser<'_> {
         if self.options.provable {
             return Ok(false);
         }
-        let Some(g) = of(f) else { return Ok(false) };
+        let Some((g, offset)) = of(f) else { return Ok(false) };
         let seen = self.seen[source];
         let plan = table::plan(f, seen.low, seen.high, self.seen[id].largest());
         if plan.error <= COARSE_UNITS * pow2(-plan.output_bits) {
@@ -99,21 +110,49 @@ impl Quantiser<'_> {
         };
         let target = self.target(id);
         let (k, qmax) = self.format(&target, f64::INFINITY);
-        let Some((m, s)) = multiplier(pow2(k - x.k - gate.k), 31) else {
+        let (low, high) = self.limits(&target, k, qmax);
+        // An offset is added to the product, which then has room for both.
+        let product = match offset {
+            0.0 => k,
+            _ => fraction_bits(reach(self.seen[id].largest()) + offset.abs(), QMAX),
+        };
+        let Some((m, s)) = multiplier(pow2(product - x.k - gate.k), 31) else {
             return self.range_error(id, "its factors are too coarse for its product".into());
         };
-        let (low, high) = self.limits(&target, k, qmax);
+        let (least, most) = if offset == 0.0 { (low, high) } else { (-QMAX, QMAX) };
         let op = Op::Mul {
             a: x.id,
             b: gate.id,
             multiplier: m,
             shift: s,
-            low,
-            high,
+            low: least,
+            high: most,
         };
-        let y = self.push(op, k, low, high);
+        let mut y = self.push(op, product, least, most);
+        if offset != 0.0 {
+            y = self.moved_by(id, y, offset, k, (low, high))?;
+        }
         self.finish(id, &target, y);
         Ok(true)
+    }
+
+    /// `x + offset` with other fraction bits and limits.
+    fn moved_by(&mut self, id: Id, x: super::Q, offset: f64, k: i32, (low, high): (i32, i32)) -> Result<super::Q> {
+        let Some((m, s)) = multiplier(pow2(k - x.k), MULTIPLIER_BITS) else {
+            return self.range_error(id, format!("it would be shifted by {} bits", k - x.k));
+        };
+        let op = Op::Rescale {
+            x: x.id,
+            axis: 0,
+            bias: vec![round(offset * pow2(x.k))],
+            rescale: Rescale {
+                multipliers: vec![m],
+                shifts: vec![s],
+                low,
+                high,
+            },
+        };
+        Ok(self.push(op, k, low, high))
     }
 
     /// A line between two limits, in 16 bits.
@@ -126,7 +165,8 @@ impl Quantiser<'_> {
         };
         let (low, high) = self.limits(&target, k, QMAX);
         let bias = line.offset / line.scale * pow2(x.k);
-        let Some((m, s)) = multiplier(line.scale * pow2(k - x.k), 30).filter(|_| bias.abs() < pow2(28)) else {
+        let Some((m, s)) = multiplier(line.scale * pow2(k - x.k), MULTIPLIER_BITS).filter(|_| bias.abs() < pow2(28))
+        else {
             return self.range_error(id, format!("the factor {} is too large", line.scale));
         };
         let op = Op::Rescale {
@@ -154,7 +194,9 @@ mod tests {
         let line = Expr::clamp(0.0, 6.0).of(&Expr::affine(1.0, 3.0));
         let product = Expr::binary(Binary::Mul, Expr::X, line);
         let swish = Expr::binary(Binary::Div, product, Expr::Const(6.0));
-        let c = of(&swish).unwrap().clamped().unwrap();
+        let (g, none) = of(&swish).unwrap();
+        let c = g.clamped().unwrap();
+        assert_eq!(none, 0.0);
         assert!((c.scale - 1.0 / 6.0).abs() < 1e-12 && (c.high - 1.0).abs() < 1e-12 && c.low == 0.0);
 
         let sum = Expr::binary(
@@ -162,7 +204,12 @@ mod tests {
             Expr::Const(1.0),
             Expr::unary(Unary::Exp, Expr::unary(Unary::Neg, Expr::X)),
         );
-        let g = of(&Expr::binary(Binary::Div, Expr::X, sum)).unwrap();
+        let learned = Expr::affine(0.5, -0.25).of(&swish);
+        let (g, offset) = of(&learned).unwrap();
+        assert!((2.0 * g.eval(2.0) + offset - learned.eval(2.0)).abs() < 1e-12);
+        assert_eq!(offset, -0.25);
+
+        let (g, _) = of(&Expr::binary(Binary::Div, Expr::X, sum)).unwrap();
         assert!((g.eval(0.0) - 0.5).abs() < 1e-12 && (g.eval(30.0) - 1.0).abs() < 1e-9);
 
         assert!(of(&Expr::unary(Unary::Tanh, Expr::X)).is_none());
