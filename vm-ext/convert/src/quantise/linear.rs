@@ -2,7 +2,7 @@
 
 use aiinference_engine::graph::{Array, Op, Rescale, ValueId};
 
-use super::scale::{self, multiplier, pow2, quantise, round, QMAX, WIDE_MAX};
+use super::scale::{self, multiplier, pow2, quantise, reach, round, QMAX, WIDE_MAX};
 use super::{Quantiser, Target};
 use crate::error::Result;
 use crate::net::Id;
@@ -11,10 +11,20 @@ use crate::provable;
 
 /// Bits of a multiplier after a MatMul or Conv.
 pub(super) const MULTIPLIER_BITS: u32 = 15;
-/// Layers with fewer multiplications than this get 16-bit weights by default.
+/// Bits of a multiplier from which on it is fine enough for results of 16.
+const SHORT_BITS: i32 = 13;
+/// Layers with fewer multiplications than this get 16-bit weights by default, whatever 8 bits would do.
 const SMALL_LAYER: u64 = 2_000_000;
 /// The last layers before the outputs get 16 bits up to this: nothing after them averages their errors away.
 const SMALL_LAST_LAYER: u64 = 16_000_000;
+/// Sums below it are kept in 32 bits.
+const SHORT_SUM: f64 = (1u64 << 31) as f64;
+/// Products whose sum stays below that where a whole channel's does not: moving sums to 64 bits takes little time beside so many.
+const BLOCK: usize = 64;
+/// Error of a layer beside its largest result up to which 8-bit weights do: 2^-9.
+const FINE_IN_BYTES: f64 = 1.0 / 512.0;
+/// And up to which 16-bit weights as coarse as sums of 32 bits want them do: 2^-11.
+const FINE_IN_SHORT_SUMS: f64 = 1.0 / 2048.0;
 /// Accumulators stay below, as the loader demands.
 const ACCUMULATOR: f64 = (1u64 << 46) as f64;
 
@@ -23,52 +33,33 @@ impl Quantiser<'_> {
     pub(super) fn weighted(
         &mut self,
         id: Id,
-        x: Id,
+        source: Id,
         weights: &[f64],
         bias: &[f64],
         op: impl FnOnce(ValueId, Array, Vec<i64>, Rescale) -> Op,
     ) -> Result<()> {
-        let x = self.narrow(x)?;
+        let x = self.narrow(source)?;
         let target = self.target(id);
         let (mut k, qmax) = self.format(&target, f64::INFINITY);
         let taps = weights.len() / bias.len().max(1);
-        let size: usize = self.net.shape(id).iter().product();
-        let wmax = match self.options.weights {
-            Weights::I8 => 127,
-            Weights::I16 => QMAX,
-            Weights::Auto if self.options.provable => provable::WEIGHT_MAX,
-            Weights::Auto => {
-                let small = if self.plan.last[id] {
-                    SMALL_LAST_LAYER
-                } else {
-                    SMALL_LAYER
-                };
-                if (size as u64) * (taps as u64) < small {
-                    QMAX
-                } else {
-                    127
-                }
-            }
+        let layer = Layer {
+            weights,
+            bias,
+            taps,
+            k: x.k,
+            xmax: x.magnitude(),
         };
-        let mut integers: Vec<i32> = Vec::with_capacity(weights.len());
-        let mut biases = Vec::with_capacity(bias.len());
-        let mut scales = Vec::with_capacity(bias.len());
-        let mut sums = 1.0f64;
-        // A provable layer shifts all its channels alike.
-        let least = if self.options.provable {
-            let scale_of = |(row, b): (&[f64], &f64)| quantise_channel(row, *b, x.k, x.magnitude(), wmax, 0.0).2;
-            scale::power_of_two(weights.chunks(taps).zip(bias).map(scale_of).fold(0.0, f64::max))
-        } else {
-            0.0
-        };
-        for (row, &b) in weights.chunks(taps).zip(bias) {
-            let (row, b, scale) = quantise_channel(row, b, x.k, x.magnitude(), wmax, least);
+        let Integers {
+            weights: integers,
+            mut biases,
+            scales,
+            wmax,
+        } = self.integers(id, &target, source, &layer);
+        let sums = integers.chunks(taps).zip(&biases).map(|(row, b)| {
             let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
-            sums = sums.max(sum * x.magnitude() + b.unsigned_abs() as f64);
-            integers.extend(row);
-            biases.push(b);
-            scales.push(scale);
-        }
+            sum * x.magnitude() + b.unsigned_abs() as f64
+        });
+        let sums = sums.fold(1.0, f64::max);
         let largest = scales.iter().copied().fold(0.0, f64::max);
         // Results of 32 bits deserve multipliers of more than 15, as far as products allow.
         let bits = if qmax > QMAX {
@@ -190,7 +181,11 @@ impl Quantiser<'_> {
             }
             let term = round(term);
             let (_, bits) = libm::frexp(x.magnitude() + term.unsigned_abs() as f64 + 1.0);
-            let room = (61 - bits).min(30) as u32;
+            // Products of 32 bits take less time, and results of 16 no finer factor.
+            let room = match 30 - bits {
+                short @ SHORT_BITS.. if qmax <= QMAX => short.min(MULTIPLIER_BITS as i32),
+                _ => (61 - bits).min(30),
+            } as u32;
             let Some((m, s)) = multiplier(a * pow2(k - x.k), room) else {
                 return self.range_error(id, format!("the factor {a} is too large"));
             };
@@ -220,28 +215,160 @@ impl Quantiser<'_> {
     }
 }
 
-/// Integers for one output channel: weights, bias in units of the accumulator, and the scale of a weight.
-///
-/// The scale is the finest with which weights fit `wmax` and the accumulator its bound, and no finer than `least`.
-fn quantise_channel(row: &[f64], bias: f64, k: i32, xmax: f64, wmax: i32, least: f64) -> (Vec<i32>, i64, f64) {
-    let largest = row.iter().map(|w| w.abs()).fold(0.0, f64::max);
-    let mut scale = (largest / f64::from(wmax))
-        .max(bias.abs() * pow2(k) / pow2(40))
-        .max(least);
-    if scale == 0.0 {
-        scale = pow2(-k);
-    }
-    loop {
-        let limit = i64::from(wmax);
-        let row: Vec<i32> = row
-            .iter()
-            .map(|w| round(w / scale).clamp(-limit, limit) as i32)
-            .collect();
-        let term = round(bias / scale * pow2(k));
-        let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
-        if sum * xmax.max(1.0) + term.unsigned_abs() as f64 <= ACCUMULATOR / 2.0 {
-            return (row, term, scale);
+/// A layer to be made of integers.
+struct Layer<'a> {
+    /// `[channels, taps]`
+    weights: &'a [f64],
+    /// Per channel.
+    bias: &'a [f64],
+    /// Weights of a channel.
+    taps: usize,
+    /// Fraction bits of the operand.
+    k: i32,
+    /// Its largest magnitude as an integer.
+    xmax: f64,
+}
+
+/// A layer in integers.
+struct Integers {
+    /// `[channels, taps]`
+    weights: Vec<i32>,
+    /// Per channel, in units of the accumulator.
+    biases: Vec<i64>,
+    /// What a weight of 1 stands for, per channel.
+    scales: Vec<f64>,
+    /// Largest magnitude that a weight may have.
+    wmax: i32,
+}
+
+/// How the sums of a layer are kept.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Largest magnitude of a weight.
+    wmax: i32,
+    /// So many neighbouring products of a channel stay below `sum` together.
+    block: usize,
+    /// Of the block.
+    sum: f64,
+    /// Bound of the whole sum, bias included.
+    whole: f64,
+    /// No scale is finer.
+    least: f64,
+}
+
+impl Layer<'_> {
+    fn integers(&self, room: &Room) -> Integers {
+        let mut integers = Integers {
+            weights: Vec::with_capacity(self.weights.len()),
+            biases: Vec::with_capacity(self.bias.len()),
+            scales: Vec::with_capacity(self.bias.len()),
+            wmax: room.wmax,
+        };
+        for (row, &b) in self.weights.chunks(self.taps).zip(self.bias) {
+            let (row, b, scale) = self.channel(row, b, room);
+            integers.weights.extend(row);
+            integers.biases.push(b);
+            integers.scales.push(scale);
         }
-        scale *= 2.0;
+        integers
+    }
+
+    /// Integers for one output channel: weights, bias in units of the accumulator, and the scale of a weight: the finest with which
+    /// weights and sums have the room that they may take.
+    fn channel(&self, row: &[f64], bias: f64, room: &Room) -> (Vec<i32>, i64, f64) {
+        let largest = row.iter().map(|w| w.abs()).fold(0.0, f64::max);
+        let bias = bias * pow2(self.k);
+        let mut scale = (largest / f64::from(room.wmax))
+            .max(bias.abs() / pow2(40))
+            .max(room.least);
+        if scale == 0.0 {
+            scale = pow2(-self.k);
+        }
+        let xmax = self.xmax.max(1.0);
+        loop {
+            let limit = i64::from(room.wmax);
+            let integers: Vec<i32> = row
+                .iter()
+                .map(|w| round(w / scale).clamp(-limit, limit) as i32)
+                .collect();
+            let term = round(bias / scale);
+            let sum = |row: &[i32]| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * xmax;
+            let block = integers.chunks(room.block).map(sum).fold(0.0, f64::max);
+            let whole = sum(&integers) + term.unsigned_abs() as f64;
+            let over = (block / room.sum).max(whole / room.whole);
+            if over < 1.0 {
+                return (integers, term, scale);
+            }
+            // A little more than it takes: rounding may add to the sum. What must be a power of two stays one.
+            scale *= if room.least > 0.0 { 2.0 } else { over * (1.0 + pow2(-8)) };
+        }
+    }
+
+    /// What the rounding of weights adds to a sum, on average over taps, of the largest of them: operands taken to be a quarter
+    /// of the largest one on average.
+    fn error(&self, scales: &[f64], largest: f64) -> f64 {
+        let scale = scales.iter().copied().fold(0.0, f64::max);
+        scale * libm::sqrt(self.taps as f64 / 12.0) * largest / 4.0
+    }
+}
+
+impl Quantiser<'_> {
+    /// Chooses the width of a layer's weights and of its sums, and makes integers of it.
+    fn integers(&self, id: Id, target: &Target, source: Id, layer: &Layer<'_>) -> Integers {
+        let size: usize = self.net.shape(id).iter().product();
+        let products = (size as u64) * (layer.taps as u64);
+        let free = Room {
+            wmax: QMAX,
+            block: layer.taps,
+            sum: ACCUMULATOR / 2.0,
+            whole: ACCUMULATOR / 2.0,
+            least: 0.0,
+        };
+        // Of the largest result.
+        let error = |integers: &Integers| {
+            let result = reach(self.seen[target.id].largest());
+            layer.error(&integers.scales, reach(self.seen[source].largest())) / if result > 0.0 { result } else { 1.0 }
+        };
+        let bytes = || layer.integers(&Room { wmax: 127, ..free });
+        if self.options.provable {
+            let wmax = match self.options.weights {
+                Weights::I8 => 127,
+                Weights::I16 => QMAX,
+                Weights::Auto => provable::WEIGHT_MAX,
+            };
+            // A provable layer shifts all its channels alike.
+            let own = layer.integers(&Room { wmax, ..free });
+            let least = scale::power_of_two(own.scales.iter().copied().fold(0.0, f64::max));
+            return layer.integers(&Room { wmax, least, ..free });
+        }
+        match self.options.weights {
+            Weights::I8 => return bytes(),
+            Weights::Auto => {
+                let small = match self.plan.last[id] {
+                    true => SMALL_LAST_LAYER,
+                    false => SMALL_LAYER,
+                };
+                if products >= small {
+                    let bytes = bytes();
+                    if error(&bytes) <= FINE_IN_BYTES {
+                        return bytes;
+                    }
+                }
+            }
+            Weights::I16 => {}
+        }
+        let short = layer.integers(&Room {
+            sum: SHORT_SUM,
+            whole: SHORT_SUM,
+            ..free
+        });
+        if error(&short) <= FINE_IN_SHORT_SUMS {
+            return short;
+        }
+        layer.integers(&Room {
+            block: BLOCK,
+            sum: SHORT_SUM,
+            ..free
+        })
     }
 }

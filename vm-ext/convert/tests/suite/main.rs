@@ -4,6 +4,7 @@ mod common;
 mod computed;
 mod conformance;
 mod conversion;
+mod fast;
 mod hostile;
 mod operators;
 mod provable;
