@@ -1,6 +1,11 @@
-//! Converts a model and prints its accuracy report: `report MODEL.onnx DATA.npz [LABELS] [i8|i16]`.
+//! Converts a model and prints its accuracy report: `report MODEL.onnx DATA.npz [WORD ..]`.
+//!
+//! Words: `labels=NAME`, `end=VALUE`, `i8`, `i16`, `provable`. The SHA-256 of the converted model goes to stderr, to see
+//! whether a change of the converter changes it.
 
 use aiinference_convert::{Converter, Dataset, Options, Weights};
+use aiinference_engine::format;
+use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,15 +20,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut converter = Converter::new(&onnx, &data);
     let mut options = Options::default();
     for word in rest {
-        match word.as_str() {
-            "i8" => options.weights = Weights::I8,
-            "i16" => options.weights = Weights::I16,
-            labels => converter = converter.labels(labels),
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("labels", name) => converter = converter.labels(name),
+            ("end", name) => converter = converter.end_at([name]),
+            ("i8", _) => options.weights = Weights::I8,
+            ("i16", _) => options.weights = Weights::I16,
+            ("provable", _) => options.provable = true,
+            _ => return Err(format!("{word:?} is none of the words").into()),
         }
     }
     let started = std::time::Instant::now();
     let conversion = converter.options(options).convert()?;
     println!("{}", conversion.report.to_json());
     eprintln!("converted in {:.2?}", started.elapsed());
+    let encoded = format::encode(&conversion.graph);
+    let hash = Sha256::new().chain_update(encoded.graph).chain_update(encoded.weights);
+    let hex: Vec<String> = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    eprintln!("sha256 {}", hex.concat());
     Ok(())
 }
