@@ -1,6 +1,7 @@
 //! Converts a model and prints its accuracy report: `report MODEL.onnx DATA.npz [WORD ..]`.
 //!
-//! Words: `labels=NAME`, `end=VALUE`, `i8`, `i16`, `provable`. The SHA-256 of the converted model goes to stderr, to see
+//! Words: `labels=NAME`, `end=VALUE`, `i8`, `i16`, `provable`, `percentile=P`, `max-gas=N`, `max-error=X`, `correct-bias`,
+//! `tune-shifts`, `layers`. The SHA-256 of the converted model goes to stderr, to see
 //! whether a change of the converter changes it.
 
 use aiinference_convert::{Converter, Dataset, Options, Weights};
@@ -25,6 +26,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ("end", name) => converter = converter.end_at([name]),
             ("i8", _) => options.weights = Weights::I8,
             ("i16", _) => options.weights = Weights::I16,
+            ("max-gas", n) => options.max_gas = Some(n.parse()?),
+            ("max-error", x) => options.max_error = Some(x.parse()?),
+            ("correct-bias", _) => options.correct_bias = true,
+            ("tune-shifts", _) => options.tune_shifts = true,
+            ("layers", _) => options.layers = true,
+            ("percentile", p) => options.percentile = Some(p.parse()?),
             ("provable", _) => options.provable = true,
             _ => return Err(format!("{word:?} is none of the words").into()),
         }

@@ -5,16 +5,17 @@ use aiinference_engine::{Kernels, Limits, Program};
 use aiinference_types::limits;
 use sha2::{Digest, Sha256};
 
+use crate::calibrate::{self, Precisions};
 use crate::dataset::Dataset;
 use crate::error::{ConvertError, Result};
 use crate::float::{FloatModel, ImportOptions};
-use crate::judge::{self, Observed};
+use crate::judge::{self, Judgement, Observed};
 use crate::net::Net;
 use crate::options::Options;
-use crate::quantise::scale::{pow2, quantise};
+use crate::quantise::scale::pow2;
 use crate::quantise::{quantise_net, Quantised, Ranges};
-use crate::report::{Differ, InputReport, LayerReport, OutputReport, ProvableReport, Report};
-use crate::samples::{cut, Samples};
+use crate::report::{Differ, InputReport, LayerReport, ProvableReport, Report};
+use crate::samples::{cut, integers, Samples};
 use crate::{eval, fuse, lower, provable};
 
 /// Layers are compared on so many samples; outputs on all.
@@ -29,6 +30,8 @@ pub enum Stage {
     Calibrate,
     /// Choosing integers.
     Quantise,
+    /// Trying what else calibration can better; only where options ask for it.
+    Search,
     /// Running the integer model beside the float model.
     Verify,
 }
@@ -144,6 +147,7 @@ impl<'a> Converter<'a> {
     ///
     /// The graph depends on the ONNX file, the calibration data and the options only: the same on every machine.
     pub fn convert(mut self) -> Result<Conversion> {
+        self.options.check()?;
         self.tell(Stage::Import, 0, 1);
         let FloatModel { mut net, inputs } = FloatModel::read(self.onnx, &self.import)?;
         if self.options.provable {
@@ -156,18 +160,54 @@ impl<'a> Converter<'a> {
         self.tell(Stage::Import, 1, 1);
 
         let (seen, float) = self.calibrate(&net, &samples);
-        self.tell(Stage::Quantise, 0, 1);
-        let mut ordinary = None;
-        if self.options.provable {
+        let options = self.options.clone();
+        let mut plain = vec![];
+        if options.provable {
             provable::check(&net)?;
-            let options = Options {
+            let ordinary = Options {
                 provable: false,
-                ..self.options.clone()
+                ..options.clone()
             };
-            let quantised = quantise_net(&net, &seen, &options)?;
-            ordinary = Some(self.verify(&net, &quantised, &samples, float.clone())?);
+            plain.push(ordinary);
+            // What tuning starts from.
+            plain.extend(options.tune_shifts.then(|| options.clone()));
         }
-        let mut quantised = quantise_net(&net, &seen, &self.options)?;
+        let mut plainly = vec![];
+        for options in &plain {
+            let quantised = quantise_net(&net, &seen, options)?;
+            plainly.push(self.verify(&net, &seen, &quantised, &samples, &float)?);
+        }
+        let candidates = match calibrate::wanted(&options) {
+            true => calibrate::choose(&net, &seen, &samples, &options, &mut |done, total| {
+                self.tell(Stage::Search, done, total)
+            })?,
+            false => vec![Precisions::new()],
+        };
+        let mut at = 0;
+        let (mut quantised, mut report) = loop {
+            let mut chosen = seen.clone();
+            chosen.precision.clone_from(&candidates[at]);
+            let corrected = match options.correct_bias {
+                true => Some(calibrate::correct(
+                    &net,
+                    &chosen,
+                    &samples,
+                    &options,
+                    &mut |done, total| self.tell(Stage::Search, done, total),
+                )?),
+                false => None,
+            };
+            self.tell(Stage::Quantise, 0, 1);
+            let quantised = quantise_net(corrected.as_ref().unwrap_or(&net), &chosen, &options)?;
+            self.tell(Stage::Quantise, 1, 1);
+            let report = self.verify(&net, &seen, &quantised, &samples, &float)?;
+            // The search may have looked at a part of the samples only.
+            let good = options.max_error.is_none_or(|limit| report.drop.value <= limit);
+            if good || at + 1 >= candidates.len() {
+                break (quantised, report);
+            }
+            at = (at * 2 + 1).min(candidates.len() - 1);
+        };
         quantised.graph.header = vec![
             HeaderEntry {
                 key: header_key::SOURCE_HASH,
@@ -180,21 +220,25 @@ impl<'a> Converter<'a> {
                 value: concat!("aiinference-convert ", env!("CARGO_PKG_VERSION")).into(),
             },
         ];
-        self.tell(Stage::Quantise, 1, 1);
-        let mut report = self.verify(&net, &quantised, &samples, float)?;
-        report.provable = ordinary.map(|ordinary| ProvableReport {
+        let rmse = |report: &Report| report.outputs.iter().map(|o| o.difference.rmse).collect::<Vec<f64>>();
+        report.provable = plainly.first().map(|ordinary| ProvableReport {
             cost: report.drop.value - ordinary.drop.value,
-            ordinary_rmse: ordinary.outputs.iter().map(|o| o.difference.rmse).collect(),
-            ordinary: ordinary.drop,
+            ordinary_rmse: rmse(ordinary),
+            ordinary: ordinary.drop.clone(),
+            untuned_rmse: plainly.get(1).map(rmse),
         });
-        if let Some(limit) = self.options.max_drop {
-            // A drop that is no number is no acceptable drop.
-            if report.drop.value > limit || report.drop.value.is_nan() {
-                return Err(ConvertError::Accuracy {
-                    limit,
-                    report: Box::new(report),
-                });
-            }
+        let limits = [options.max_drop, options.max_error];
+        let exceeded = |limit: &f64| report.drop.value > *limit || report.drop.value.is_nan();
+        // A drop that is no number is no acceptable drop.
+        if let Some(limit) = limits.into_iter().flatten().find(exceeded) {
+            return Err(ConvertError::Accuracy {
+                limit,
+                report: Box::new(report),
+            });
+        }
+        if let Some(limit) = options.max_gas.filter(|limit| report.gas > *limit) {
+            let least = report.gas;
+            return Err(ConvertError::Cost { limit, least });
         }
         Ok(Conversion {
             graph: quantised.graph,
@@ -206,6 +250,9 @@ impl<'a> Converter<'a> {
     fn calibrate(&mut self, net: &Net, samples: &Samples) -> (Ranges, Vec<Answer>) {
         let total = samples.inputs.len();
         let mut ranges = Ranges::of(net);
+        if self.options.percentile.is_some() {
+            ranges.count();
+        }
         let mut answers = Vec::with_capacity(total);
         for (i, sample) in samples.inputs.iter().enumerate() {
             self.tell(Stage::Calibrate, i, total);
@@ -214,28 +261,32 @@ impl<'a> Converter<'a> {
             let outputs = net.outputs.iter();
             answers.push(outputs.map(|o| eval::of(net, &values, o.value).to_vec()).collect());
         }
+        if let Some(percent) = self.options.percentile {
+            ranges.clip(net, percent);
+        }
         ranges.settle(net);
         self.tell(Stage::Calibrate, total, total);
         (ranges, answers)
     }
 
     /// Runs the integer model on every sample and compares.
-    fn verify(&mut self, net: &Net, quantised: &Quantised, samples: &Samples, float: Vec<Answer>) -> Result<Report> {
+    fn verify(
+        &mut self,
+        net: &Net,
+        ranges: &Ranges,
+        quantised: &Quantised,
+        samples: &Samples,
+        float: &[Answer],
+    ) -> Result<Report> {
         let engine = |reason: String| ConvertError::Engine { reason };
         let program = Program::new(quantised.graph.clone(), &engine_limits()).map_err(|e| engine(e.to_string()))?;
         let kernels = Kernels::auto();
         let graph = &quantised.graph;
         let total = samples.inputs.len();
         let mut observed = vec![Observed::default(); net.outputs.len()];
-        let mut outputs = vec![Differ::default(); net.outputs.len()];
         let mut layers = vec![Differ::default(); quantised.layers.len()];
-        // Which layers a graph node's value stands for.
-        let mut stands = vec![vec![]; graph.nodes.len()];
-        for (i, layer) in quantised.layers.iter().enumerate() {
-            if let Some(node) = (layer.value as usize).checked_sub(graph.inputs.len()) {
-                stands[node].push(i);
-            }
-        }
+        let mut alone = self.options.layers.then(|| layers.clone());
+        let stands = quantised.stands();
         for (i, (sample, answer)) in samples.inputs.iter().zip(float).enumerate() {
             self.tell(Stage::Verify, i, total);
             let values = if i < LAYER_SAMPLES {
@@ -243,18 +294,16 @@ impl<'a> Converter<'a> {
             } else {
                 vec![]
             };
-            let integers: Vec<Vec<i32>> = sample
-                .iter()
-                .zip(&graph.inputs)
-                .map(|(x, input)| {
-                    let clamp = |v: &f64| quantise(*v, input.fraction_bits).clamp(input.low, input.high);
-                    x.iter().map(clamp).collect()
-                })
-                .collect();
+            let integers = integers(sample, &graph.inputs);
             let slices: Vec<&[i32]> = integers.iter().map(Vec::as_slice).collect();
+            let mut shown = vec![vec![]; quantised.layers.len()];
+            let keep = alone.is_some();
             let mut observe = |node: usize, value: &[i32]| {
                 for &l in &stands[node] {
                     let layer = &quantised.layers[l];
+                    if keep {
+                        shown[l] = value.to_vec();
+                    }
                     layers[l].add(eval::of(net, &values, layer.node), value, layer.fraction_bits);
                 }
             };
@@ -264,40 +313,27 @@ impl<'a> Converter<'a> {
                 program.run(&slices, &kernels)
             };
             let results = results.map_err(|e| engine(e.to_string()))?;
+            if let (Some(alone), true) = (&mut alone, i < LAYER_SAMPLES) {
+                apart(net, quantised, &integers, &shown, alone);
+            }
             for (o, (result, answer)) in results.into_iter().zip(answer).enumerate() {
-                let bits = graph.outputs[o].fraction_bits;
-                outputs[o].add(&answer, &result, bits);
-                let unit = pow2(-bits);
-                observed[o]
-                    .integer
-                    .push(result.into_iter().map(|q| f64::from(q) * unit).collect());
-                observed[o].float.push(answer);
+                observed[o].add(answer.clone(), &result, graph.outputs[o].fraction_bits);
             }
         }
         self.tell(Stage::Verify, total, total);
 
-        let roles: Vec<judge::Role> = (0..outputs.len()).map(|o| judge::role(net, o, &observed[o])).collect();
-        let outputs: Vec<OutputReport> = program
-            .outputs()
-            .iter()
-            .enumerate()
-            .map(|(o, info)| OutputReport {
-                name: info.name.clone(),
-                shape: info.shape.clone(),
-                fraction_bits: info.fraction_bits,
-                difference: outputs[o].finish(),
-                agreement: judge::agreement(&roles[o], &observed[o]),
-            })
-            .collect();
-        let metrics = samples
-            .labels
-            .as_ref()
-            .and_then(|labels| judge::metrics(&roles, &observed, labels));
-        let drop = judge::drop(metrics.as_ref(), &outputs);
+        let Judgement { outputs, metrics, drop } =
+            judge::judge(net, program.outputs(), &observed, samples.labels.as_deref());
         let layer = |(i, layer): (usize, &crate::quantise::Layer)| {
             let node = (layer.value as usize).checked_sub(graph.inputs.len())?;
+            let seen = &ranges.values[layer.node];
+            let value = &program.nodes()[node].value;
             Some(LayerReport {
                 name: net.nodes[layer.node].name.clone(),
+                value_bits: bits(value.low).max(bits(value.high)),
+                low: seen.low.min(seen.high),
+                high: seen.high,
+                alone: alone.as_ref().map(|alone| alone[i].finish()),
                 op: graph.nodes[node].name().into(),
                 fraction_bits: layer.fraction_bits,
                 gas: program.nodes()[node].cost.gas,
@@ -321,14 +357,44 @@ impl<'a> Converter<'a> {
     }
 }
 
+/// What the layers are off by themselves: the same operation in floats on the integers that they were given.
+fn apart(net: &Net, quantised: &Quantised, inputs: &[Vec<i32>], shown: &[Vec<i32>], differ: &mut [Differ]) {
+    let reals = |integers: &[i32], bits: i32| {
+        integers
+            .iter()
+            .map(|q| f64::from(*q) * pow2(-bits))
+            .collect::<Vec<f64>>()
+    };
+    let mut known = vec![None; net.nodes.len()];
+    for ((id, input), integers) in net.inputs.iter().zip(&quantised.graph.inputs).zip(inputs) {
+        known[*id] = Some(reals(integers, input.fraction_bits));
+    }
+    for (layer, value) in quantised.layers.iter().zip(shown) {
+        if layer.value as usize >= quantised.graph.inputs.len() {
+            known[layer.node] = Some(reals(value, layer.fraction_bits));
+        }
+    }
+    let made = calibrate::alone::operations(net, &known);
+    for (l, (layer, value)) in quantised.layers.iter().zip(shown).enumerate() {
+        differ[l].add(&made[layer.node], value, layer.fraction_bits);
+    }
+}
+
 fn weight_bits(op: &Op) -> Option<u32> {
     match op {
         Op::MatMul { weights, .. } | Op::Conv2d { weights, .. } => Some(match weights {
             Array::I8(_) => 8,
-            _ => 16,
+            Array::I16(w) => w.iter().map(|w| bits((*w).into())).max().unwrap_or(16),
+            Array::I32(_) => 32,
+            Array::I64(_) => 64,
         }),
         _ => None,
     }
+}
+
+/// Bits that hold a number and its sign.
+fn bits(q: i32) -> u32 {
+    i32::BITS - q.unsigned_abs().leading_zeros() + 1
 }
 
 fn input_report(input: &aiinference_engine::graph::Input) -> InputReport {
@@ -344,7 +410,7 @@ fn input_report(input: &aiinference_engine::graph::Input) -> InputReport {
 }
 
 /// The limits of the extension, in the engine's terms.
-fn engine_limits() -> Limits {
+pub(crate) fn engine_limits() -> Limits {
     Limits {
         max_nodes: limits::MAX_NODES,
         max_rank: limits::MAX_RANK,

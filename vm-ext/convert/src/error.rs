@@ -111,6 +111,24 @@ pub enum ConvertError {
         /// What the engine said.
         reason: String,
     },
+    /// No mix of widths is as cheap as it should be.
+    #[error(
+        "choosing widths: a run costs at least {least} gas, {limit} is allowed; allow more, or make the model smaller"
+    )]
+    Cost {
+        /// What was allowed.
+        limit: u64,
+        /// What the cheapest one found costs.
+        least: u64,
+    },
+    /// An option that means nothing, by itself or beside another one.
+    #[error("reading the option {option}: {reason}")]
+    Option {
+        /// Its name in [`crate::Options`].
+        option: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// The integer model is worse than allowed.
     #[error("checking the accuracy: {} is worse by {:.6}, more than the {limit} allowed; calibrate on more (or more typical) data, use 16-bit weights, or allow more", .report.drop.metric, .report.drop.value)]
     Accuracy {

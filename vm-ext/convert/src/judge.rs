@@ -1,11 +1,14 @@
 //! What the outputs mean, and how good two models are at it.
 
+use aiinference_engine::OutputInfo;
+
 use crate::net::{Id, Kind, Net};
-use crate::report::{arg_max, auc, r2, Drop, Metrics, OutputReport, Quality};
+use crate::quantise::scale::pow2;
+use crate::report::{arg_max, auc, r2, Differ, Drop, Metrics, OutputReport, Quality};
 
 /// What an output says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Role {
+enum Role {
     /// A class index; the classes' numbers where they are not 0, 1, ..
     Class(Vec<f64>),
     /// A probability per class.
@@ -25,10 +28,53 @@ pub struct Observed {
     pub float: Vec<Vec<f64>>,
     /// Of the integer model, as reals.
     pub integer: Vec<Vec<f64>>,
+    /// The difference of the two.
+    pub differ: Differ,
+}
+
+/// How two models compare.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Per output.
+    pub outputs: Vec<OutputReport>,
+    /// By labels, where there are any that an output speaks about.
+    pub metrics: Option<Metrics>,
+    /// By how much the integer model is worse.
+    pub drop: Drop,
+}
+
+/// Judges what was observed of every output; labels are those of the same samples.
+pub fn judge(net: &Net, infos: &[OutputInfo], observed: &[Observed], labels: Option<&[f64]>) -> Judgement {
+    let roles: Vec<Role> = (0..observed.len()).map(|o| role(net, o, &observed[o])).collect();
+    let outputs: Vec<OutputReport> = infos
+        .iter()
+        .enumerate()
+        .map(|(o, info)| OutputReport {
+            name: info.name.clone(),
+            shape: info.shape.clone(),
+            fraction_bits: info.fraction_bits,
+            difference: observed[o].differ.finish(),
+            agreement: agreement(&roles[o], &observed[o]),
+        })
+        .collect();
+    let metrics = labels.and_then(|labels| metrics(&roles, observed, labels));
+    let drop = drop(metrics.as_ref(), &outputs);
+    Judgement { outputs, metrics, drop }
+}
+
+impl Observed {
+    /// Takes in one sample: reals of the float model, integers in units of `2^-fraction_bits`.
+    pub fn add(&mut self, float: Vec<f64>, integer: &[i32], fraction_bits: i32) {
+        self.differ.add(&float, integer, fraction_bits);
+        let unit = pow2(-fraction_bits);
+        self.integer
+            .push(integer.iter().map(|q| f64::from(*q) * unit).collect());
+        self.float.push(float);
+    }
 }
 
 /// The role of an output, by what computes it and what it looks like.
-pub fn role(net: &Net, output: usize, observed: &Observed) -> Role {
+fn role(net: &Net, output: usize, observed: &Observed) -> Role {
     let output = &net.outputs[output];
     let mut at: Id = output.value;
     while let Kind::Reshape { x } = net.nodes[at].kind {
@@ -67,7 +113,7 @@ fn class(role: &Role, values: &[f64]) -> Option<f64> {
 }
 
 /// Share of samples on which both models name the same class.
-pub fn agreement(role: &Role, observed: &Observed) -> Option<f64> {
+fn agreement(role: &Role, observed: &Observed) -> Option<f64> {
     let mut same = 0;
     for (x, y) in observed.float.iter().zip(&observed.integer) {
         same += usize::from(class(role, x)? == class(role, y)?);
@@ -76,7 +122,7 @@ pub fn agreement(role: &Role, observed: &Observed) -> Option<f64> {
 }
 
 /// Quality by labels; none if no output speaks about them.
-pub fn metrics(roles: &[Role], observed: &[Observed], labels: &[f64]) -> Option<Metrics> {
+fn metrics(roles: &[Role], observed: &[Observed], labels: &[f64]) -> Option<Metrics> {
     let float = quality(roles, observed, labels, |o| &o.float);
     let integer = quality(roles, observed, labels, |o| &o.integer);
     (float.accuracy.is_some() || float.auc.is_some() || float.r2.is_some()).then_some(Metrics { float, integer })
@@ -147,7 +193,7 @@ fn quality(roles: &[Role], observed: &[Observed], labels: &[f64], of: impl Fn(&O
 }
 
 /// What the limit on accuracy is compared with.
-pub fn drop(metrics: Option<&Metrics>, outputs: &[OutputReport]) -> Drop {
+fn drop(metrics: Option<&Metrics>, outputs: &[OutputReport]) -> Drop {
     let named = |metric: &str, value: f64| Drop {
         metric: metric.into(),
         value,

@@ -8,6 +8,7 @@
 //! besides. Only the numbers of the report may differ in their last digits from one machine to another.
 #![warn(missing_docs)]
 
+mod calibrate;
 mod converter;
 mod dataset;
 mod error;

@@ -6,7 +6,9 @@ use crate::net::{Id, Kind, Net};
 /// Provers read inputs as 32-bit floats, which hold whole numbers to here.
 pub const INPUT_MAX: i32 = 1 << 24;
 /// Largest magnitude of a weight by default: as fine as leaves a layer's shift within one digit of a circuit, mostly.
-pub const WEIGHT_MAX: i32 = 1023;
+pub const WEIGHT_MAX: i32 = (1 << (WEIGHT_BITS - 1)) - 1;
+/// The same in bits, the sign among them.
+pub const WEIGHT_BITS: u32 = 11;
 /// Significant bits of a stored number, for the same reason.
 const BITS: u32 = 24;
 

@@ -89,11 +89,20 @@ pub struct LayerReport {
     pub fraction_bits: i32,
     /// Gas of this node.
     pub gas: u64,
-    /// Bits of its weights, 8 or 16, if it has any.
+    /// Bits of its largest weight with its sign (8 where they are stored in a byte), if it has any.
     pub weight_bits: Option<u32>,
-    /// Error.
+    /// Bits that its value's range takes, the sign among them.
+    pub value_bits: u32,
+    /// Least value that calibration saw (or kept, with a percentile).
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+    /// Error, with what the layers before it contributed.
     #[serde(flatten)]
     pub difference: Difference,
+    /// Error of this layer by itself: against its float operation on the integers that it was given. Where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Difference>,
 }
 
 /// Quality by labels.
@@ -134,6 +143,9 @@ pub struct ProvableReport {
     pub cost: f64,
     /// Root of the mean squared error of the ordinary one, per output.
     pub ordinary_rmse: Vec<f64>,
+    /// Root of the mean squared error per output before shifts were tuned, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untuned_rmse: Option<Vec<f64>>,
 }
 
 /// Sums up differences sample by sample.

@@ -1,9 +1,12 @@
 //! Matching calibration data with a model's inputs.
 
+use aiinference_engine::graph::Input;
+
 use crate::dataset::{Dataset, NamedArray};
 use crate::error::{ConvertError, Result};
 use crate::onnx::proto::DataType;
 use crate::onnx::OnnxInput;
+use crate::quantise::scale::quantise;
 
 /// Calibration data cut into samples.
 #[derive(Clone, Debug)]
@@ -12,6 +15,24 @@ pub struct Samples {
     pub inputs: Vec<Vec<Vec<f64>>>,
     /// Per sample, if given.
     pub labels: Option<Vec<f64>>,
+}
+
+impl Samples {
+    /// At most `most` places of samples, spread evenly over all.
+    pub fn spread(&self, most: usize) -> Vec<usize> {
+        let total = self.inputs.len();
+        let count = most.clamp(1, total.max(1)).min(total);
+        (0..count).map(|i| i * total / count).collect()
+    }
+}
+
+/// A sample as the integer model takes it: rounded, and saturated to the inputs' limits.
+pub fn integers(sample: &[Vec<f64>], inputs: &[Input]) -> Vec<Vec<i32>> {
+    let one = |(x, input): (&Vec<f64>, &Input)| {
+        let clamp = |v: &f64| quantise(*v, input.fraction_bits).clamp(input.low, input.high);
+        x.iter().map(clamp).collect()
+    };
+    sample.iter().zip(inputs).map(one).collect()
 }
 
 fn fail<T>(reason: String) -> Result<T> {

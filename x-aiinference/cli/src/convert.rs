@@ -47,6 +47,10 @@ pub struct Args {
     /// proven; the report tells the cost in accuracy
     #[arg(long)]
     provable: bool,
+    /// Ranges of inner values hold this share of what calibration sees, in percent; the rarest elements beyond saturate,
+    /// all others get finer
+    #[arg(long, value_name = "P", value_parser = percentile)]
+    percentile: Option<f64>,
     /// End the model at this value of the ONNX file instead of at its outputs, say before a sigmoid (repeatable)
     #[arg(long, value_name = "VALUE")]
     end_at: Vec<String>,
@@ -90,6 +94,13 @@ fn drop(text: &str) -> Result<f64, String> {
     }
 }
 
+fn percentile(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => Err("it must be a number above 0 and at most 100".into()),
+    }
+}
+
 /// `NAME=LIST`, the numbers of the list parted by commas.
 fn named<T: FromStr>(text: &str, what: &str) -> Result<(String, Vec<T>), String> {
     let (name, list) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
@@ -127,6 +138,8 @@ pub fn convert(args: &Args) -> Result<()> {
         },
         max_drop: args.max_drop,
         provable: args.provable,
+        percentile: args.percentile,
+        ..Options::default()
     };
     let mut bar = Progress::new();
     let mut progress = |at: At| {
@@ -134,6 +147,7 @@ pub fn convert(args: &Args) -> Result<()> {
             Stage::Import => "reading the model",
             Stage::Calibrate => "running the float model",
             Stage::Quantise => "choosing integers",
+            Stage::Search => "trying widths and shifts",
             Stage::Verify => "comparing both models",
         };
         bar.at(stage, at.done as u64, at.total as u64);

@@ -168,8 +168,9 @@ impl Quantiser<'_> {
                 return (*k, QMAX);
             }
         }
-        let most = self.plan.factor[target.id];
-        (fraction_bits(room, most), most)
+        let chosen = self.chosen(target.id);
+        let qmax = chosen.value_max().min(self.plan.factor[target.id]);
+        (chosen.fraction_bits(fraction_bits(room, qmax)), qmax)
     }
 
     /// A target's limits as integers.

@@ -317,8 +317,9 @@ impl Quantiser<'_> {
     fn integers(&self, id: Id, target: &Target, source: Id, layer: &Layer<'_>) -> Integers {
         let size: usize = self.net.shape(id).iter().product();
         let products = (size as u64) * (layer.taps as u64);
+        let chosen = self.chosen(id);
         let free = Room {
-            wmax: QMAX,
+            wmax: chosen.weight_max(QMAX),
             block: layer.taps,
             sum: ACCUMULATOR / 2.0,
             whole: ACCUMULATOR / 2.0,
@@ -336,12 +337,18 @@ impl Quantiser<'_> {
                 Weights::I16 => QMAX,
                 Weights::Auto => provable::WEIGHT_MAX,
             };
+            let wmax = chosen.weight_max(wmax);
             // A provable layer shifts all its channels alike.
             let own = layer.integers(&Room { wmax, ..free });
             let least = scale::power_of_two(own.scales.iter().copied().fold(0.0, f64::max));
             return layer.integers(&Room { wmax, least, ..free });
         }
         match self.options.weights {
+            _ if chosen.weights.is_some() => {
+                if free.wmax <= 127 {
+                    return layer.integers(&free);
+                }
+            }
             Weights::I8 => return bytes(),
             Weights::Auto => {
                 let small = match self.plan.last[id] {

@@ -14,6 +14,7 @@ mod input;
 mod linear;
 mod movement;
 mod plan;
+pub mod precision;
 mod rows;
 pub mod scale;
 mod scan;
@@ -28,6 +29,7 @@ use crate::error::{ConvertError, Result};
 use crate::net::{Id, Kind, Net};
 use crate::options::Options;
 use plan::Plan;
+use precision::Precision;
 pub use seen::{Ranges, Seen};
 
 /// Fraction bits that a scaler or tree gets at most.
@@ -51,6 +53,19 @@ pub struct Quantised {
     pub graph: Graph,
     /// Which integer values stand for which float ones.
     pub layers: Vec<Layer>,
+}
+
+impl Quantised {
+    /// Which layers the value of each of the graph's nodes stands for.
+    pub fn stands(&self) -> Vec<Vec<usize>> {
+        let mut stands = vec![vec![]; self.graph.nodes.len()];
+        for (i, layer) in self.layers.iter().enumerate() {
+            if let Some(node) = (layer.value as usize).checked_sub(self.graph.inputs.len()) {
+                stands[node].push(i);
+            }
+        }
+        stands
+    }
 }
 
 /// A value as integers.
@@ -98,6 +113,7 @@ struct Quantiser<'a> {
     net: &'a Net,
     seen: &'a [Seen],
     bodies: &'a BTreeMap<Id, Ranges>,
+    precision: &'a BTreeMap<Id, Precision>,
     options: &'a Options,
     plan: Plan,
     graph: Graph,
@@ -123,6 +139,7 @@ impl<'a> Quantiser<'a> {
             net,
             seen: &ranges.values,
             bodies: &ranges.bodies,
+            precision: &ranges.precision,
             options,
             plan: Plan::new(net, &ranges.values, options, given),
             graph: Graph::new(),
@@ -142,6 +159,11 @@ impl<'a> Quantiser<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What was chosen for a node.
+    fn chosen(&self, id: Id) -> Precision {
+        self.precision.get(&id).copied().unwrap_or_default()
     }
 
     fn range_error<T>(&self, id: Id, reason: String) -> Result<T> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::precision::Precision;
 use super::scale::bits_needed;
+use crate::calibrate::histogram::Magnitudes;
 use crate::eval;
 use crate::net::{Elements, Id, Kind, Net};
 
@@ -86,6 +88,14 @@ impl Seen {
         }
     }
 
+    /// Takes what is beyond a magnitude for too rare to count.
+    pub fn clip(&mut self, bound: f64) {
+        if self.low <= self.high {
+            self.low = self.low.clamp(-bound, bound);
+            self.high = self.high.clamp(-bound, bound);
+        }
+    }
+
     /// Largest magnitude.
     pub fn largest(&self) -> f64 {
         if self.low > self.high {
@@ -103,6 +113,10 @@ pub struct Ranges {
     pub values: Vec<Seen>,
     /// Per Scan.
     pub bodies: BTreeMap<Id, Ranges>,
+    /// What was chosen of the precision of single nodes.
+    pub precision: BTreeMap<Id, Precision>,
+    /// How often which magnitudes occur, per value; empty unless they are counted.
+    magnitudes: Vec<Magnitudes>,
 }
 
 impl Ranges {
@@ -115,6 +129,37 @@ impl Ranges {
         Ranges {
             values: vec![Seen::NOTHING; net.nodes.len()],
             bodies: bodies.collect(),
+            precision: BTreeMap::new(),
+            magnitudes: vec![],
+        }
+    }
+
+    /// Counts magnitudes from now on, so that ranges can be clipped.
+    pub fn count(&mut self) {
+        self.magnitudes = vec![Magnitudes::default(); self.values.len()];
+        self.bodies.values_mut().for_each(Ranges::count);
+    }
+
+    /// Clips ranges of reals to the magnitudes that `percent` of their elements do not exceed. Inputs and outputs keep
+    /// theirs: they are the model's signature. To be called before the ranges are settled.
+    pub fn clip(&mut self, net: &Net, percent: f64) {
+        let mut kept = vec![false; net.nodes.len()];
+        net.outputs.iter().for_each(|o| kept[o.value] = true);
+        for (id, (seen, magnitudes)) in self.values.iter_mut().zip(&self.magnitudes).enumerate() {
+            let node = &net.nodes[id];
+            let real = node.of == Elements::Real
+                && !matches!(
+                    node.kind,
+                    Kind::Input(_) | Kind::Const(_) | Kind::ArgMax { .. } | Kind::TopK { .. } | Kind::Compare { .. }
+                );
+            if let (true, Some(bound)) = (real && !kept[id], magnitudes.bound(percent)) {
+                seen.clip(bound);
+            }
+        }
+        for (id, body) in &mut self.bodies {
+            if let Kind::Scan(scan) = &net.nodes[*id].kind {
+                body.clip(&scan.body, percent);
+            }
         }
     }
 
@@ -157,6 +202,9 @@ impl Ranges {
             if matches!(net.nodes[id].of, Elements::Integer(..)) {
                 seen.keep_far();
             }
+        }
+        for (id, magnitudes) in self.magnitudes.iter_mut().enumerate() {
+            magnitudes.add(eval::of(net, values, id));
         }
         for (id, body) in &mut self.bodies {
             if let Kind::Scan(scan) = &net.nodes[*id].kind {

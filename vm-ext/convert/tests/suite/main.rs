@@ -1,5 +1,6 @@
 //! Behaviour at the crate's public API. One binary links once.
 
+mod calibration;
 mod common;
 mod computed;
 mod conformance;
