@@ -1,7 +1,7 @@
 //! Converts a model and prints its accuracy report: `report MODEL.onnx DATA.npz [WORD ..]`.
 //!
 //! Words: `labels=NAME`, `end=VALUE`, `i8`, `i16`, `provable`, `percentile=P`, `max-gas=N`, `max-error=X`, `correct-bias`,
-//! `tune-shifts`, `layers`. The SHA-256 of the converted model goes to stderr, to see
+//! `tune-shifts`, `layers`, `plot=FILE.svg`. The SHA-256 of the converted model goes to stderr, to see
 //! whether a change of the converter changes it.
 
 use aiinference_convert::{Converter, Dataset, Options, Weights};
@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut converter = Converter::new(&onnx, &data);
     let mut options = Options::default();
+    let mut plot = None;
     for word in rest {
         match word.split_once('=').unwrap_or((word, "")) {
             ("labels", name) => converter = converter.labels(name),
@@ -31,6 +32,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ("correct-bias", _) => options.correct_bias = true,
             ("tune-shifts", _) => options.tune_shifts = true,
             ("layers", _) => options.layers = true,
+            ("plot", path) => {
+                options.layers = true;
+                plot = Some(path.to_string());
+            }
             ("percentile", p) => options.percentile = Some(p.parse()?),
             ("provable", _) => options.provable = true,
             _ => return Err(format!("{word:?} is none of the words").into()),
@@ -39,6 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = std::time::Instant::now();
     let conversion = converter.options(options).convert()?;
     println!("{}", conversion.report.to_json());
+    if let Some(path) = plot {
+        std::fs::write(path, conversion.report.to_svg())?;
+    }
     eprintln!("converted in {:.2?}", started.elapsed());
     let encoded = format::encode(&conversion.graph);
     let hash = Sha256::new().chain_update(encoded.graph).chain_update(encoded.weights);

@@ -3,6 +3,8 @@
 //! [`Converter`] reads a model into a small float graph, simplifies it, runs it on calibration data to see every value's range, chooses integers, and compares the integer
 //! model with the float model. Floats live here and end here.
 //!
+//! Where [`Options`] ask for it, it also tries widths, shifts and biases on that data, and keeps what is better.
+//!
 //! **The same bytes everywhere.** What reaches the graph is computed in IEEE 754 doubles by the four operations, square
 //! roots and the `libm` crate, in one order: nothing depends on a runtime's f32 kernels, which differ between CPUs. Ranges are widened by an eighth and rounded up to 64ths of a power of two
 //! besides. Only the numbers of the report may differ in their last digits from one machine to another.
@@ -22,6 +24,7 @@ mod lower;
 mod net;
 mod onnx;
 mod options;
+mod plot;
 mod provable;
 mod quantise;
 mod report;

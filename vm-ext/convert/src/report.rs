@@ -62,6 +62,17 @@ pub struct Difference {
     pub cosine: f64,
 }
 
+impl Difference {
+    /// The root mean squared error relative to the float values; absolute where those are 0.
+    pub fn relative(&self) -> f64 {
+        if self.rms == 0.0 {
+            self.rmse
+        } else {
+            self.rmse / self.rms
+        }
+    }
+}
+
 /// An output's accuracy.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputReport {

@@ -16,6 +16,8 @@ use crate::{data, progress::Progress};
   aiinference convert model.onnx --calibration data.npz -o model.wasm
   aiinference convert credit.onnx --calibration train.csv --labels default --max-drop 0.005 \\
       --report report.json -o credit.wasm
+  aiinference convert model.onnx --calibration data.npz --labels label --max-error 0.001 --correct-bias \\
+      --layers --plot layers.svg -o model.wasm
 
 DATA holds one array per input, named as the model's inputs; the first axis counts samples. For tabular models
 a CSV with a header row does: all columns but the labels', in order, are the model's single input.
@@ -47,6 +49,24 @@ pub struct Args {
     /// proven; the report tells the cost in accuracy
     #[arg(long)]
     provable: bool,
+    /// The most accurate mix of widths of which a run costs no more than this (CosmWasm gas, without loading)
+    #[arg(long, value_name = "N", conflicts_with = "provable")]
+    max_gas: Option<u64>,
+    /// The cheapest mix of widths that is worse by no more than this, in the measure of --max-drop
+    #[arg(long, value_name = "X", value_parser = drop, conflicts_with = "provable")]
+    max_error: Option<f64>,
+    /// Correct every bias by what rounding shifts its channel by on average
+    #[arg(long)]
+    correct_bias: bool,
+    /// With --provable: look for shifts that lose less than the obvious ones
+    #[arg(long, requires = "provable")]
+    tune_shifts: bool,
+    /// Print layer by layer where the error arises, and what it costs
+    #[arg(long)]
+    layers: bool,
+    /// Draw the layers' errors and gas
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Ranges of inner values hold this share of what calibration sees, in percent; the rarest elements beyond saturate,
     /// all others get finer
     #[arg(long, value_name = "P", value_parser = percentile)]
@@ -139,7 +159,11 @@ pub fn convert(args: &Args) -> Result<()> {
         max_drop: args.max_drop,
         provable: args.provable,
         percentile: args.percentile,
-        ..Options::default()
+        max_gas: args.max_gas,
+        max_error: args.max_error,
+        correct_bias: args.correct_bias,
+        tune_shifts: args.tune_shifts,
+        layers: args.layers || args.plot.is_some(),
     };
     let mut bar = Progress::new();
     let mut progress = |at: At| {
@@ -175,15 +199,13 @@ pub fn convert(args: &Args) -> Result<()> {
         Err(error) => {
             // A model that is not good enough is reported all the same, to see why.
             if let ConvertError::Accuracy { report, .. } = &error {
-                print(report);
-                write_report(args, report)?;
+                show(args, report)?;
                 return Err(anyhow::Error::new(error));
             }
             return Err(anyhow::Error::new(error).context(format!("converting {}", args.model.display())));
         }
     };
-    print(&conversion.report);
-    write_report(args, &conversion.report)?;
+    show(args, &conversion.report)?;
     let encoded = format::encode(&conversion.graph);
     let wasm = module::wrap(&encoded.graph, &encoded.weights);
     if args.provable {
@@ -202,10 +224,40 @@ pub fn convert(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn write_report(args: &Args, report: &Report) -> Result<()> {
+/// Tells of the accuracy wherever it was asked for.
+fn show(args: &Args, report: &Report) -> Result<()> {
+    print(report);
+    if args.layers {
+        print_layers(report);
+    }
+    if let Some(path) = &args.plot {
+        data::write(path, report.to_svg().as_bytes())?;
+    }
     match &args.report {
         Some(path) => data::write(path, report.to_json().as_bytes()),
         None => Ok(()),
+    }
+}
+
+/// Where the error arises: relative errors over the first samples.
+fn print_layers(report: &Report) {
+    println!(
+        "  {:<28} {:<12} {:>7} {:>6} {:>22} {:>9} {:>9} {:>14}",
+        "layer", "operation", "weights", "value", "range", "alone", "so far", "gas"
+    );
+    for layer in &report.layers {
+        // Names are the file's: nothing of them may steer a terminal.
+        let name: String = layer.name.escape_debug().take(28).collect();
+        println!(
+            "  {name:<28} {:<12} {:>7} {:>6} {:>22} {:>9} {:>9.2e} {:>14}",
+            layer.op,
+            layer.weight_bits.map_or("-".into(), |bits| format!("{bits} bit")),
+            format!("{} bit", layer.value_bits),
+            format!("{:.4} .. {:.4}", layer.low, layer.high),
+            layer.alone.map_or("-".into(), |d| format!("{:.2e}", d.relative())),
+            layer.difference.relative(),
+            layer.gas
+        );
     }
 }
 
@@ -241,6 +293,12 @@ fn print(report: &Report) {
             "  of that, being provable costs {:.6}: the ordinary conversion is worse by {:.6}",
             provable.cost, provable.ordinary.value
         );
+        for (output, before) in report.outputs.iter().zip(provable.untuned_rmse.iter().flatten()) {
+            println!(
+                "  output {:<16} RMSE {:.3e}, {before:.3e} before its shifts were tuned",
+                output.name, output.difference.rmse
+            );
+        }
     }
     println!(
         "  {} parameters, {} gas a run, {} bytes of memory",

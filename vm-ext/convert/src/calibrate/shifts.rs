@@ -22,10 +22,11 @@ pub fn tune(context: &Context, samples: &Samples, from: Precisions, tell: Tell) 
     let net = context.net;
     let weighted = |id: &Id| matches!(net.nodes[*id].kind, Kind::Linear { .. } | Kind::Conv { .. });
     let layers: Vec<Id> = (0..net.nodes.len()).filter(weighted).collect();
-    let default = match context.options.weights {
-        Weights::I8 => 8,
-        Weights::I16 => 16,
-        Weights::Auto => provable::WEIGHT_BITS,
+    // Weights that were to have 8 bits shall stay in their bytes.
+    let (default, widest) = match context.options.weights {
+        Weights::I8 => (8, 8),
+        Weights::I16 => (16, 16),
+        Weights::Auto => (provable::WEIGHT_BITS, provable::WEIGHT_BITS + 1),
     };
     let most = layers.len() * 3 * ROUNDS + 1;
     let first = context.quantised(net, &from)?;
@@ -43,11 +44,11 @@ pub fn tune(context: &Context, samples: &Samples, from: Precisions, tell: Tell) 
             for (more, shift) in [(1, 0), (0, 1), (1, 1)] {
                 done += 1;
                 tell(done.min(most), most);
-                if weights + more > default + 1 || finer + shift > 1 {
+                if weights + more > widest || finer + shift > 1 {
                     continue;
                 }
                 let mut tried = start.clone();
-                change(&mut tried, id, |p| p.weights = Some((weights + more).min(16)));
+                change(&mut tried, id, |p| p.weights = Some(weights + more));
                 change(&mut tried, value, |p| p.finer = finer + shift);
                 let error = bench.run(&context.quantised(net, &tried)?)?.error;
                 if error < least * WORTHWHILE {

@@ -12,8 +12,8 @@ use crate::quantise::Quantised;
 use crate::report::Differ;
 use crate::samples::{integers, Samples};
 
-/// Gas that all tries of one search may take together: half a minute of the reference machine.
-const SEARCH_GAS: u64 = 30_000_000_000_000;
+/// Gas that all tries of one search may take together: a quarter of a minute of the reference machine.
+const SEARCH_GAS: u64 = 15_000_000_000_000;
 /// Fewer samples say too little.
 const LEAST_SAMPLES: usize = 16;
 /// Elements of the float model's answers that are kept.
@@ -158,11 +158,6 @@ fn scores(net: &Net, mut id: Id) -> Option<Id> {
 
 /// Squared error relative to the squares; absolute where those are 0.
 fn relative(differ: &Differ) -> f64 {
-    let d = differ.finish();
-    let error = d.rmse * d.rmse;
-    if d.rms == 0.0 {
-        error
-    } else {
-        error / (d.rms * d.rms)
-    }
+    let error = differ.finish().relative();
+    error * error
 }

@@ -382,3 +382,32 @@ fn a_search_says_how_far_it_has_come() {
     assert!(seen.iter().all(|(done, total)| done <= total), "{seen:?}");
     assert!(seen.windows(2).all(|s| s[0].0 <= s[1].0), "{seen:?}");
 }
+
+#[test]
+fn the_plot_has_a_row_for_each_layer_and_escapes_its_name() {
+    let weights = Numbers::new(2).take(32, 0.5);
+    let model = Builder::default()
+        .input("x", &[-1, 8])
+        .constant("w", &[8, 4], &weights)
+        .node("Gemm", &["x", "w"], &["y"], vec![])
+        .output("y");
+    let mut proto = <aiinference_convert::proto::ModelProto as prost::Message>::decode(&model.build()[..]).unwrap();
+    proto.graph.as_mut().unwrap().node[0].name = "<a href='x'>&".into();
+    let model = prost::Message::encode_to_vec(&proto);
+    let data = samples();
+    let options = Options {
+        layers: true,
+        ..Options::default()
+    };
+    let report = Converter::new(&model, &data).options(options).convert().unwrap().report;
+    let svg = report.to_svg();
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    assert!(svg.contains("&lt;a href=&apos;x&apos;&gt;&amp;</text>"), "{svg}");
+    assert!(!svg.contains("<a href"));
+    assert_eq!(
+        svg.matches(">W16 A16</text>").count() + svg.matches(" W16 A16</text>").count(),
+        1,
+        "{svg}"
+    );
+    assert_eq!(svg.matches("fill=\"#1f4e8c\"").count(), 2, "the legend and one layer");
+}

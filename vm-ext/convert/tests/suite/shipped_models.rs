@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aiinference_convert::{Conversion, Converter, Dataset};
+use aiinference_convert::{Conversion, Converter, Dataset, Options};
 use aiinference_engine::format;
 
 fn file(contract: &str, name: &str) -> Vec<u8> {
@@ -14,6 +14,10 @@ fn file(contract: &str, name: &str) -> Vec<u8> {
 }
 
 fn credit(model: &str, data: &str) -> Conversion {
+    credit_with(model, data, Options::default(), &[])
+}
+
+fn credit_with(model: &str, data: &str, options: Options, ends: &[&str]) -> Conversion {
     let bytes = file("credit-score", data);
     let data = match data.ends_with(".csv") {
         true => Dataset::from_csv(&bytes).unwrap(),
@@ -21,6 +25,8 @@ fn credit(model: &str, data: &str) -> Conversion {
     };
     Converter::new(&file("credit-score", model), &data)
         .labels("label")
+        .options(options)
+        .end_at(ends.iter().copied())
         .convert()
         .unwrap()
 }
@@ -86,8 +92,18 @@ fn held_out_applicants_are_ranked_as_by_the_float_models() {
     let test = Dataset::from_npz(&file("credit-score", "test.npz")).unwrap();
     let (rows, labels) = (test.get("applicant").unwrap(), test.get("label").unwrap());
     // The float models' AUC on these rows, by scikit-learn: see the models' README.
-    for (model, float) in [("gbdt.onnx", 0.7686), ("mlp.onnx", 0.7708)] {
-        let graph = credit(model, "calibration.npz").graph;
+    let cheap = Options {
+        max_error: Some(0.001),
+        correct_bias: true,
+        ..Options::default()
+    };
+    let models = [
+        ("gbdt.onnx", 0.7686, Options::default()),
+        ("mlp.onnx", 0.7708, Options::default()),
+        ("mlp.onnx", 0.7708, cheap),
+    ];
+    for (model, float, options) in models {
+        let graph = credit_with(model, "calibration.npz", options, &[]).graph;
         let program = aiinference_engine::Program::new(graph, &crate::trees::limits()).unwrap();
         let kernels = aiinference_engine::Kernels::scalar();
         let score = |row: &[f64]| {
@@ -99,4 +115,39 @@ fn held_out_applicants_are_ranked_as_by_the_float_models() {
         let integer = auc(&scores, &labels.values);
         assert!((integer - float).abs() < 0.001, "{model}: {integer} {float}");
     }
+}
+
+#[test]
+fn a_tenth_less_gas_leaves_the_mood_as_good_as_a_colour_needs() {
+    let data = Dataset::from_npz(&file("dynamic-nft", "mood_calibration.npz")).unwrap();
+    let onnx = file("dynamic-nft", "mood.onnx");
+    let convert = |options| Converter::new(&onnx, &data).options(options).convert().unwrap().report;
+    let default = convert(Options::default());
+    let limit = default.gas * 9 / 10;
+    let mixed = convert(Options {
+        max_gas: Some(limit),
+        ..Options::default()
+    });
+    assert!(mixed.gas <= limit);
+    // Still far below a step of an 8-bit colour.
+    assert!(
+        mixed.outputs[0].difference.mean_abs_error < 1.0 / 1024.0,
+        "{:?}",
+        mixed.outputs[0]
+    );
+}
+
+#[test]
+fn a_provable_credit_model_loses_less_with_tuned_shifts() {
+    let options = Options {
+        provable: true,
+        tune_shifts: true,
+        correct_bias: true,
+        ..Options::default()
+    };
+    let report = credit_with("mlp.onnx", "calibration.npz", options, &["logit"]).report;
+    let untuned = report.provable.unwrap().untuned_rmse.unwrap()[0];
+    let tuned = report.outputs[0].difference.rmse;
+    assert!(tuned < untuned / 2.0, "{tuned} {untuned}");
+    assert!(report.drop.value < 0.001, "{:?}", report.drop);
 }
