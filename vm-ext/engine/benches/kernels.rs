@@ -365,7 +365,7 @@ fn main() {
     println!("whole runs");
     for (name, graph) in cases.into_iter().filter(|(name, _)| name.contains(&filter)) {
         let graph = graph();
-        let inputs = common::inputs(&graph);
+        let inputs = common::inputs(&graph.inputs);
         let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
         let program = Program::new(graph, &LIMITS).expect("a sound model");
         let want = program

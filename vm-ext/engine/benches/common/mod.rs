@@ -74,10 +74,11 @@ pub fn model(x: Input, nodes: Vec<Op>) -> Graph {
     graph
 }
 
-pub fn inputs(graph: &Graph) -> Vec<Vec<i32>> {
+/// Elements of every input within its range.
+pub fn inputs(ports: &[Input]) -> Vec<Vec<i32>> {
     let mut draw = Draw::new(5);
-    let ports = graph.inputs.iter();
     ports
+        .iter()
         .map(|p| {
             let count = p.shape.iter().product::<u32>() as usize;
             draw.list(count, |d| d.int(p.low.into(), p.high.into()) as i32)
@@ -91,6 +92,38 @@ fn now() -> Duration {
     // SAFETY: a valid place to write to.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Least nanoseconds of few runs, for what is only compared.
+pub fn quick(f: &mut dyn FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    let mut best = f64::MAX;
+    let mut rounds = 0;
+    while rounds < 3 || (start.elapsed() < Duration::from_millis(4) && rounds < 30) {
+        let batch = if best < 20_000.0 { 20 } else { 1 };
+        let from = now();
+        for _ in 0..batch {
+            f();
+        }
+        best = best.min((now() - from).as_nanos() as f64 / f64::from(batch));
+        rounds += 1;
+    }
+    best
+}
+
+/// Least nanoseconds of a few runs, none of which finds in the near caches what the one before left there.
+pub fn cold(f: &mut dyn FnMut()) -> f64 {
+    // What pushes everything else out of the caches of a core.
+    let mut other = vec![1u64; 4 << 20];
+    let mut best = f64::MAX;
+    for _ in 0..4 {
+        other.iter_mut().for_each(|word| *word = black_box(*word) + 1);
+        let from = now();
+        f();
+        best = best.min((now() - from).as_nanos() as f64);
+    }
+    best
 }
 
 /// Least nanoseconds of many runs.

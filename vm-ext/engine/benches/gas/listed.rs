@@ -1,15 +1,8 @@
-//! Does every operation, at awkward shapes too, take no longer than it pays for?
-//!
-//! Prints nanoseconds, gas and their ratio: 1.00 means that 1,000 gas took a nanosecond. The constants in `src/gas.rs`
-//! keep it at or below about 0.67 on the reference machine, so that a slower one of its class is still paid. Every set of
-//! kernels from AVX2 up is timed, and the slowest one counts.
-//! `cargo bench -p aiinference-engine --bench gas [-- FILTER]`.
-
-mod common;
+//! Shapes that are known to be awkward.
 
 use aiinference_engine::graph::{Array, Comparison, Graph, Op, Output, Scanned, State, Trees, Window};
-use aiinference_engine::{Kernels, Program};
-use common::{input, model, rescale, Draw, LIMITS};
+
+use crate::common::{input, model, rescale, Draw};
 
 fn conv(c: u32, hw: [u32; 2], channels: u32, kernel: [u32; 2], stride: u32, dilation: u32, groups: u32) -> Graph {
     let window = Window {
@@ -90,7 +83,7 @@ fn unary(shape: &[u32], range: (i32, i32), op: Op) -> Graph {
     model(input(shape, range.0, range.1), vec![op])
 }
 
-fn forest(rows: u32, features: u32, trees: usize, depth: u32, targets: usize, entries: usize, full: bool) -> Graph {
+pub fn forest(rows: u32, features: u32, trees: usize, depth: u32, targets: usize, entries: usize, full: bool) -> Graph {
     let mut draw = Draw::new(11);
     let mut t = Trees {
         roots: vec![],
@@ -185,7 +178,7 @@ fn pair(a: &[u32], b: &[u32], product: bool) -> Graph {
 }
 
 /// A node over inputs of these shapes and ranges.
-fn over(ports: &[(&[u32], i32, i32)], op: Op) -> Graph {
+pub fn over(ports: &[(&[u32], i32, i32)], op: Op) -> Graph {
     let mut graph = Graph::new();
     for (i, (shape, low, high)) in ports.iter().enumerate() {
         let mut port = input(shape, *low, *high);
@@ -203,7 +196,7 @@ fn over(ports: &[(&[u32], i32, i32)], op: Op) -> Graph {
 }
 
 /// A state and a scanned operand, each with a body that adds them up if asked for, and the state collected if asked for.
-fn scan(count: u32, state: &[u32], x: &[u32], axis: u32, adds: bool, collects: bool) -> Graph {
+pub fn scan(count: u32, state: &[u32], x: &[u32], axis: u32, adds: bool, collects: bool) -> Graph {
     let mut body = vec![];
     if adds {
         body.push(Op::Add {
@@ -639,7 +632,7 @@ fn computed_cases() -> Vec<(String, Graph)> {
     all
 }
 
-fn cases() -> Vec<(String, Graph)> {
+pub fn cases() -> Vec<(String, Graph)> {
     let mut all: Vec<(String, Graph)> = computed_cases();
     let mut add = |name: String, graph| all.push((name, graph));
     for (m, k, n) in [
@@ -1018,52 +1011,4 @@ fn cases() -> Vec<(String, Graph)> {
     chain.outputs[0].value = 4000;
     add("4000 tiny nodes".into(), chain);
     all
-}
-
-fn main() {
-    let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let mut sets = Kernels::available();
-    // Gas does not pay for machines that have nothing better.
-    let paid: Vec<Kernels> = sets
-        .iter()
-        .copied()
-        .filter(|set| !["scalar", "sse2"].contains(&set.name()))
-        .collect();
-    if !paid.is_empty() {
-        sets = paid;
-    }
-    println!("kernels: {sets:?}");
-    println!("{:<58} {:>12} {:<10} {:>14} {:>6}", "case", "ns", "", "gas", "ratio");
-    let mut worst = std::collections::BTreeMap::new();
-    for (name, graph) in cases() {
-        if !filter.iter().all(|f| name.contains(f.as_str())) {
-            continue;
-        }
-        let mut inputs = common::inputs(&graph);
-        if name.contains("ascending") {
-            inputs.iter_mut().for_each(|input| input.sort_unstable());
-        }
-        let views: Vec<&[i32]> = inputs.iter().map(Vec::as_slice).collect();
-        let program = Program::new(graph, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let time = |set: &Kernels| common::time(|| program.run(&views, set).expect("inputs within their ranges"));
-        let times = sets.iter().map(|set| (time(set), set.name()));
-        let Some((ns, slowest)) = times.max_by(|a, b| a.0.total_cmp(&b.0)) else {
-            continue;
-        };
-        let ratio = ns * 1000.0 / program.run_gas() as f64;
-        println!(
-            "{name:<58} {ns:>12.0} {slowest:<10} {:>14} {ratio:>6.2}{}",
-            program.run_gas(),
-            if ratio > 0.67 { " <-" } else { "" }
-        );
-        let op = name.split(' ').next().unwrap_or_default().to_string();
-        let entry = worst.entry(op).or_insert((0.0, name.clone()));
-        if ratio > entry.0 {
-            *entry = (ratio, name);
-        }
-    }
-    println!("\nlargest ratio by operation");
-    for (op, (ratio, name)) in worst {
-        println!("{op:<14} {ratio:>6.2}  {name}");
-    }
 }
