@@ -165,7 +165,7 @@ impl Program {
     }
 
     /// Bytes that a run takes: the arena that its tensors share, scratch space and the results, which is what a
-    /// [`crate::Workspace`] holds after it. The caller's inputs are not counted.
+    /// [`crate::Workspace`] holds after it, in whole words. The caller's inputs are not counted.
     pub fn peak_bytes(&self) -> u64 {
         self.total.peak_bytes
     }

@@ -7,7 +7,7 @@ use crate::error::RunError;
 use crate::kernels::Kernels;
 use crate::program::Program;
 use crate::shape;
-use crate::workspace::{Arena, Space, Workspace};
+use crate::workspace::{Space, Workspace};
 
 /// What a run gave: the elements of every output, in the workspace that it ran in.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +76,8 @@ impl Program {
         kernels: &Kernels,
     ) -> Result<Results<'a>, RunError> {
         self.check_inputs(inputs)?;
-        let space = self.execute(&mut workspace.arena, inputs, kernels, None);
-        let count = self.block.plan.results as usize;
-        if workspace.results.len() < count {
-            workspace.results = alloc::vec![0; count];
-        }
-        let mut rest = &mut workspace.results[..count];
+        let (space, elements) = self.execute(workspace, self.block.plan.results, inputs, kernels, None);
+        let mut rest = &mut *elements;
         for output in self.outputs() {
             let view = self.block.view(space.values(), output.value);
             let (elements, others) = rest.split_at_mut(view.len());
@@ -90,7 +86,7 @@ impl Program {
         }
         Ok(Results {
             program: self,
-            elements: &workspace.results[..count],
+            elements,
         })
     }
 
@@ -101,8 +97,8 @@ impl Program {
         observe: Option<Observer<'_>>,
     ) -> Result<Vec<Vec<i32>>, RunError> {
         self.check_inputs(inputs)?;
-        let mut arena = Arena::default();
-        let space = self.execute(&mut arena, inputs, kernels, observe);
+        let mut workspace = Workspace::new();
+        let (space, _) = self.execute(&mut workspace, 0, inputs, kernels, observe);
         let values = space.values();
         let outputs = self.outputs().iter();
         Ok(outputs
@@ -110,20 +106,21 @@ impl Program {
             .collect())
     }
 
-    /// Computes every value, of inputs that were checked.
+    /// Computes every value, of inputs that were checked; gives so many results room.
     fn execute<'a>(
         &self,
-        arena: &'a mut Arena,
+        workspace: &'a mut Workspace,
+        results: u64,
         inputs: &[&[i32]],
         kernels: &Kernels,
         observe: Option<Observer<'_>>,
-    ) -> Space<'a> {
-        let mut space = arena.space(&self.block.plan);
+    ) -> (Space<'a>, &'a mut [i32]) {
+        let (mut space, results) = workspace.space(&self.block.plan, results);
         for (value, data) in inputs.iter().enumerate() {
             self.block.place(&mut space, value).store_run(0, data, kernels);
         }
         self.block.compute(&mut space, kernels, observe);
-        space
+        (space, results)
     }
 
     fn check_inputs(&self, inputs: &[&[i32]]) -> Result<(), RunError> {
