@@ -51,7 +51,8 @@ pub(crate) fn costs(graph: &Graph, inferred: &Inferred, limits: &Limits) -> Cost
     let mut costs = Costs::new(&graph.nodes, inferred, &outputs, results, limits);
     // Inputs are checked and copied in, outputs copied out.
     let inputs = (0..graph.inputs.len()).fold(0u64, |all, value| all.saturating_add(elements(value)));
-    costs.total.gas = sum!(costs.total.gas; gas::NODE; inputs, gas::PORT; results, gas::PORT);
+    let arena = costs.total.peak_bytes;
+    costs.total.gas = sum!(costs.total.gas; gas::NODE; inputs, gas::PORT; results, gas::PORT; arena, gas::ARENA_BYTE);
     costs
 }
 

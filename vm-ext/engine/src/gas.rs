@@ -5,8 +5,10 @@
 
 /// Every node: dispatch, allocation, set-up.
 pub const NODE: u64 = 300_000;
-/// Every byte of a result: memory is fetched and zeroed.
-pub const RESULT_BYTE: u64 = 500;
+/// Every byte of the memory that a run takes, once: it is fetched and zeroed.
+pub const ARENA_BYTE: u64 = 500;
+/// Every byte of a result: it is written where others were before.
+pub const RESULT_BYTE: u64 = 200;
 /// A product of the tiled kernels, 8-bit weights.
 pub const MAC_I8: u64 = 20;
 /// A product of the tiled kernels, 16-bit weights.
@@ -35,13 +37,17 @@ pub const MAC_WIDE_CONV: u64 = 5_000;
 pub const RESCALE: u64 = 1_000;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
-/// An element that a convolution gathers from one row.
+/// A product of a convolution that is summed tap by tap.
+pub const MAC_DIRECT: u64 = 80;
+/// A line of pixels that a convolution copies.
+pub const LINE: u64 = 10_000;
+/// An element that a convolution lays out for the tiled kernels.
 pub const GATHER_RUN: u64 = 300;
-/// An element that a convolution gathers from anywhere.
-pub const GATHER: u64 = 1_500;
+/// A piece of a row that a convolution gathers for a tap.
+pub const PIECE: u64 = 5_000;
 /// Operands above this size do not stay in any cache, and elements apart are fetched from memory one by one.
 pub const FAR_BYTES: u64 = 8 << 20;
-/// An element that a convolution gathers from anywhere in a far operand.
+/// The same in a far operand.
 pub const GATHER_FAR: u64 = 20_000;
 /// A product in 64 bits of a convolution over a far operand.
 pub const MAC_WIDE_CONV_FAR: u64 = 40_000;
@@ -91,14 +97,16 @@ pub const TOP_K_LEVEL: u64 = 6_000;
 pub const PAD: u64 = 1_000;
 /// A run of neighbouring elements treated alike.
 pub const RUN: u64 = 40_000;
+/// A run of neighbouring elements copied.
+pub const COPY: u64 = 15_000;
 /// An element of Clamp.
 pub const CLAMP: u64 = 800;
 /// An element of Table.
 pub const TABLE: u64 = 2_500;
 /// An element of Softmax.
-pub const SOFTMAX: u64 = 8_000;
+pub const SOFTMAX: u64 = 5_000;
 /// A row of Softmax.
-pub const SOFTMAX_ROW: u64 = 30_000;
+pub const SOFTMAX_ROW: u64 = 80_000;
 /// An element that pooling looks at.
 pub const POOL_TAP: u64 = 3_000;
 /// An element that pooling gives.
@@ -124,4 +132,4 @@ pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
 pub const UPSAMPLE: u64 = 6_000;
 /// An element of the model's inputs and outputs.
-pub const PORT: u64 = 4_000;
+pub const PORT: u64 = 5_000;

@@ -6,7 +6,7 @@ use crate::graph::{Array, Op};
 use crate::infer::{forest_work, matrices, ConvShape, Sums, ValueType};
 use crate::kernels::lay_out;
 use crate::kernels::pack::Split;
-use crate::kernels::WIDE;
+use crate::kernels::{SPLIT, WIDE};
 use crate::limits::Limits;
 use crate::ops::matmul::{self, ROW_BLOCK};
 use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees};
@@ -127,11 +127,11 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         Op::Pad { x, before, .. } => {
             let x = value(x);
             let plan = PadPlan::new(&x.shape, before, &out.shape);
-            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::RUN))
+            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::COPY))
         }
         Op::Broadcast { x, .. } => {
             let plan = BroadcastPlan::new([&value(x).shape], &out.shape);
-            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::RUN))
+            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::COPY))
         }
         Op::Clamp { .. } => plain(sum!(elements, gas::CLAMP)),
         Op::Table { .. } => plain(sum!(elements, gas::TABLE)),
@@ -164,20 +164,20 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             let plan = shape::transpose_plan(&value(x).shape, axes);
             let [run, step] = plan.last().copied().unwrap_or([1, 1]);
             let each = if step == 1 { gas::MOVE } else { strided(value(x)) };
-            plain(sum!(elements, each; elements / run as u64, gas::RUN))
+            plain(sum!(elements, each; elements / run as u64, gas::COPY))
         }
         Op::Concat { xs, axis } => {
             let [outer, _, _] = shape::around(&out.shape, *axis as usize);
-            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::RUN))
+            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::COPY))
         }
         Op::Slice {
             x, axis, step, length, ..
         } => {
             let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
             match (*step, inner) {
-                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::RUN)),
-                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::RUN)),
-                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::RUN)),
+                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::COPY)),
+                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::COPY)),
+                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::COPY)),
             }
         }
         Op::ArgMax { x } => plain(sum!(value(x).elements(), gas::ARG_MAX; elements, gas::RUN)),
@@ -224,12 +224,7 @@ fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
     let columns = weights.len() as u64 / k;
     let macs = sum!(rows, k, columns);
     let narrow = matches!(weights, Array::I8(_));
-    let bytes = if narrow {
-        weights.len() as u64
-    } else {
-        2 * weights.len() as u64
-    };
-    let touched = sum!(bytes, gas::WEIGHT_BYTE);
+    let touched = sum!(weights.len(), weight_bytes(narrow), gas::WEIGHT_BYTE);
     let results = sum!(rows, columns);
     let split = Split::new(columns as usize);
     let scratch = matmul::scratch(rows, k, split, narrow, sums);
@@ -346,58 +341,116 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
     let taps = shape.taps as u64;
     let macs = sum!(batch, channels, pixels, taps);
     let scratch = conv::scratch(shape, narrow, sums);
-    let touched = sum!(channels, taps, 2, gas::WEIGHT_BYTE);
-    let (mac, gather) = if far {
-        (gas::MAC_WIDE_CONV_FAR, gas::GATHER_FAR)
-    } else {
-        (gas::MAC_WIDE_CONV, gas::GATHER)
-    };
+    let touched = sum!(channels, taps, weight_bytes(narrow), gas::WEIGHT_BYTE);
     let Some(flushes) = flushes(taps, sums) else {
+        let mac = if far {
+            gas::MAC_WIDE_CONV_FAR
+        } else {
+            gas::MAC_WIDE_CONV
+        };
         let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE);
         return Work { gas, macs, scratch };
     };
-    let wide = WIDE as u64;
-    let panels = pixels.div_ceil(wide);
-    // A panel that does not lie within one row of the result is gathered element by element.
-    let scattered = if slide.strides[1] == 1 {
-        let broken = if slide.out[1].is_multiple_of(WIDE) {
-            0
-        } else {
-            slide.out[0] as u64
-        };
-        panels.min(broken)
-    } else {
-        panels
-    };
-    let group_out = channels / groups;
-    // Every panel reads its group's weights again, from further away where they do not stay near.
-    let group_bytes = 2 * group_out * taps;
-    let again = if group_bytes > gas::NEAR_BYTES {
-        sum!(batch, groups, panels, group_bytes)
-    } else {
-        0
-    };
-    let tiles = sum!(batch, groups, panels, group_out.div_ceil(conv::CHANNEL_BLOCK as u64));
-    let padded = if slide.pads() {
-        sum!(batch, shape.in_channels, slide.padded[0], slide.padded[1])
-    } else {
-        0
+    let [rows, elements] = match slide.pads() {
+        true => [slide.image[0] as u64, slide.padded[0] as u64 * slide.padded[1] as u64],
+        false => [0, 0],
     };
     let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let products = match conv::direct(shape) {
+        true => direct(shape, flushes > 0, rescale),
+        false => tiled(shape, narrow, flushes, rescale, far),
+    };
     let gas = sum!(
         touched;
-        again, gas::WEIGHT_BYTE_AGAIN;
         scratch.bytes(), gas::RESULT_BYTE;
-        padded, gas::MOVE;
-        batch, shape.in_channels, slide.image[0], gas::RUN;
-        batch, groups, panels - scattered, taps, wide, gas::GATHER_RUN;
-        batch, groups, scattered, taps, wide, gather;
+        batch, shape.in_channels, rows, gas::LINE;
+        batch, shape.in_channels, elements, gas::MOVE;
+        batch, groups, gas::RUN;
+        products
+    );
+    Work { gas, macs, scratch }
+}
+
+/// Bytes of a weight.
+fn weight_bytes(narrow: bool) -> u64 {
+    if narrow {
+        1
+    } else {
+        2
+    }
+}
+
+/// Products of a convolution whose channels are summed tap by tap.
+fn direct(shape: &ConvShape, wide: bool, rescale: u64) -> u64 {
+    let slide = &shape.slide;
+    let [height, width] = slide.out.map(|extent| extent as u64);
+    let (padded, stride) = (slide.padded[1] as u64, slide.strides[1] as u64);
+    let (taps, lanes) = (shape.taps as u64, WIDE as u64);
+    // Lines that are summed at once, sixteens of pixels, and lines of fewer.
+    let (lines, sixteens, short) = if conv::joined(slide) && padded <= conv::SUMS as u64 {
+        let pixels = (height - 1) * padded + width;
+        let lines = height.div_ceil(conv::SUMS as u64 / padded);
+        (lines, pixels.div_ceil(lanes) + lines, u64::from(pixels < lanes))
+    } else {
+        let lines = sum!(height, width.div_ceil(conv::SUMS as u64));
+        let last = sum!((stride * lanes).div_ceil(padded); 1).min(height);
+        (lines, sum!(height, width.div_ceil(lanes)), last)
+    };
+    let (mac, flushes) = match wide {
+        true => (2 * gas::MAC_DIRECT, taps.div_ceil(SPLIT as u64)),
+        false => (gas::MAC_DIRECT, 0),
+    };
+    let channel = sum!(
+        lines, gas::RUN;
+        height, gas::LINE;
+        short, taps, gas::PIECE;
+        sixteens, lanes, taps, mac, stride;
+        sixteens, gas::TILE_ROW;
+        sixteens, flushes, gas::FLUSH;
+        sixteens, lanes, rescale
+    );
+    sum!(shape.batch, shape.channels, channel)
+}
+
+/// Products of a convolution whose pixels are laid out for the tiled kernels.
+fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool) -> u64 {
+    let slide = &shape.slide;
+    let [height, width] = slide.out.map(|extent| extent as u64);
+    let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
+    let (taps, wide) = (shape.taps as u64, WIDE as u64);
+    let pixels = height * width;
+    let panels = pixels.div_ceil(wide);
+    // A panel whose windows do not begin next to each other is gathered in pieces of rows.
+    let scattered = match slide.strides {
+        [1, 1] if slide.padded[1] == slide.out[1] => u64::from(!pixels.is_multiple_of(wide)),
+        [_, 1] if width.is_multiple_of(wide) => 0,
+        [_, 1] => panels.min(height),
+        _ => panels,
+    };
+    let pieces = match slide.strides[1] {
+        1 | 2 => ((wide - 1).div_ceil(width) + 1).min(wide),
+        _ => wide,
+    };
+    let gathered = if far {
+        sum!(pieces, gas::GATHER_FAR)
+    } else {
+        sum!(pieces.min(conv::PIECES as u64), gas::PIECE)
+    };
+    let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
+    let group_out = channels / groups;
+    // Every panel reads its group's weights again, from further away where they do not stay near.
+    let group_bytes = weight_bytes(narrow) * group_out * taps;
+    let again = if group_bytes > gas::NEAR_BYTES { group_bytes } else { 0 };
+    let tiles = group_out.div_ceil(conv::CHANNEL_BLOCK as u64);
+    sum!(
+        batch, groups, panels, again, gas::WEIGHT_BYTE_AGAIN;
+        batch, groups, panels, taps, wide, gas::GATHER_RUN;
+        batch, groups, scattered, taps, gathered;
         batch, groups, panels, gas::RUN;
-        tiles, gas::TILE;
-        batch, channels, panels, wide, taps + 1, gas::MAC_I16;
+        batch, groups, panels, tiles, gas::TILE;
+        batch, channels, panels, wide, taps + 1, mac;
         batch, channels, panels, gas::TILE_ROW;
         batch, channels, panels, flushes, gas::FLUSH;
         batch, channels, panels, wide, rescale
-    );
-    Work { gas, macs, scratch }
+    )
 }

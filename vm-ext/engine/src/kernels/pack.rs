@@ -54,11 +54,19 @@ impl<B: Copy + Default> Panels<B> {
         let mut data = alloc::vec![B::default(); group * groups * WIDE * split.panels + line];
         let start = data.as_ptr().align_offset(line).min(line);
         let (in_panels, single) = weights.split_at(split.in_panels() * k);
-        for (column, weights) in in_panels.chunks_exact(k).enumerate() {
-            let panel = &mut data[start + column / WIDE * groups * WIDE * group..];
-            let rows = panel.chunks_exact_mut(WIDE * group);
-            for (weights, row) in weights.chunks(group).zip(rows) {
-                row[column % WIDE * group..][..weights.len()].copy_from_slice(weights);
+        let panels = data[start..].chunks_exact_mut(groups * WIDE * group);
+        for (panel, columns) in panels.zip(in_panels.chunks(WIDE * k)) {
+            for (column, weights) in columns.chunks_exact(k).enumerate() {
+                if k <= group {
+                    for (place, w) in panel[column * group..].iter_mut().zip(weights) {
+                        *place = *w;
+                    }
+                    continue;
+                }
+                let rows = panel.chunks_exact_mut(WIDE * group);
+                for (weights, row) in weights.chunks(group).zip(rows) {
+                    row[column * group..][..weights.len()].copy_from_slice(weights);
+                }
             }
         }
         Panels {
@@ -194,6 +202,11 @@ fn block_sums<'a>(rows: impl Iterator<Item = &'a [i8]>, k: usize, block: usize, 
     sums
 }
 
+/// 8-bit weights too few to fill a quad, and to pay for a sum beside it, are held as 16-bit ones.
+fn widened(weights: &[i8]) -> Vec<i16> {
+    weights.iter().map(|w| i16::from(*w)).collect()
+}
+
 /// Weights of a MatMul.
 #[derive(Clone, Debug)]
 pub(crate) enum Columns {
@@ -205,6 +218,7 @@ impl Columns {
     /// Of I8 or I16 weights.
     pub fn new(weights: &Array, k: usize, sums: Sums) -> Self {
         match weights {
+            Array::I8(w) if k < QUAD => Columns::I16(Panels::new(&widened(w), k, 2)),
             Array::I8(w) => Columns::I8(BytePanels::new(w, k, sums)),
             Array::I16(w) => Columns::I16(Panels::new(w, k, 2)),
             // Inference takes no other types; an empty matrix computes nothing.
@@ -233,6 +247,7 @@ impl Rows {
     /// Of I8 or I16 weights.
     pub fn new(weights: Array, taps: usize, sums: Sums) -> Self {
         match weights {
+            Array::I8(w) if taps < QUAD => Rows::I16(widened(&w)),
             Array::I8(w) => Rows::I8(ByteRows::new(&w, taps, sums)),
             Array::I16(w) => Rows::I16(w),
             // Inference takes no other types.

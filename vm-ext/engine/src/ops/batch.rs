@@ -127,29 +127,42 @@ impl BatchMatMul {
     /// Sums in 64 bits, which only pairs of -32768 need.
     #[inline(never)]
     fn exact(&self, a: &[i16], b: &[i16], out: &mut ViewMut<'_>) {
-        // At most 2^30.
-        let product = |a: &i16, b: &i16| i64::from(i32::from(*a) * i32::from(*b));
         let (k, n) = (self.k, self.n);
+        let mut sums = [0i64; CHUNK];
         for (r, a) in a.chunks_exact(k).enumerate() {
-            if self.transposed {
+            // A matrix of one column is its own transpose.
+            if self.transposed || n == 1 {
                 for (column, b) in b.chunks_exact(k).enumerate() {
                     let sum = a.iter().zip(b).map(|(a, b)| product(a, b)).sum();
                     out.store(r * n + column, &[self.finish(sum)]);
                 }
                 continue;
             }
+            if n < WIDE {
+                for column in 0..n {
+                    let b = b[column..].iter().step_by(n);
+                    let sum = a.iter().zip(b).map(|(a, b)| product(a, b)).sum();
+                    out.store(r * n + column, &[self.finish(sum)]);
+                }
+                continue;
+            }
             for from in (0..n).step_by(CHUNK) {
-                let count = CHUNK.min(n - from);
-                let mut sums = [0i64; CHUNK];
+                let sums = &mut sums[..CHUNK.min(n - from)];
+                sums.fill(0);
                 for (a, row) in a.iter().zip(b.chunks_exact(n)) {
-                    for (sum, b) in sums.iter_mut().zip(&row[from..from + count]) {
+                    for (sum, b) in sums.iter_mut().zip(&row[from..]) {
                         *sum += product(a, b);
                     }
                 }
-                for (i, sum) in sums[..count].iter().enumerate() {
+                for (i, sum) in sums.iter().enumerate() {
                     out.store(r * n + from + i, &[self.finish(*sum)]);
                 }
             }
         }
     }
+}
+
+/// At most 2^30.
+fn product(a: &i16, b: &i16) -> i64 {
+    i64::from(i32::from(*a) * i32::from(*b))
 }

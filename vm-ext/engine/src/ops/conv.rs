@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::elementwise::CHUNK;
 use super::matmul::add;
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
@@ -18,9 +19,13 @@ pub(crate) const CHANNEL_BLOCK: usize = 48;
 /// Pixels of a panel, beside 8-bit weights.
 const PIXELS: usize = 2 * WIDE;
 /// Sums at once.
-const SUMS: usize = CHANNEL_BLOCK * PIXELS;
+pub(crate) const SUMS: usize = CHANNEL_BLOCK * PIXELS;
+/// Lines of fewer pixels are summed pixel by pixel where sums take 64 bits.
+const SHORT: usize = 4;
 /// Taps that are gathered together.
 const GATHERED: usize = 64;
+/// Pieces of rows that are copied as such; more are taken apart into pixels.
+pub(crate) const PIECES: usize = 4;
 /// Pixels of a tap, with room for a run of 16 to begin at any of them.
 type Line = [i16; 2 * WIDE];
 /// Where the line of each tap is.
@@ -43,19 +48,19 @@ pub(crate) struct Conv {
     scale: Scale,
     sums: Sums,
     width: Width,
-    /// Per output channel, where sums fit 32 bits.
+    /// Per output channel, where sums fit 32 bits; as many as are taken at once where all are rescaled alike.
     channels: Vec<Channel<i32>>,
 }
 
 /// Whether there is so little to share between channels that laying out pixels for them takes longer than it saves: unless
 /// rows are so short that most of sixteen lanes would be idle.
-fn direct(shape: &ConvShape) -> bool {
+pub(crate) fn direct(shape: &ConvShape) -> bool {
     let slide = &shape.slide;
     shape.channels / shape.groups <= 2 && slide.strides[1] <= 2 && (slide.out[1] >= WIDE / 4 || joined(slide))
 }
 
 /// Whether rows of results are summed as one, with what lies between them.
-fn joined(slide: &Slide) -> bool {
+pub(crate) fn joined(slide: &Slide) -> bool {
     slide.strides == [1, 1] && slide.padded[1] <= 2 * slide.out[1]
 }
 
@@ -68,7 +73,8 @@ pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
     let image = (shape.in_channels / shape.groups) as u64 * slide.padded[0] as u64 * slide.padded[1] as u64;
     let padded = if slide.pads() { image } else { 0 };
     let taps = shape.taps as u64;
-    let [words, pairs] = match (direct(shape), narrow) {
+    // Fewer 8-bit weights than a quad has are held as 16-bit ones.
+    let [words, pairs] = match (direct(shape), narrow && shape.taps >= QUAD) {
         // The weights of one channel.
         (true, _) => [0, taps],
         (false, true) => [taps.div_ceil(QUAD as u64) * (QUAD_WORDS * PIXELS) as u64, 0],
@@ -97,7 +103,11 @@ struct Pass<'a, 'b> {
 
 impl Conv {
     pub fn new(shape: ConvShape, weights: Rows, scale: Scale, sums: Sums, width: Width) -> Self {
-        let channels = if sums == Sums::I32 { shape.channels } else { 0 };
+        let channels = match sums {
+            Sums::I32 if scale.alike() => shape.channels.min(CHANNEL_BLOCK),
+            Sums::I32 => shape.channels,
+            _ => 0,
+        };
         let channels = (0..channels).map(|c| scale.channel(c, |bias| bias as i32)).collect();
         Conv {
             shape,
@@ -277,6 +287,15 @@ impl Conv {
         }
     }
 
+    /// Where a channel's parameters, and those of the channels after it, are.
+    fn place(&self, channel: usize) -> usize {
+        if self.scale.alike() {
+            0
+        } else {
+            channel
+        }
+    }
+
     /// Rescales the sums of `rows` channels at `count` pixels and stores them.
     #[inline(never)]
     fn finish(&self, rows: usize, channel: usize, at: usize, count: usize, sixteens: usize, pass: &mut Pass<'_, '_>) {
@@ -288,7 +307,8 @@ impl Conv {
             stride: pixels,
             columns: count,
         };
-        match self.channels.get(channel..channel + rows) {
+        let at = self.place(channel);
+        match self.channels.get(at..at + rows) {
             Some(channels) => pass.out.store_rows(sums, channels, (low, high), to, pass.kernels),
             None => {
                 let mut channels = [Channel::default(); CHANNEL_BLOCK];
@@ -321,7 +341,7 @@ impl Conv {
         let (offsets, kernels) = (pass.offsets, pass.kernels);
         let mut sum = |start: usize, count: usize, sums: &mut [i32]| {
             let all = count.next_multiple_of(WIDE);
-            match self.channels.get(channel) {
+            match self.channels.get(self.place(channel)) {
                 Some(end) => {
                     (kernels.depthwise)(source, start, offsets, stride_w, weights, &mut sums[..count]);
                     (kernels.ends.rows)(&mut sums[..all], &[*end], low, high);
@@ -357,7 +377,7 @@ impl Conv {
         }
     }
 
-    /// Sums in 64 bits, tap by tap.
+    /// Sums in 64 bits: by lines of pixels, or pixel by pixel where lines are short.
     #[inline(never)]
     fn wide<'a, X, W>(&'a self, x: &[X], row: impl Fn(usize) -> &'a [W], out: &mut ViewMut<'_>)
     where
@@ -365,35 +385,115 @@ impl Conv {
         W: Copy + Into<i64> + 'a,
     {
         let s = &self.shape;
-        let slide = &s.slide;
-        let (per_group, group_out) = (s.in_channels / s.groups, s.channels / s.groups);
-        let [height, width] = slide.image;
-        let mut at = 0;
+        let (out_h, out_w) = (s.slide.out[0], s.slide.out[1]);
+        let group_out = s.channels / s.groups;
+        let image = (s.in_channels / s.groups) * s.slide.image[0] * s.slide.image[1];
+        let mut sums = [0i64; CHUNK];
         for batch in 0..s.batch {
-            for o in 0..s.channels {
-                let weights = row(o);
-                let first = batch * s.in_channels + o / group_out * per_group;
-                for i in 0..slide.out[0] {
-                    let (u0, u1) = slide.inside(0, i);
-                    for j in 0..slide.out[1] {
-                        let (v0, v1) = slide.inside(1, j);
-                        let mut sum = 0i64;
-                        // A window may miss the image altogether: then it is all padding.
-                        for c in (0..per_group).take_while(|_| u0 < u1 && v0 < v1) {
-                            for u in u0..u1 {
-                                let row = i * slide.strides[0] + u * slide.dilations[0] - slide.before[0];
-                                let col = j * slide.strides[1] + v0 * slide.dilations[1] - slide.before[1];
-                                let line = &x[((first + c) * height + row) * width + col..];
-                                let taps = (c * slide.kernel[0] + u) * slide.kernel[1];
-                                let weights = &weights[taps + v0..taps + v1];
-                                for (w, x) in weights.iter().zip(line.iter().step_by(slide.dilations[1])) {
-                                    // Every partial sum is below 2^46 (the certificate).
-                                    sum = sum.wrapping_add((*x).into().wrapping_mul((*w).into()));
-                                }
-                            }
+            for i in 0..out_h {
+                let rows = s.slide.inside(0, i);
+                for from in (0..out_w).step_by(CHUNK) {
+                    let sums = &mut sums[..CHUNK.min(out_w - from)];
+                    for o in 0..s.channels {
+                        let x = &x[(batch * s.groups + o / group_out) * image..][..image];
+                        match out_w < SHORT {
+                            true => self.wide_pixels(x, row(o), i, rows, sums),
+                            false => self.wide_line(x, row(o), i, rows, from, sums),
                         }
-                        out.store(at, &[self.scale.apply(o, sum)]);
-                        at += 1;
+                        let at = ((batch * s.channels + o) * out_h + i) * out_w + from;
+                        for (j, sum) in sums.iter().enumerate() {
+                            out.store(at + j, &[self.scale.apply(o, *sum)]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sums of neighbouring pixels of line i from `from` on, tap by tap, of a group's channels. Taps of rows `u0..u1` lie on the image.
+    fn wide_line<X, W>(&self, x: &[X], weights: &[W], i: usize, (u0, u1): (usize, usize), from: usize, sums: &mut [i64])
+    where
+        X: Copy + Into<i64>,
+        W: Copy + Into<i64>,
+    {
+        let slide = &self.shape.slide;
+        let ([height, width], [kernel_h, kernel_w]) = (slide.image, slide.kernel);
+        let (stride, before) = (slide.strides[1], slide.before[1]);
+        sums.fill(0);
+        for v in 0..kernel_w {
+            // Of the pixels, those whose tap lies on the image.
+            let tap = v * slide.dilations[1];
+            let first = before.saturating_sub(tap).div_ceil(stride).max(from);
+            let end = (width + before)
+                .saturating_sub(tap)
+                .div_ceil(stride)
+                .min(from + sums.len());
+            if first >= end {
+                continue;
+            }
+            let sums = &mut sums[first - from..end - from];
+            let column = first * stride + tap - before;
+            for (x, weights) in x
+                .chunks_exact(height * width)
+                .zip(weights.chunks_exact(kernel_h * kernel_w))
+            {
+                for u in u0..u1 {
+                    let row = i * slide.strides[0] + u * slide.dilations[0] - slide.before[0];
+                    let w: i64 = weights[u * kernel_w + v].into();
+                    let line = &x[row * width + column..];
+                    // Every partial sum is below 2^46 (the certificate).
+                    if stride == 1 {
+                        for (sum, x) in sums.iter_mut().zip(line) {
+                            *sum = sum.wrapping_add((*x).into().wrapping_mul(w));
+                        }
+                    } else {
+                        for (sum, x) in sums.iter_mut().zip(line.iter().step_by(stride)) {
+                            *sum = sum.wrapping_add((*x).into().wrapping_mul(w));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same for all pixels of line i, each by itself.
+    fn wide_pixels<X, W>(&self, x: &[X], weights: &[W], i: usize, (u0, u1): (usize, usize), sums: &mut [i64])
+    where
+        X: Copy + Into<i64>,
+        W: Copy + Into<i64>,
+    {
+        let slide = &self.shape.slide;
+        let ([height, width], [kernel_h, kernel_w]) = (slide.image, slide.kernel);
+        for (j, sum) in sums.iter_mut().enumerate() {
+            *sum = 0;
+            let (v0, v1) = match kernel_w == 1 && slide.before[1] == 0 {
+                true => (0, 1),
+                false => slide.inside(1, j),
+            };
+            // A window may miss the image altogether: then it is all padding.
+            if u0 >= u1 || v0 >= v1 {
+                continue;
+            }
+            let row = i * slide.strides[0] + u0 * slide.dilations[0] - slide.before[0];
+            let column = j * slide.strides[1] + v0 * slide.dilations[1] - slide.before[1];
+            let pixel = row * width + column;
+            // Every partial sum is below 2^46 (the certificate).
+            if kernel_h * kernel_w == 1 {
+                let pixels = x[pixel..].iter().step_by(height * width);
+                *sum = pixels.zip(weights).fold(0i64, |sum, (x, w)| {
+                    sum.wrapping_add((*x).into().wrapping_mul((*w).into()))
+                });
+                continue;
+            }
+            for (x, weights) in x
+                .chunks_exact(height * width)
+                .zip(weights.chunks_exact(kernel_h * kernel_w))
+            {
+                for u in u0..u1 {
+                    let line = x[pixel + (u - u0) * slide.dilations[0] * width..].iter();
+                    let weights = &weights[u * kernel_w + v0..u * kernel_w + v1];
+                    for (w, x) in weights.iter().zip(line.step_by(slide.dilations[1])) {
+                        *sum = sum.wrapping_add((*x).into().wrapping_mul((*w).into()));
                     }
                 }
             }
@@ -425,6 +525,9 @@ struct Pixels {
     /// Runs of pixels in one row of the result: where they start in the padded image and how many they are.
     runs: [(usize, usize); WIDE],
     count: usize,
+    /// Where the window of each starts.
+    places: [usize; WIDE],
+    pixels: usize,
     step: usize,
 }
 
@@ -437,6 +540,8 @@ impl Pixels {
             neighbours: count == WIDE && step == 1,
             runs: [(0, 0); WIDE],
             count: 0,
+            places: [0; WIDE],
+            pixels: count,
             step,
         };
         let (mut at, end) = (from, from + count);
@@ -452,6 +557,9 @@ impl Pixels {
             }
             pixels.neighbours &= place == pixels.start + at - from;
             *run = (place, length);
+            for (i, start) in pixels.places[at - from..][..length].iter_mut().enumerate() {
+                *start = place + i * step;
+            }
             pixels.count += 1;
             at += length;
         }
@@ -460,6 +568,15 @@ impl Pixels {
 
     /// Copies the pixels of up to 64 taps next to each other. What a line holds beyond them is of no value.
     fn gather(&self, source: &[i16], offsets: &[i32], lines: &mut [Line; GATHERED]) {
+        if self.count > PIECES || self.step > 2 {
+            for (offset, line) in offsets.iter().zip(lines) {
+                let source = &source[*offset as usize..];
+                for (y, place) in line.iter_mut().zip(&self.places[..self.pixels]) {
+                    *y = source[*place];
+                }
+            }
+            return;
+        }
         for (offset, line) in offsets.iter().zip(lines) {
             let mut rest = &mut line[..];
             for (place, length) in &self.runs[..self.count] {

@@ -23,9 +23,12 @@ pub(crate) struct MatMul {
     scale: Scale,
     sums: Sums,
     width: Width,
-    /// Per panel, where sums fit 32 bits.
+    /// Per panel, where sums fit 32 bits; of as many as are taken at once where all columns are rescaled alike.
     lanes: Vec<Lanes<i32>>,
 }
+
+/// Most panels at once: those of one row.
+const PANELS: usize = SUMS / WIDE;
 
 /// Scratch space of a product of so many rows: packed rows and sums.
 pub(crate) fn scratch(rows: u64, k: u64, split: Split, narrow: bool, sums: Sums) -> Room {
@@ -58,8 +61,13 @@ impl MatMul {
             _ => 0,
         };
         let columns = scale_columns(&weights);
-        let lanes = (0..panels).map(|p| scale.lanes(p * WIDE, columns, |bias| bias as i32));
-        let lanes = lanes.collect();
+        let lanes = if scale.alike() {
+            let (bias, multiplier, shift) = scale.of(0);
+            alloc::vec![Lanes::alike(bias as i32, multiplier, shift); panels.min(PANELS)]
+        } else {
+            let lanes = (0..panels).map(|p| scale.lanes(p * WIDE, columns, |bias| bias as i32));
+            lanes.collect()
+        };
         MatMul {
             weights,
             k,
@@ -194,7 +202,11 @@ impl MatMul {
                 columns: (count * WIDE).min(split.in_panels() - first * WIDE),
             };
             match self.sums {
-                Sums::I32 => out.store_columns(sums, &self.lanes[first..first + count], (low, high), to, kernels),
+                Sums::I32 => {
+                    let first = if self.scale.alike() { 0 } else { first };
+                    let lanes = &self.lanes[first..first + count];
+                    out.store_columns(sums, lanes, (low, high), to, kernels);
+                }
                 _ => out.store_panels(sums, rows, to, kernels),
             }
         }

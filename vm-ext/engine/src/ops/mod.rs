@@ -36,6 +36,11 @@ impl Scale {
         8 * self.bias.len() + 4 * self.rescale.multipliers.len() + self.rescale.shifts.len()
     }
 
+    /// Whether all channels are rescaled alike.
+    pub fn alike(&self) -> bool {
+        self.bias.len() <= 1 && self.rescale.multipliers.len() <= 1
+    }
+
     /// A channel's bias, multiplier and shift. Lists have one entry per channel or one for all; no bias is 0.
     #[inline]
     pub fn of(&self, channel: usize) -> (i64, i32, u8) {

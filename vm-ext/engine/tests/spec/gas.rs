@@ -33,7 +33,11 @@ pub fn run(graph: &Graph, types: &[Type]) -> (Vec<u64>, u64) {
     let returned: u128 = graph.outputs.iter().map(|output| elements(&types[output.value])).sum();
     let taken: u128 = types[..graph.inputs.len()].iter().map(elements).sum();
     let all: u128 = nodes.iter().map(|gas| u128::from(*gas)).sum();
-    (nodes, saturated(gas("NODE") + (taken + returned) * gas("PORT") + all))
+    let arena = u128::from(memory::peak(graph, types)) * gas("ARENA_BYTE");
+    (
+        nodes,
+        saturated(gas("NODE") + (taken + returned) * gas("PORT") + arena + all),
+    )
 }
 
 fn nodes(nodes: &[Op], inputs: usize, types: &[Type]) -> Vec<u64> {
@@ -151,8 +155,9 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         (extents(rest), *last as u128)
     };
     let broadcast = |each: &str, operands: &[&usize]| {
+        let run = if operands.len() == 1 { "COPY" } else { "RUN" };
         let operands: Vec<&[usize]> = operands.iter().map(|x| shape(x)).collect();
-        e * gas(each) + e / run_of(&operands, &y.shape).0 * gas("RUN")
+        e * gas(each) + e / run_of(&operands, &y.shape).0 * gas(run)
     };
     match op {
         Op::Constant { .. } | Op::Reshape { .. } => 0,
@@ -211,7 +216,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         Op::Transpose { x, axes } => transpose(&types[*x], axes),
         Op::Concat { xs, axis } => {
             let [outer, _, _] = around(&y.shape, *axis);
-            e * gas("MOVE") + outer * xs.len() as u128 * gas("RUN")
+            e * gas("MOVE") + outer * xs.len() as u128 * gas("COPY")
         }
         Op::Slice {
             x, axis, step, length, ..
@@ -222,7 +227,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 (_, 1) => (by_distance("MOVE_STRIDED", &types[*x]), outer),
                 _ => (gas("MOVE"), outer * *length as u128),
             };
-            e * each + runs * gas("RUN")
+            e * each + runs * gas("COPY")
         }
         Op::Gather { x, axis, .. } => {
             let [_, _, inner] = around(shape(x), *axis);
@@ -233,7 +238,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
             let padded = (0..before.len()).rev().find(|axis| before[*axis] + after[*axis] > 0);
             let run = extents(&shape(x)[padded.unwrap_or(0)..]);
             let x = elements(&types[*x]);
-            e * gas("MOVE") + x * gas("PAD") + x / run * gas("RUN")
+            e * gas("MOVE") + x * gas("PAD") + x / run * gas("COPY")
         }
         Op::ReduceSum { x, axis, .. } | Op::ReduceMax { x, axis } => {
             let [outer, extent, inner] = around(shape(x), *axis);
@@ -308,45 +313,73 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     let taps = weights.data.len() / out as usize;
     let flushes = flushes(weights, taps, bias, x);
     let taps = taps as u128;
-    let touched = 2 * out * taps * gas("WEIGHT_BYTE");
+    let bytes = if weights.bits == 8 { 1 } else { 2 };
+    let touched = bytes * out * taps * gas("WEIGHT_BYTE");
     let e = elements(y);
     let Some(flushes) = flushes else {
         return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE");
     };
-    let panels = (oh * ow).div_ceil(16);
-    let scattered = match (window.strides[1], ow % 16) {
-        (1, 0) => 0,
-        (1, _) => oh.min(panels),
-        _ => panels,
-    };
     let padding = window.padding.map(|n| n as u128);
-    let padded = if padding == [0; 4] {
+    let (ph, pw) = (height + padding[0] + padding[2], width + padding[1] + padding[3]);
+    let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("RUN");
+    if padding != [0; 4] {
+        all += batch * channels * (height * gas("LINE") + ph * pw * gas("MOVE"));
+    }
+    let of_group = out / groups;
+    let [down, across] = window.strides.map(|n| n as u128);
+    let joined = down == 1 && across == 1 && pw <= 2 * ow;
+    let ended = gas("TILE_ROW") + 16 * rescale(flushes);
+    if of_group <= 2 && across <= 2 && (ow >= 4 || joined) {
+        let (lines, sixteens, short) = if joined && pw <= 1536 {
+            let pixels = (oh - 1) * pw + ow;
+            let lines = oh.div_ceil(1536 / pw);
+            (lines, pixels.div_ceil(16) + lines, if pixels < 16 { 1 } else { 0 })
+        } else {
+            let short = ((16 * across).div_ceil(pw) + 1).min(oh);
+            (oh * ow.div_ceil(1536), oh * ow.div_ceil(16), short)
+        };
+        let products = if flushes == 0 {
+            16 * taps * gas("MAC_DIRECT") * across
+        } else {
+            16 * taps * 2 * gas("MAC_DIRECT") * across + taps.div_ceil(256) * gas("FLUSH")
+        };
+        let lines = lines * gas("RUN") + oh * gas("LINE") + short * taps * gas("PIECE");
+        return all + batch * out * (lines + sixteens * (products + ended));
+    }
+    let panels = (oh * ow).div_ceil(16);
+    let scattered = if down == 1 && across == 1 && pw == ow {
+        u128::from(oh * ow % 16 != 0)
+    } else if across == 1 && ow % 16 == 0 {
         0
+    } else if across == 1 {
+        oh.min(panels)
     } else {
-        (height + padding[0] + padding[2]) * (width + padding[1] + padding[3])
+        panels
     };
-    let of_group = 2 * (out / groups) * taps;
+    let pieces = if across > 2 {
+        16
+    } else {
+        (15u128.div_ceil(ow) + 1).min(16)
+    };
+    let gathered = if self::bytes(x) > gas("FAR_BYTES") {
+        pieces * gas("GATHER_FAR")
+    } else {
+        pieces.min(4) * gas("PIECE")
+    };
+    let of_group = bytes * of_group * taps;
     let again = if of_group > gas("NEAR_BYTES") { of_group } else { 0 };
-    touched
-        + scratch * gas("RESULT_BYTE")
-        + batch * channels * height * gas("RUN")
-        + batch * channels * padded * gas("MOVE")
-        + batch * groups * panels * again * gas("WEIGHT_BYTE_AGAIN")
-        + batch * groups * (panels - scattered) * 16 * taps * gas("GATHER_RUN")
-        + batch * groups * scattered * 16 * taps * by_distance("GATHER", x)
-        + batch * groups * panels * gas("RUN")
+    let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
+    all + batch * groups * panels * (again * gas("WEIGHT_BYTE_AGAIN") + taps * 16 * gas("GATHER_RUN") + gas("RUN"))
+        + batch * groups * scattered * taps * gathered
         + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
-        + batch
-            * out
-            * panels
-            * (16 * (taps + 1) * gas("MAC_I16") + gas("TILE_ROW") + flushes * gas("FLUSH") + 16 * rescale(flushes))
+        + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
 }
 
 fn transpose(x: &Type, axes: &[usize]) -> u128 {
     let axes: Vec<usize> = axes.iter().copied().filter(|axis| x.shape[*axis] > 1).collect();
     let next = |axis: usize| (axis + 1..x.shape.len()).find(|axis| x.shape[*axis] > 1);
     let Some(last) = axes.last() else {
-        return elements(x) * (gas("MOVE") + gas("RUN"));
+        return elements(x) * (gas("MOVE") + gas("COPY"));
     };
     let follow = axes
         .windows(2)
@@ -361,7 +394,7 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
         None => gas("MOVE"),
         Some(_) => by_distance("MOVE_STRIDED", x),
     };
-    elements(x) * each + elements(x) / run * gas("RUN")
+    elements(x) * each + elements(x) / run * gas("COPY")
 }
 
 fn forest(trees: &Trees, features: u128) -> u128 {

@@ -215,7 +215,7 @@ pub fn scratch(op: &Op, ty: &Type, types: &[Type]) -> Sizes {
                 {
                     [p + taps, taps + 1552, blocks]
                 }
-                _ if weights.bits == 8 => [p, taps + 64 * taps.div_ceil(4) + 1552, blocks],
+                _ if weights.bits == 8 && taps > 3 => [p, taps + 64 * taps.div_ceil(4) + 1552, blocks],
                 _ => [p + 16 * taps.next_multiple_of(2), taps + 1552, blocks],
             }
         }
