@@ -1,7 +1,7 @@
 //! The models behind the golden vectors that the engine's self-test runs: every kernel, and every way in which rows are
 //! divided among its tiles.
 
-use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Trees, Window};
+use aiinference_engine::graph::{Array, Comparison, Graph, Input, Op, Output, Rescale, Trees, Window};
 
 use aiinference_differential::random::Draw;
 
@@ -20,6 +20,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         others(),
         narrow(),
         rows(),
+        folds(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -275,6 +276,87 @@ fn rows() -> (&'static str, Graph) {
         output(&mut graph, op);
     }
     ("rows", graph)
+}
+
+/// What pooling folds lines with, comparisons of two tensors, and sums of 64 bits that are given in 16 or summed tap by tap.
+fn folds() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(14);
+    let mut graph = graph(&[
+        (&[1, 1, 2, 13], -3000, 3000),
+        (&[11], -3000, 3000),
+        (&[11], -2, 2),
+        (&[11], -2, 2),
+        (&[1, 2, 2, 9], -32767, 32767),
+        (&[2, 5], -32767, 32767),
+    ]);
+    for stride in [1, 2] {
+        let window = Window {
+            kernel: [2, 3],
+            strides: [1, stride],
+            dilations: [1, 1],
+            pads: [1, 1, 0, 1],
+        };
+        output(
+            &mut graph,
+            Op::MaxPool2d {
+                x: 0,
+                window: window.clone(),
+            },
+        );
+        output(
+            &mut graph,
+            Op::AvgPool2d {
+                x: 0,
+                window: window.clone(),
+                count_padding: false,
+            },
+        );
+        let weights = draw
+            .list(18, |d| d.extreme(-32767, 32767) as i16)
+            .into_iter()
+            .enumerate();
+        // The first channel passes its sum on as it is.
+        let weights = weights.map(|(i, w)| if i < 9 { w % 100 } else { w }).collect();
+        let op = Op::Conv2d {
+            x: 4,
+            weights: Array::I16(weights),
+            channels: 2,
+            bias: vec![-5, 99],
+            window: Window {
+                kernel: [3, 3],
+                pads: [1; 4],
+                ..window
+            },
+            groups: 2,
+            rescale: rescale(draw, 2, [27, 35]),
+        };
+        output(&mut graph, op);
+    }
+    output(&mut graph, Op::Min { a: 1, b: 2 });
+    output(&mut graph, Op::Max { a: 1, b: 2 });
+    for kind in [Comparison::Less, Comparison::LessEqual, Comparison::Equal] {
+        output(&mut graph, Op::Compare { a: 2, b: 3, kind });
+    }
+    output(
+        &mut graph,
+        Op::Select {
+            condition: 2,
+            a: 1,
+            b: 3,
+        },
+    );
+    let op = Op::MatMul {
+        x: 5,
+        weights: Array::I16(draw.list(5 * 8, |d| d.extreme(-9000, 9000) as i16)),
+        bias: draw.list(8, |d| d.int(-1 << 33, 1 << 33)),
+        rescale: Rescale {
+            low: -32768,
+            high: 32767,
+            ..rescale(draw, 8, [31, 34])
+        },
+    };
+    output(&mut graph, op);
+    ("folds", graph)
 }
 
 /// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.
