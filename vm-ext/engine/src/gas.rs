@@ -12,7 +12,7 @@ pub const RESULT_BYTE: u64 = 200;
 /// A product of the tiled kernels, 8-bit weights.
 pub const MAC_I8: u64 = 20;
 /// A product of the tiled kernels, 16-bit weights.
-pub const MAC_I16: u64 = 24;
+pub const MAC_I16: u64 = 26;
 /// A byte of weights, once per run.
 pub const WEIGHT_BYTE: u64 = 80;
 /// Weights up to this size stay in a near cache while they are used.
@@ -22,7 +22,7 @@ pub const WEIGHT_BYTE_AGAIN: u64 = 25;
 /// A tile of up to 48 rows, beside its products.
 pub const TILE: u64 = 60_000;
 /// A row of a tile, beside its products.
-pub const TILE_ROW: u64 = 8_000;
+pub const TILE_ROW: u64 = 6_000;
 /// A sum of 16 that moves from 32 to 64 bits.
 pub const FLUSH: u64 = 12_000;
 /// A dot product, beside its products.
@@ -34,13 +34,13 @@ pub const MAC_WIDE: u64 = 2_000;
 /// A product in 64 bits of a convolution.
 pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
-pub const RESCALE: u64 = 1_000;
+pub const RESCALE: u64 = 700;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
-pub const MAC_DIRECT: u64 = 80;
+pub const MAC_DIRECT: u64 = 60;
 /// A line of pixels that a convolution copies.
-pub const LINE: u64 = 10_000;
+pub const LINE: u64 = 6_000;
 /// An element that a convolution lays out for the tiled kernels.
 pub const GATHER_RUN: u64 = 300;
 /// A piece of a row that a convolution gathers for a tap.

@@ -100,7 +100,7 @@ pub fn quick(f: &mut dyn FnMut()) -> f64 {
     let start = Instant::now();
     let mut best = f64::MAX;
     let mut rounds = 0;
-    while rounds < 3 || (start.elapsed() < Duration::from_millis(4) && rounds < 30) {
+    while rounds < 3 || (start.elapsed() < Duration::from_millis(3) && rounds < 30) {
         let batch = if best < 20_000.0 { 20 } else { 1 };
         let from = now();
         for _ in 0..batch {
@@ -115,9 +115,9 @@ pub fn quick(f: &mut dyn FnMut()) -> f64 {
 /// Least nanoseconds of a few runs, none of which finds in the near caches what the one before left there.
 pub fn cold(f: &mut dyn FnMut()) -> f64 {
     // What pushes everything else out of the caches of a core.
-    let mut other = vec![1u64; 4 << 20];
+    let mut other = vec![1u64; 1 << 20];
     let mut best = f64::MAX;
-    for _ in 0..4 {
+    for _ in 0..2 {
         other.iter_mut().for_each(|word| *word = black_box(*word) + 1);
         let from = now();
         f();

@@ -401,7 +401,7 @@ fn direct(shape: &ConvShape, wide: bool, rescale: u64) -> u64 {
         false => (gas::MAC_DIRECT, 0),
     };
     let channel = sum!(
-        lines, gas::RUN;
+        lines, gas::COPY;
         height, gas::LINE;
         short, taps, gas::PIECE;
         sixteens, lanes, taps, mac, stride;
@@ -438,12 +438,19 @@ fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool)
     };
     let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
     let group_out = channels / groups;
-    // Every panel reads its group's weights again, from further away where they do not stay near.
+    // Every panel reads its group's weights again, and every image all of them, from further away where they do not stay near.
     let group_bytes = weight_bytes(narrow) * group_out * taps;
-    let again = if group_bytes > gas::NEAR_BYTES { group_bytes } else { 0 };
+    let all_bytes = sum!(groups, group_bytes);
+    let again = if group_bytes > gas::NEAR_BYTES {
+        sum!(batch, panels, all_bytes)
+    } else if all_bytes > gas::NEAR_BYTES {
+        sum!(batch - 1, all_bytes)
+    } else {
+        0
+    };
     let tiles = group_out.div_ceil(conv::CHANNEL_BLOCK as u64);
     sum!(
-        batch, groups, panels, again, gas::WEIGHT_BYTE_AGAIN;
+        again, gas::WEIGHT_BYTE_AGAIN;
         batch, groups, panels, taps, wide, gas::GATHER_RUN;
         batch, groups, scattered, taps, gathered;
         batch, groups, panels, gas::RUN;

@@ -343,7 +343,7 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
         } else {
             16 * taps * 2 * gas("MAC_DIRECT") * across + taps.div_ceil(256) * gas("FLUSH")
         };
-        let lines = lines * gas("RUN") + oh * gas("LINE") + short * taps * gas("PIECE");
+        let lines = lines * gas("COPY") + oh * gas("LINE") + short * taps * gas("PIECE");
         return all + batch * out * (lines + sixteens * (products + ended));
     }
     let panels = (oh * ow).div_ceil(16);
@@ -366,10 +366,17 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     } else {
         pieces.min(4) * gas("PIECE")
     };
-    let of_group = bytes * of_group * taps;
-    let again = if of_group > gas("NEAR_BYTES") { of_group } else { 0 };
+    let of_all = bytes * out * taps;
+    let again = if of_all / groups > gas("NEAR_BYTES") {
+        batch * panels * of_all
+    } else if of_all > gas("NEAR_BYTES") {
+        (batch - 1) * of_all
+    } else {
+        0
+    };
     let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
-    all + batch * groups * panels * (again * gas("WEIGHT_BYTE_AGAIN") + taps * 16 * gas("GATHER_RUN") + gas("RUN"))
+    all + again * gas("WEIGHT_BYTE_AGAIN")
+        + batch * groups * panels * (taps * 16 * gas("GATHER_RUN") + gas("RUN"))
         + batch * groups * scattered * taps * gathered
         + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
         + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
