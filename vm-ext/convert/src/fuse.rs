@@ -411,7 +411,9 @@ fn move_lines_down(net: &mut Net, left: &mut usize) -> bool {
     net.outputs.iter().for_each(|o| returned[o.value] = true);
     let mut changed = false;
     for id in 0..net.nodes.len() {
-        let Kind::Map { f, .. } = &net.nodes[id].kind else { continue };
+        let Kind::Map { f, .. } = &net.nodes[id].kind else {
+            continue;
+        };
         let (scale, offset, inner) = f.outer_line();
         if (scale, offset) == (1.0, 0.0)
             || *inner == Expr::X
@@ -430,14 +432,15 @@ fn move_lines_down(net: &mut Net, left: &mut usize) -> bool {
             };
             layer && !matches!(reader.of, Elements::Integer(..))
         };
-        let effort = readers[id].iter().map(|r| weights(net, *r)).sum();
+        let effort: usize = readers[id].iter().map(|r| weights(net, *r)).sum();
         if !readers[id].iter().all(takes) || effort > *left {
             continue;
         }
         *left -= effort;
         let inner = inner.clone();
         for reader in &readers[id] {
-            if let Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } = &mut net.nodes[*reader].kind {
+            if let Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. } = &mut net.nodes[*reader].kind
+            {
                 let taps = (weights.len() / bias.len().max(1)).max(1);
                 for (row, b) in weights.chunks_mut(taps).zip(bias) {
                     *b += offset * row.iter().sum::<f64>();
