@@ -30,7 +30,7 @@ Exit codes:
   0  done
   1  something failed; the message on stderr says what and what to do
   2  the command line is wrong
-  3  convert: the integer model is worse than --max-drop allows
+  3  convert: the integer model is worse than --max-drop or --max-error allows
   4  the chain refused the transaction
   5  the transaction was sent, but was in no block before --timeout; it may still come
   6  trace: what was replayed or compared differs

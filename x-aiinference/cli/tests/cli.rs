@@ -230,6 +230,53 @@ fn a_model_that_loses_more_than_allowed_fails_with_its_own_exit_code_and_a_repor
 }
 
 #[test]
+fn a_search_for_widths_is_told_layer_by_layer_and_drawn() {
+    let desk = Desk::new();
+    let more = [
+        "--labels",
+        "label",
+        "--max-error",
+        "0.001",
+        "--correct-bias",
+        "--layers",
+    ];
+    let more = [&more[..], &["--plot", "layers.svg", "--report", "report.json"]].concat();
+    let done = desk.convert("mlp.onnx", "calibration.npz", &more);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let said = text(&done.stdout);
+    let row = said.lines().find(|l| l.trim_start().starts_with("relu1 "));
+    assert!(
+        row.is_some_and(|r| r.contains("MatMul") && r.contains(" bit")),
+        "{said}"
+    );
+    let report = json(&fs::read(desk.path("report.json")).unwrap());
+    assert!(report["drop"]["value"].as_f64().unwrap() <= 0.001);
+    assert!(report["layers"][0]["alone"]["rmse"].as_f64().is_some());
+    let svg = fs::read_to_string(desk.path("layers.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains(">relu1</text>"), "{svg}");
+    desk.infer(&[]);
+}
+
+#[test]
+fn widths_and_shifts_are_not_asked_for_where_they_mean_nothing() {
+    let desk = Desk::new();
+    for more in [
+        &["--tune-shifts"][..],
+        &["--provable", "--max-gas", "1"],
+        &["--provable", "--max-error", "0.1"],
+        &["--percentile", "0"],
+    ] {
+        let done = desk.convert("mlp.onnx", "calibration.npz", more);
+        assert_eq!(done.status.code(), Some(2), "{more:?}: {}", text(&done.stderr));
+    }
+    let done = desk.convert("mlp.onnx", "calibration.npz", &["--max-gas", "1000"]);
+    assert_eq!(done.status.code(), Some(1));
+    let said = text(&done.stderr);
+    assert!(said.contains("1000 is allowed"), "{said}");
+    assert!(!desk.path("model.wasm").exists());
+}
+
+#[test]
 fn errors_name_the_cause_and_leave_nothing_behind() {
     let desk = Desk::with_model();
     let onnx = format!("{MODELS}/mlp.onnx");

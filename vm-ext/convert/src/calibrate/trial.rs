@@ -132,9 +132,11 @@ impl<'a> Bench<'a> {
             .iter()
             .zip(&scores)
             .map(|(o, s)| relative(s.as_ref().unwrap_or(&o.differ)));
+        let error = errors.sum::<f64>() / observed.len().max(1) as f64;
         Ok(Trial {
             gas: program.run_gas(),
-            error: errors.sum::<f64>() / observed.len().max(1) as f64,
+            // What is no number is no small error.
+            error: if error.is_nan() { f64::INFINITY } else { error },
             drop: judged.drop.value,
         })
     }
