@@ -29,6 +29,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         ..sse2::KERNELS.bytes
     },
     words: Words {
+        pack_pairs: compiled::PACK_PAIRS,
         tile: wide,
         blocks: wide_blocks,
         dot: dot_i16::dot,

@@ -14,7 +14,7 @@ use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
 use super::sse2::{check, pair};
-use super::{avx2, Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
+use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -32,7 +32,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         ..avx2::KERNELS.bytes
     },
     words: plain::WORDS,
-    depthwise: avx2::depthwise,
+    depthwise: plain::depthwise,
     depthwise_wide: avx2::depthwise_wide,
     ends: Ends {
         // SAFETY (all): the machine has AVX-512.
@@ -53,6 +53,10 @@ pub(super) const KERNELS: Kernels = Kernels {
 
 /// Products with 16-bit weights on machines that have `vpdpwssd`.
 pub(super) const VNNI_WORDS: Words = vnni::WORDS;
+pub(super) const VNNI_DEPTHWISE: Depthwise<i32> = vnni::depthwise;
+
+/// Pixels of a vector.
+const PIXELS: usize = 2 * WIDE;
 
 compiled_for!("avx512f,avx512bw,avx512dq,avx512vl");
 
@@ -77,10 +81,85 @@ macro_rules! products {
             use super::*;
 
             pub const WORDS: Words = Words {
+                pack_pairs: compiled::PACK_PAIRS,
                 tile: wide,
                 blocks: wide_blocks,
                 ..avx2::KERNELS.words
             };
+
+            /// By 32 pixels and two taps at a time where the pixels are neighbours.
+            pub fn depthwise(
+                source: &[i16],
+                start: usize,
+                offsets: &[i32],
+                step: usize,
+                weights: &[i16],
+                sums: &mut [i32],
+            ) {
+                let rest = |at: usize, sums: &mut [i32]| {
+                    avx2::depthwise(source, start + at * step, offsets, step, weights, sums);
+                };
+                let count = sums.len();
+                if step != 1 || count < PIXELS {
+                    return rest(0, sums);
+                }
+                assert!(offsets.iter().all(|offset| *offset >= 0) && offsets.len() == weights.len());
+                let furthest = offsets.iter().copied().max().unwrap_or(0) as usize;
+                let mut at = 0;
+                while at < count {
+                    // The last ones overlap those before.
+                    let from = at.min(count - PIXELS);
+                    let many = if count - from >= 2 * PIXELS {
+                        2 * PIXELS
+                    } else {
+                        PIXELS
+                    };
+                    let sums = &mut sums[from..from + many];
+                    match source[start + from..].len() < furthest + many {
+                        true => rest(from, sums),
+                        // SAFETY: the machine has the features; from every offset on there are so many pixels, and as many sums.
+                        false => unsafe {
+                            let source = source.as_ptr().add(start + from);
+                            match many {
+                                PIXELS => neighbours::<1>(source, offsets, weights, sums.as_mut_ptr()),
+                                _ => neighbours::<2>(source, offsets, weights, sums.as_mut_ptr()),
+                            }
+                        },
+                    }
+                    at = from + many;
+                }
+            }
+
+            /// V times 32 pixels.
+            ///
+            /// # Safety
+            /// The features; from every offset on `source` is readable for V * 32 elements; `sums` is writable for as many; there are
+            /// as many weights as offsets.
+            #[target_feature(enable = $features)]
+            unsafe fn neighbours<const V: usize>(source: *const i16, offsets: &[i32], weights: &[i16], sums: *mut i32) {
+                let mut parts = [[_mm512_setzero_si512(); 2]; V];
+                for (offsets, weights) in offsets.chunks(2).zip(weights.chunks(2)) {
+                    let (first, second, w, v) = match (offsets, weights) {
+                        ([first, second], [w, v]) => (*first, *second, *w, *v),
+                        _ => (offsets[0], offsets[0], weights[0], 0),
+                    };
+                    let both = _mm512_set1_epi32(i32::from(w as u16) | i32::from(v) << 16);
+                    for (i, [low, high]) in parts.iter_mut().enumerate() {
+                        let line = |offset: i32| _mm512_loadu_si512(source.add(offset as usize + i * PIXELS).cast());
+                        let (first, second) = (line(first), line(second));
+                        *low = $step(*low, _mm512_unpacklo_epi16(first, second), both);
+                        *high = $step(*high, _mm512_unpackhi_epi16(first, second), both);
+                    }
+                }
+                // Fours of pixels alternate between the two.
+                let front = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+                let back = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+                for (i, [low, high]) in parts.into_iter().enumerate() {
+                    let sums = sums.add(i * PIXELS);
+                    _mm512_storeu_si512(sums.cast(), _mm512_permutex2var_epi64(low, front, high));
+                    _mm512_storeu_si512(sums.add(WIDE).cast(), _mm512_permutex2var_epi64(low, back, high));
+                }
+            }
 
             fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
                 check(a.len(), lda, rows, k, b.len(), out.len());
@@ -131,7 +210,8 @@ macro_rules! products {
                             (true, 4..) => r += split_tile::<4, 1>(a, lda, k, b.as_ptr(), out),
                             (true, 2..) => r += split_tile::<2, 2>(a, lda, k, b.as_ptr(), out),
                             (true, _) => r += split_tile::<1, 2>(a, lda, k, b.as_ptr(), out),
-                            (_, 4..) => r += block_tile::<4, 1>(a, lda, k, block, b.as_ptr(), out),
+                            (_, 8..) => r += block_tile::<8, 1>(a, lda, k, block, b.as_ptr(), out),
+                            (_, 4..) => r += block_tile::<4, 2>(a, lda, k, block, b.as_ptr(), out),
                             (_, 2..) => r += block_tile::<2, 2>(a, lda, k, block, b.as_ptr(), out),
                             _ => r += block_tile::<1, 2>(a, lda, k, block, b.as_ptr(), out),
                         }
@@ -314,9 +394,22 @@ macro_rules! products {
 products!(plain, "avx512f,avx512bw,avx512dq,avx512vl", |sum, x, w| {
     _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
 });
-products!(vnni, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", |sum, x, w| {
-    _mm512_dpwssd_epi32(sum, x, w)
-});
+products!(
+    vnni,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
+    |sum: __m512i, x: __m512i, w: __m512i| {
+        let mut sum = sum;
+        // Not the intrinsic, of which the compiler makes a product and a sum again: half as fast where sums do not wait for themselves.
+        core::arch::asm!(
+            "vpdpwssd {sum}, {x}, {w}",
+            sum = inout(zmm_reg) sum,
+            x = in(zmm_reg) x,
+            w = in(zmm_reg) w,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        sum
+    }
+);
 
 /// Rescaling parameters of 16 lanes, the even and odd ones apart as 64-bit lanes.
 #[derive(Clone, Copy)]

@@ -32,6 +32,10 @@ macro_rules! compiled_for {
             compile!($features, add(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
             compile!($features, mul(a: &mut [i32], b: &[i32], multiplier: i32, end: End));
             compile!($features, rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End));
+            compile!($features, add_short(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
+            compile!($features, mul_short(a: &mut [i32], b: &[i32], end: End));
+            compile!($features, rescale_short(x: &mut [i32], bias: i32, multiplier: i32, end: End));
+            compile!($features, pack_pairs(source: &[i16], start: usize, offsets: &[i32], panel: &mut [i16]));
             compile!($features, table(x: &mut [i32], table: &[i16; 513]));
             compile!($features, exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64);
             compile!($features, shares(e: &mut [i32], sum: u64));
@@ -45,6 +49,8 @@ macro_rules! compiled_for {
             compile!($features, totals(sums: &mut [i32], x: &[i16], step: usize));
 
             // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
+            pub const PACK_PAIRS: fn(&[i16], usize, &[i32], &mut [i16]) =
+                |source, start, offsets, panel| unsafe { pack_pairs(source, start, offsets, panel) };
             pub const ENDS: Ends = Ends {
                 columns: |acc, lanes, low, high| unsafe { columns(acc, lanes, low, high) },
                 rows: |acc, channels, low, high| unsafe { rows(acc, channels, low, high) },
@@ -60,6 +66,9 @@ macro_rules! compiled_for {
                 add: |a, b, multipliers, end| unsafe { add(a, b, multipliers, end) },
                 mul: |a, b, multiplier, end| unsafe { mul(a, b, multiplier, end) },
                 rescale: |x, bias, multiplier, end| unsafe { rescale(x, bias, multiplier, end) },
+                add_short: |a, b, multipliers, end| unsafe { add_short(a, b, multipliers, end) },
+                mul_short: |a, b, end| unsafe { mul_short(a, b, end) },
+                rescale_short: |x, bias, multiplier, end| unsafe { rescale_short(x, bias, multiplier, end) },
                 table: |x, table_of| unsafe { table(x, table_of) },
                 exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
                 shares: |e, sum| unsafe { shares(e, sum) },

@@ -126,6 +126,9 @@ pub(crate) type Dot<B> = fn(&[i16], &[B]) -> i32;
 /// Products of activations with 16-bit weights.
 #[derive(Clone, Copy)]
 pub(crate) struct Words {
+    /// Lays out 16 neighbouring pixels, the k-th 16 from `start + offsets[k]` on, for `tile`: `(source, start, offsets, panel)`.
+    /// What stands beside the last of an odd number is of no value.
+    pub pack_pairs: fn(&[i16], usize, &[i32], &mut [i16]),
     pub tile: Tile,
     pub blocks: BlockTile,
     pub dot: Dot<i16>,
@@ -200,6 +203,10 @@ pub(crate) struct Arithmetic {
     pub add: fn(&mut [i32], &[i32], [i32; 2], portable::End),
     pub mul: fn(&mut [i32], &[i32], i32, portable::End),
     pub rescale: fn(&mut [i32], i64, i32, portable::End),
+    /// The same where 32 bits suffice: [`portable::End::is_short`].
+    pub add_short: fn(&mut [i32], &[i32], [i32; 2], portable::End),
+    pub mul_short: fn(&mut [i32], &[i32], portable::End),
+    pub rescale_short: fn(&mut [i32], i32, i32, portable::End),
     pub table: fn(&mut [i32], &[i16; 513]),
     pub exponentials: fn(&[i32], portable::Power, &mut [i32]) -> u64,
     pub shares: fn(&mut [i32], u64),

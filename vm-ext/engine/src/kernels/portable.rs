@@ -15,6 +15,21 @@ pub(crate) struct End {
     pub high: i32,
 }
 
+impl End {
+    /// Whether what is at most `largest` in magnitude fits 32 bits together with r.
+    pub fn is_short(self, largest: u64) -> bool {
+        let half = (1u64 << (self.shift & 63)) >> 1;
+        self.shift < 32 && largest.saturating_add(half) <= i32::MAX as u64
+    }
+
+    /// `clamp((x + r) >> shift, low, high)` in 32 bits.
+    #[inline(always)]
+    fn short(self, x: i32) -> i32 {
+        let half = ((1u32 << (self.shift & 31)) >> 1) as i32;
+        (x.wrapping_add(half) >> (self.shift & 31)).clamp(self.low, self.high)
+    }
+}
+
 /// `clamp((a * m + b * n + r) >> shift, low, high)`, into a; the sum is below 2^62.
 #[inline(always)]
 pub(super) fn add(a: &mut [i32], b: &[i32], [m, n]: [i32; 2], end: End) {
@@ -47,6 +62,30 @@ pub(super) fn rescale(x: &mut [i32], bias: i64, multiplier: i32, end: End) {
             end.low,
             end.high,
         );
+    }
+}
+
+/// As [`add`], where the terms and r together fit 32 bits.
+#[inline(always)]
+pub(super) fn add_short(a: &mut [i32], b: &[i32], [m, n]: [i32; 2], end: End) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = end.short(a.wrapping_mul(m).wrapping_add(b.wrapping_mul(n)));
+    }
+}
+
+/// As [`mul`] by 1, where the product and r together fit 32 bits.
+#[inline(always)]
+pub(super) fn mul_short(a: &mut [i32], b: &[i32], end: End) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = end.short(a.wrapping_mul(*b));
+    }
+}
+
+/// As [`rescale`], where the product and r together fit 32 bits.
+#[inline(always)]
+pub(super) fn rescale_short(x: &mut [i32], bias: i32, multiplier: i32, end: End) {
+    for x in x {
+        *x = end.short(x.wrapping_add(bias).wrapping_mul(multiplier));
     }
 }
 
@@ -154,6 +193,20 @@ fn store(values: &[i32], rows: usize, target: Target<'_>, change: impl Fn(&mut [
                 Some(sixteen) => narrow(&row, sixteen),
                 None => narrow(&row, &mut target.out[at..at + count]),
             }
+        }
+    }
+}
+
+/// Lays out 16 neighbouring pixels, taps in pairs; see [`super::Words`].
+#[inline(always)]
+pub(super) fn pack_pairs(source: &[i16], start: usize, offsets: &[i32], panel: &mut [i16]) {
+    for (pair, panel) in offsets.chunks(2).zip(panel.chunks_exact_mut(2 * WIDE)) {
+        let line = |offset: i32| &source[start + offset as usize..][..WIDE];
+        // The last of an odd number stands beside itself: its neighbour meets no weight.
+        let (first, second) = (line(pair[0]), line(pair[pair.len() - 1]));
+        for i in 0..WIDE {
+            panel[2 * i] = first[i];
+            panel[2 * i + 1] = second[i];
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         dot: dot::<i8>,
     },
     words: Words {
+        pack_pairs: portable::pack_pairs,
         tile,
         blocks,
         dot: dot::<i16>,
@@ -35,6 +36,9 @@ pub(super) const KERNELS: Kernels = Kernels {
         add: portable::add,
         mul: portable::mul,
         rescale: portable::rescale,
+        add_short: portable::add_short,
+        mul_short: portable::mul_short,
+        rescale_short: portable::rescale_short,
         table: portable::table,
         exponentials: portable::exponentials,
         shares: portable::shares,

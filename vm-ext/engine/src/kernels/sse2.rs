@@ -21,6 +21,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         tile,
         blocks,
         dot: dot_i16,
+        ..scalar::KERNELS.words
     },
     ..scalar::KERNELS
 };

@@ -140,6 +140,24 @@ fn words(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         out
     };
     assert_eq!(sums(set), sums(scalar), "{rows} rows, k {k}");
+    let offsets: Vec<i32> = draw.list(k, 0, 150);
+    let pixels: Vec<i16> = draw.list(200, -32768, 32767);
+    let packed = |kernels: &Kernels| {
+        let mut panel = alloc::vec![7; k.next_multiple_of(2) * WIDE];
+        (kernels.words.pack_pairs)(&pixels, 9, &offsets, &mut panel);
+        panel
+    };
+    assert_eq!(packed(set), packed(scalar), "k {k}");
+    let tap = |i: usize| {
+        packed(set)[i / 2 * 2 * WIDE + i % 2..]
+            .iter()
+            .step_by(2)
+            .take(WIDE)
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let last = offsets[k - 1] as usize + 9;
+    assert_eq!(tap(k - 1), pixels[last..last + WIDE]);
     let totals = |kernels: &Kernels| {
         let mut out = alloc::vec![7; rows * WIDE];
         (kernels.words.blocks)(&a, lda, rows, k, block, &short, &mut out);
@@ -340,6 +358,46 @@ fn arithmetic(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         ]
     };
     assert_eq!(all(set), all(scalar), "{multipliers:?} {bias} {end:?}");
+    short(set, scalar, &a, &b, draw);
+}
+
+/// What fits 32 bits comes to the same in 32 and in 64.
+fn short(set: &Kernels, scalar: &Kernels, a: &[i32], b: &[i32], draw: &mut Draw) {
+    let end = End {
+        shift: draw.int(0, 30) as u8,
+        low: draw.int(-40_000, 0) as i32,
+        high: draw.int(0, 40_000) as i32,
+    };
+    let run = |f: &dyn Fn(&mut [i32])| {
+        let mut a = a.to_vec();
+        f(&mut a);
+        a
+    };
+    let most = (i64::from(i32::MAX) - (1 << end.shift >> 1)) >> 15;
+    let (m, rest) = (draw.int(-most, most), draw.int(0, 1));
+    let n = rest * draw.int(m.abs() - most, most - m.abs());
+    assert!(end.is_short((m.unsigned_abs() + n.unsigned_abs()) << 15) && !end.is_short((most as u64 + 1) << 15));
+    let multipliers = [m as i32, n as i32];
+    let bias = draw.int(-40_000, 40_000);
+    let factor = draw.int(-most, most) / (1 + (bias.abs() >> 14));
+    let (k, exact) = (set.arithmetic, scalar.arithmetic);
+    assert_eq!(
+        run(&|a| (k.add_short)(a, b, multipliers, end)),
+        run(&|a| (exact.add)(a, b, multipliers, end)),
+        "{multipliers:?} {end:?}"
+    );
+    assert_eq!(
+        run(&|a| (k.mul_short)(a, b, end)),
+        run(&|a| (exact.mul)(a, b, 1, end)),
+        "{end:?}"
+    );
+    if end.is_short((32768 + bias.unsigned_abs()) * factor.unsigned_abs()) {
+        assert_eq!(
+            run(&|a| (k.rescale_short)(a, bias as i32, factor as i32, end)),
+            run(&|a| (exact.rescale)(a, bias, factor as i32, end)),
+            "{bias} {factor} {end:?}"
+        );
+    }
 }
 
 proptest! {

@@ -27,6 +27,7 @@ const KERNELS: Kernels = Kernels {
         ..avx512::KERNELS.bytes
     },
     words: avx512::VNNI_WORDS,
+    depthwise: avx512::VNNI_DEPTHWISE,
     ..avx512::KERNELS
 };
 

@@ -270,7 +270,7 @@ impl Conv {
         let pixels = s.slide.out[0] * s.slide.out[1];
         for from in (0..pixels).step_by(WIDE) {
             let count = WIDE.min(pixels - from);
-            Pixels::new(&s.slide, from, count).pair(source, pass.offsets, pass.pairs);
+            Pixels::new(&s.slide, from, count).pair(source, pass.offsets, pass.pairs, pass.kernels);
             for channel in (0..group_out).step_by(CHANNEL_BLOCK) {
                 let rows = CHANNEL_BLOCK.min(group_out - channel);
                 let weights = &weights[(first + channel) * taps..(first + channel + rows) * taps];
@@ -624,27 +624,15 @@ impl Pixels {
     }
 
     /// The same beside 16-bit weights: taps in pairs.
-    fn pair(&self, source: &[i16], offsets: &[i32], panel: &mut [i16]) {
-        let interleave = |pair: [&[i16]; 2], panel: &mut [i16]| {
-            for ((both, a), b) in panel.chunks_exact_mut(2).zip(pair[0]).zip(pair[1]) {
-                both[0] = *a;
-                both[1] = *b;
-            }
-        };
-        let mut panels = panel.chunks_exact_mut(2 * WIDE);
+    fn pair(&self, source: &[i16], offsets: &[i32], panel: &mut [i16], kernels: &Kernels) {
+        let pack = kernels.words.pack_pairs;
         if self.neighbours {
-            for (pair, panel) in offsets.chunks(2).zip(panels) {
-                let line = |offset: i32| &source[self.start + offset as usize..][..WIDE];
-                interleave([line(pair[0]), line(pair[pair.len() - 1])], panel);
-            }
-            return;
+            return pack(source, self.start, offsets, panel);
         }
         let mut lines = [[0; 2 * WIDE]; GATHERED];
-        for offsets in offsets.chunks(GATHERED) {
+        for (offsets, panel) in offsets.chunks(GATHERED).zip(panel.chunks_mut(GATHERED * WIDE)) {
             self.gather(source, offsets, &mut lines);
-            for (pair, panel) in lines[..offsets.len()].chunks(2).zip(&mut panels) {
-                interleave([&pair[0], &pair[pair.len() - 1]], panel);
-            }
+            pack(lines.as_flattened(), 0, &GATHERED_OFFSETS[..offsets.len()], panel);
         }
     }
 }

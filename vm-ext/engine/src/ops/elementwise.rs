@@ -9,6 +9,8 @@ use crate::tensor::{View, ViewMut};
 
 /// Elements handled at a time.
 pub(crate) const CHUNK: usize = 256;
+/// Magnitude of an element of 16 bits.
+const LARGEST: u64 = 1 << 15;
 
 /// `y[i] = f(x[i])`, chunk by chunk.
 fn map(x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, mut f: impl FnMut(&mut [i32])) {
@@ -23,10 +25,10 @@ fn map(x: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels, mut f: impl FnMut(
 
 /// `clamp(x, low, high)`.
 pub(crate) fn clamp(x: View<'_>, low: i32, high: i32, out: &mut ViewMut<'_>, kernels: &Kernels) {
+    // What 1 rescales is itself.
+    let end = End { shift: 0, low, high };
     map(x, out, kernels, |chunk| {
-        for x in chunk {
-            *x = (*x).clamp(low, high);
-        }
+        (kernels.arithmetic.rescale_short)(chunk, 0, 1, end)
     });
 }
 
@@ -65,12 +67,24 @@ pub(crate) fn rescale_channels(
         });
         return;
     }
+    let short = matches!(x, View::I16(_));
     for (run, start) in (0..x.len()).step_by(inner).enumerate() {
         let (bias, multiplier, shift) = scale.of(run % channels);
         for from in (start..start + inner).step_by(CHUNK) {
             let chunk = &mut buffer[..CHUNK.min(start + inner - from)];
             x.load_run(from, chunk, kernels);
-            (kernels.arithmetic.rescale)(chunk, bias, multiplier, End { shift, low, high });
+            let end = End { shift, low, high };
+            match i32::try_from(bias) {
+                Ok(bias)
+                    if short
+                        && end.is_short(
+                            LARGEST.saturating_add(bias.unsigned_abs().into()) * u64::from(multiplier.unsigned_abs()),
+                        ) =>
+                {
+                    (kernels.arithmetic.rescale_short)(chunk, bias, multiplier, end);
+                }
+                _ => (kernels.arithmetic.rescale)(chunk, bias, multiplier, end),
+            }
             out.store_run(from, chunk, kernels);
         }
     }
@@ -123,6 +137,8 @@ impl Joined {
     #[inline(never)]
     pub fn run(&self, a: View<'_>, b: View<'_>, out: &mut ViewMut<'_>, kernels: &Kernels) {
         let [mut left, mut right] = [[0i32; CHUNK]; 2];
+        let narrow = matches!((a, b), (View::I16(_), View::I16(_)));
+        let short = narrow && self.pair.is_short();
         let mut at = 0;
         self.plan.runs(|[at_a, at_b], inner| {
             let [step_a, step_b] = inner.steps;
@@ -131,7 +147,10 @@ impl Joined {
                 let (left, right) = (&mut left[..count], &mut right[..count]);
                 fill(a, at_a, step_a, from, left, kernels);
                 fill(b, at_b, step_b, from, right, kernels);
-                self.pair.apply(left, right, kernels);
+                match short {
+                    true => self.pair.apply_short(left, right, kernels),
+                    false => self.pair.apply(left, right, kernels),
+                }
                 out.store_run(at + from, left, kernels);
             }
             at += inner.extent;
@@ -148,6 +167,30 @@ fn fill(x: View<'_>, at: usize, step: usize, from: usize, chunk: &mut [i32], ker
 }
 
 impl Pair {
+    /// Whether operands of 16 bits take no more than 32 on the way.
+    fn is_short(self) -> bool {
+        match self {
+            Pair::Add {
+                multipliers: [m, n],
+                end,
+            } => {
+                let factors = u64::from(m.unsigned_abs()) + u64::from(n.unsigned_abs());
+                end.is_short(LARGEST * factors)
+            }
+            Pair::Mul { multiplier, end } => multiplier == 1 && end.is_short(LARGEST * LARGEST),
+            _ => false,
+        }
+    }
+
+    /// Into a, where that is so.
+    fn apply_short(self, a: &mut [i32], b: &[i32], kernels: &Kernels) {
+        match self {
+            Pair::Add { multipliers, end } => (kernels.arithmetic.add_short)(a, b, multipliers, end),
+            Pair::Mul { end, .. } => (kernels.arithmetic.mul_short)(a, b, end),
+            _ => self.apply(a, b, kernels),
+        }
+    }
+
     /// Into a.
     fn apply(self, a: &mut [i32], b: &[i32], kernels: &Kernels) {
         match self {
