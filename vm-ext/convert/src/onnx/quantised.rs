@@ -86,11 +86,11 @@ impl<'a> Importer<'a> {
                 let rank = self.build.rank(a.id);
                 let m = rank.checked_sub(2).map(|i| self.build.shape(a.id)[i]);
                 // Those of a belong to its rows, those of b to its columns, those of the result to either.
-                let x_scale = self.row_wise(op.tensor(1)?, m.is_some())?;
-                let y_scale = op.tensor(4)?.id;
-                let scale = self.of_result(op.tensor(6)?, m)?;
-                let product = self.build.mul(x_scale, y_scale)?;
-                let factor = self.build.quotient(product, scale)?;
+                let a_scale = self.row_wise(op.tensor(1)?, m.is_some())?;
+                let b_scale = self.row_wise(op.tensor(4)?, false)?;
+                let y_scale = self.of_result(op.tensor(6)?, m)?;
+                let product = self.build.mul(a_scale, b_scale)?;
+                let factor = self.build.quotient(product, y_scale)?;
                 let zero = op.optional(7)?;
                 let to = zero.map_or(DataType::Uint8, |z| z.data_type);
                 let zero = match zero {
@@ -354,13 +354,14 @@ impl<'a> Importer<'a> {
         self.build.reshape(factor, &shape)
     }
 
-    /// One number per row of a matrix, as a column.
+    /// One number for a matrix as a scalar; one per row, where that is what there is, as a column.
     fn row_wise(&mut self, t: Tensor, rows: bool) -> Outcome<Id> {
         let n = self.build.size(t.id);
-        if n == 1 || self.build.rank(t.id) != 1 || !rows {
-            return Ok(t.id);
+        match self.build.rank(t.id) {
+            1 if n == 1 => self.build.reshape(t.id, &[]),
+            1 if rows => self.build.reshape(t.id, &[n, 1]),
+            _ => Ok(t.id),
         }
-        self.build.reshape(t.id, &[n, 1])
     }
 
     /// Numbers for a matrix: one, one per row, or, where there are as many as columns and not as rows, one per column.

@@ -1,9 +1,9 @@
 //! Operations whose result's shape depends on the data: done here where the data are stored. One-hot and n-grams, too.
 
-use super::import::{one, several, Importer};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::import::{one, several, Importer};
 use super::op::{axis, malformed, no, room, Op, Outcome, Value};
 use super::proto::DataType;
 use crate::expr::{Binary, Expr};

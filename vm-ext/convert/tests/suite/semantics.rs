@@ -272,6 +272,31 @@ fn scales_of_a_quantised_product_belong_to_rows_of_one_and_columns_of_the_other(
 }
 
 #[test]
+fn a_scale_of_one_element_gives_a_quantised_product_no_axis() {
+    let model = Builder::default()
+        .typed_input("a", DataType::Uint8, &[2])
+        .typed_input("b", DataType::Uint8, &[2])
+        .typed_input("z", DataType::Uint8, &[])
+        .constant("s", &[1], &[1.0])
+        .node(
+            "QLinearMatMul",
+            &["a", "s", "z", "b", "s", "z", "s", "z"],
+            &["y"],
+            vec![],
+        )
+        .output("y")
+        .build();
+    // The axis of the operands is no batch.
+    let mut options = ImportOptions::default();
+    for input in ["a", "b"] {
+        options.shapes.insert(input.into(), vec![2]);
+    }
+    let read = FloatModel::read(&model, &options).unwrap();
+    let y = read.run(&[vec![1.0, 2.0], vec![3.0, 4.0], vec![0.0]]).remove(0);
+    assert_eq!((y.shape, y.values), (vec![], vec![11.0]));
+}
+
+#[test]
 fn a_quantised_product_has_the_type_of_its_zero_point() {
     let model = Builder::default()
         .typed_input("a", DataType::Uint8, &[1, 1])
