@@ -15,6 +15,8 @@ pub const MAC_I8: u64 = 20;
 pub const MAC_I16: u64 = 26;
 /// A byte of weights, once per run.
 pub const WEIGHT_BYTE: u64 = 80;
+/// The same of weights that are more than [`FAR_BYTES`] together.
+pub const WEIGHT_BYTE_FAR: u64 = 130;
 /// Weights up to this size stay in a near cache while they are used.
 pub const NEAR_BYTES: u64 = 512 << 10;
 /// A byte of more weights than that, each further time it is read.

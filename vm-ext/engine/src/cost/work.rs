@@ -224,7 +224,7 @@ fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
     let columns = weights.len() as u64 / k;
     let macs = sum!(rows, k, columns);
     let narrow = matches!(weights, Array::I8(_));
-    let touched = sum!(weights.len(), weight_bytes(narrow), gas::WEIGHT_BYTE);
+    let touched = touched(weights.len() as u64, narrow);
     let results = sum!(rows, columns);
     let split = Split::new(columns as usize);
     let scratch = matmul::scratch(rows, k, split, narrow, sums);
@@ -341,7 +341,7 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
     let taps = shape.taps as u64;
     let macs = sum!(batch, channels, pixels, taps);
     let scratch = conv::scratch(shape, narrow, sums);
-    let touched = sum!(channels, taps, weight_bytes(narrow), gas::WEIGHT_BYTE);
+    let touched = touched(channels.saturating_mul(taps), narrow);
     let Some(flushes) = flushes(taps, sums) else {
         let mac = if far {
             gas::MAC_WIDE_CONV_FAR
@@ -369,6 +369,17 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
         products
     );
     Work { gas, macs, scratch }
+}
+
+/// Price of so many weights, once.
+fn touched(weights: u64, narrow: bool) -> u64 {
+    let bytes = weights.saturating_mul(weight_bytes(narrow));
+    let each = if bytes > gas::FAR_BYTES {
+        gas::WEIGHT_BYTE_FAR
+    } else {
+        gas::WEIGHT_BYTE
+    };
+    bytes.saturating_mul(each)
 }
 
 /// Bytes of a weight.

@@ -259,6 +259,12 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
     }
 }
 
+/// What so many bytes of weights cost once.
+fn touched(bytes: u128) -> u128 {
+    let far = bytes > gas("FAR_BYTES");
+    bytes * gas(if far { "WEIGHT_BYTE_FAR" } else { "WEIGHT_BYTE" })
+}
+
 fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
     let k = *x.shape.last().expect("an axis");
     let (rows, columns) = (elements(x) / k as u128, (weights.data.len() / k) as u128);
@@ -267,7 +273,7 @@ fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
     } else {
         (2, gas("MAC_I16"))
     };
-    let touched = wide * weights.data.len() as u128 * gas("WEIGHT_BYTE");
+    let touched = touched(wide * weights.data.len() as u128);
     let flushes = flushes(weights, k, bias, x);
     let k = k as u128;
     touched
@@ -314,7 +320,7 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     let flushes = flushes(weights, taps, bias, x);
     let taps = taps as u128;
     let bytes = if weights.bits == 8 { 1 } else { 2 };
-    let touched = bytes * out * taps * gas("WEIGHT_BYTE");
+    let touched = touched(bytes * out * taps);
     let e = elements(y);
     let Some(flushes) = flushes else {
         return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE");
