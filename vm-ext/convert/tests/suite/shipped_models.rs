@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aiinference_convert::{Conversion, Converter, Dataset, Options};
+use aiinference_convert::{Conversion, Converter, Dataset, Options, Weights};
 use aiinference_engine::format;
 
 fn file(contract: &str, name: &str) -> Vec<u8> {
