@@ -5,8 +5,8 @@ use crate::error::{ConvertError, Result};
 /// Width of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weights {
-    /// 16 bits for layers of under two million multiplications and for the last ones before an output, else 8. Where
-    /// the model shall be provable 11 bits, which keep circuits small.
+    /// 8 bits where their rounding is expected to add little to a layer's results, else up to 16 and as many as leave sums
+    /// short; 16 in small layers (decision 0013). Where the model shall be provable 11 bits, which keep circuits small.
     #[default]
     Auto,
     /// 8 bits.
