@@ -35,13 +35,13 @@ pub const GBDT: Source = Source {
 /// The perceptron of `credit-score`.
 pub const MLP: Source = Source {
     name: "mlp",
-    golden: "mlp",
+    golden: "mlp-2",
     ..GBDT
 };
 /// The mood of `dynamic-nft`.
 pub const MOOD: Source = Source {
     name: "mood",
-    golden: "mood",
+    golden: "mood-2",
     folder: "contracts/dynamic-nft/model",
     calibration: "mood_calibration.npz",
     labels: None,
@@ -49,7 +49,7 @@ pub const MOOD: Source = Source {
 /// The painter of `dynamic-nft`.
 pub const PAINTER: Source = Source {
     name: "painter",
-    golden: "painter",
+    golden: "painter-2",
     calibration: "painter_calibration.npz",
     ..MOOD
 };
