@@ -411,6 +411,9 @@ impl Conv {
     }
 
     /// Sums of neighbouring pixels of line i from `from` on, tap by tap, of a group's channels. Taps of rows `u0..u1` lie on the image.
+    ///
+    /// Functions of their own, this and the next one: compiled to Wasm, a VM may cap the locals of one function.
+    #[inline(never)]
     fn wide_line<X, W>(&self, x: &[X], weights: &[W], i: usize, (u0, u1): (usize, usize), from: usize, sums: &mut [i64])
     where
         X: Copy + Into<i64>,
@@ -457,6 +460,7 @@ impl Conv {
     }
 
     /// The same for all pixels of line i, each by itself.
+    #[inline(never)]
     fn wide_pixels<X, W>(&self, x: &[X], weights: &[W], i: usize, (u0, u1): (usize, usize), sums: &mut [i64])
     where
         X: Copy + Into<i64>,
