@@ -7,6 +7,7 @@ use cosmwasm_std::{to_json_binary, Addr, Binary, Deps, DepsMut, Env, MessageInfo
 use cw_storage_plus::Item;
 
 use crate::msg::{ExecuteMsg, InstantiateMsg, Part, QueryMsg, RunResponse, StateResponse};
+use crate::product::Product;
 
 const NAME: &str = "aiinference:in-guest";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -15,6 +16,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAX_PIECE: usize = 100_000;
 /// Pieces of one part.
 const MAX_PIECES: u32 = 80;
+
+/// Rows and columns of a product; and products of a sum, which fits 32 bits: 2^11 * 2^11 * 2^7.
+const MAX_SIDE: u32 = 1_024;
+const MAX_SUM: u32 = 2_048;
 
 /// What a model may ask for in here. A guest has far less room than a host.
 const LIMITS: Limits = Limits {
@@ -59,6 +64,9 @@ pub enum ContractError {
     /// The inputs are not the model's.
     #[error("running the model: {0}")]
     Run(#[from] RunError),
+    /// More than it has room for.
+    #[error("multiplying: at most {MAX_SIDE} rows and columns, and 1 to {MAX_SUM} products in a sum")]
+    ProductSize,
     /// Integers have four bytes.
     #[error("reading input {0}: its length is no multiple of 4 bytes")]
     InputLength(usize),
@@ -107,6 +115,12 @@ pub fn execute(deps: DepsMut, _env: Env, info: MessageInfo, msg: ExecuteMsg) -> 
 pub fn query(deps: Deps, _env: Env, msg: QueryMsg) -> Result<Binary, ContractError> {
     Ok(match msg {
         QueryMsg::Run { inputs } => to_json_binary(&run(deps.storage, &inputs)?)?,
+        QueryMsg::Multiply {
+            rows,
+            k,
+            columns,
+            times,
+        } => to_json_binary(&multiply(rows, k, columns, times)?)?,
         QueryMsg::State {} => to_json_binary(&StateResponse {
             owner: OWNER.load(deps.storage)?,
             graph: GRAPH.load(deps.storage)?.bytes,
@@ -126,6 +140,16 @@ fn run(storage: &dyn Storage, inputs: &[Binary]) -> Result<RunResponse, Contract
     Ok(RunResponse {
         outputs: outputs.iter().map(bytes).collect(),
     })
+}
+
+/// The checksum of the last product.
+fn multiply(rows: u32, k: u32, columns: u32, times: u32) -> Result<u32, ContractError> {
+    if rows > MAX_SIDE || columns > MAX_SIDE || k == 0 || k > MAX_SUM {
+        return Err(ContractError::ProductSize);
+    }
+    let (rows, columns) = (rows.next_multiple_of(4), columns.next_multiple_of(4));
+    let product = Product::new(rows as usize, k as usize, columns as usize);
+    Ok((0..times).fold(0, |_, _| product.checksum()))
 }
 
 fn integers(index: usize, bytes: &[u8]) -> Result<Vec<i32>, ContractError> {

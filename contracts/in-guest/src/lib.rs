@@ -8,6 +8,7 @@
 
 mod contract;
 pub mod msg;
+pub mod product;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 

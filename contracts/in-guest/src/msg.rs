@@ -36,6 +36,19 @@ pub enum QueryMsg {
         /// The integers of each input, in the model's order: 4 bytes each, little endian.
         inputs: Vec<Binary>,
     },
+    /// Multiplies matrices of made-up numbers, 16-bit activations by 8-bit weights, as fast as a guest can: what the time of a host's
+    /// products is to be held against.
+    #[returns(u32)]
+    Multiply {
+        /// Rows of activations, rounded up to a multiple of 4; up to 1,024.
+        rows: u32,
+        /// Products in a sum; up to 2,048.
+        k: u32,
+        /// Columns of weights, rounded up to a multiple of 4; up to 1,024.
+        columns: u32,
+        /// How often.
+        times: u32,
+    },
     /// Who may add to the model, and how much of it there is.
     #[returns(StateResponse)]
     State {},

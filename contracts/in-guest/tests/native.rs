@@ -11,6 +11,7 @@ use cosmwasm_std::{
 use in_guest::{
     execute, instantiate,
     msg::{ExecuteMsg, InstantiateMsg, Part, QueryMsg, RunResponse, StateResponse},
+    product::Product,
     query, ContractError,
 };
 
@@ -105,4 +106,31 @@ fn bytes_that_are_no_model_are_an_error() {
     assert!(matches!(run(&deps, &[]), Err(ContractError::Load(_))));
     append(&mut deps, "owner", Part::Graph, b"no model").unwrap();
     assert!(matches!(run(&deps, &[]), Err(ContractError::Load(_))));
+}
+
+#[test]
+fn products_are_multiplied_up_to_the_size_that_fits() {
+    let deps = start();
+    let ask = |rows, k, columns| {
+        let times = 2;
+        query(
+            deps.as_ref(),
+            mock_env(),
+            QueryMsg::Multiply {
+                rows,
+                k,
+                columns,
+                times,
+            },
+        )
+    };
+    // Rows and columns are rounded up.
+    let checksum: u32 = from_json(ask(5, 9, 6).unwrap()).unwrap();
+    assert_eq!(checksum, Product::new(8, 9, 8).checksum());
+    for (rows, k, columns) in [(1025, 1, 1), (1, 2049, 1), (1, 1, 1025), (1, 0, 1)] {
+        assert!(
+            matches!(ask(rows, k, columns), Err(ContractError::ProductSize)),
+            "{rows} {k} {columns}"
+        );
+    }
 }

@@ -5,11 +5,14 @@
 //! of one that carries the engine (`contracts/in-guest`). Both contracts take and give integers as base64 in JSON, so
 //! that the two rows compare. 1 ns is worth 1,000 gas: a ratio above 1 is time that nobody paid for.
 //!
-//! Where `BENCH_MODELS` names a folder, each model gets one in it, with its module and these figures: `scripts/bench.py` times them
+//! Last, what a product takes in a guest that does nothing else, as fast as it can be made to (`in-guest`'s query `multiply`).
+//!
+//! Where `BENCH_FIGURES` names a file, that figure is added to it as a line of JSON. Where `BENCH_MODELS` names a folder, each model gets one in it, with its module and these figures: `scripts/bench.py` times them
 //! beside another runtime.
 
 use std::{
     fs,
+    io::Write,
     path::Path,
     time::{Duration, Instant},
 };
@@ -20,6 +23,7 @@ use aiinference_multi_test::{cw_multi_test::Executor, Chain, GasLimits, SDK_GAS}
 use aiinference_runtime::{module, LoadedModel};
 use anyhow::{ensure, Context, Error, Result};
 use cosmwasm_std::{Addr, Binary};
+use in_guest::product::Product;
 use serde::Deserialize;
 use serde_json::{json, Value};
 
@@ -100,6 +104,34 @@ fn main() -> Result<()> {
         if let Ok(folder) = std::env::var("BENCH_MODELS") {
             keep(&Path::new(&folder).join(source.name), source, &wasm, import, guest)?;
         }
+    }
+    let contract = chain
+        .instantiate_contract(guest, owner, &json!({}), &[], "guest", None)
+        .map_err(Error::msg)?;
+    products(&chain, &contract)
+}
+
+/// Rows, products in a sum and columns of a layer.
+const PRODUCT: [u32; 3] = [128, 384, 384];
+
+/// What multiplying takes in a guest, beside making the numbers and asking.
+fn products(chain: &Chain, contract: &Addr) -> Result<()> {
+    let [rows, k, columns] = PRODUCT;
+    let want = Product::new(rows as usize, k as usize, columns as usize).checksum();
+    let multiply = |times: u32| -> Result<(Duration, u64)> {
+        let msg = json!({ "multiply": { "rows": rows, "k": k, "columns": columns, "times": times } });
+        let (checksum, took): (u32, _) = query(chain, contract, &msg)?;
+        ensure!(checksum == want, "the guest's product is another");
+        Ok((took, chain.last_query().used))
+    };
+    let (once, often) = (multiply(1)?, multiply(5)?);
+    let macs = 4.0 * PRODUCT.map(f64::from).iter().product::<f64>();
+    let ns = (often.0 - once.0).as_nanos() as f64 / macs;
+    let gas = (often.1 - once.1) as f64 / macs;
+    println!("a product in a guest, 16-bit activations, 8-bit weights: {ns:.3} ns, {gas:.0} gas");
+    if let Ok(path) = std::env::var("BENCH_FIGURES") {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(path)?;
+        writeln!(file, "{}", json!({ "guest_ns_per_mac": ns, "guest_gas_per_mac": gas }))?;
     }
     Ok(())
 }
