@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models conformance model-table verifier-code differential fuzz clean
+.PHONY: help setup contracts build library demo test wasmvm-tests lint wasmd bench proto test-localnet test-ibc compare-relayers test-zk zk-full zk-figures localnet-up localnet-down localnet-status localnet-logs localnet-reset models conformance model-table verifier-code differential gas fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ verifier-code: ## compile the verifier of proofs again from its Solidity source,
 # Arguments for the harness: make differential DIFFERENTIAL='--operations 100000 --first 7'
 differential: build ## compare every CPU and guest Wasm bit by bit on random operations, graphs and all models (needs qemu-user)
 	@scripts/differential.sh $(DIFFERENTIAL)
+
+gas: contracts ## search the shapes of every operation, and requests, for what takes longer than its gas pays for (15 minutes, on a quiet machine)
+	cargo bench --workspace --bench gas --bench schedule
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (60) each (needs a nightly toolchain)
 	@scripts/fuzz.sh

