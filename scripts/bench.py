@@ -16,11 +16,12 @@ import onnxruntime
 from onnx import TensorProto, helper
 from onnxruntime import quantization
 
-import real_models
+from real_models import convert, convert_all
 from timing import TYPES, Runtime, machine, session
 
 PACKAGES, BUILT, WORK, FIGURES, DOCS = sys.argv[1:6]
 ONLY = sys.argv[6] if len(sys.argv) > 6 else ""
+PROGRAM = os.path.join(BUILT, "aiinference")
 # Turns of engine and runtimes; each gives the least of many runs.
 ROUNDS = 5
 
@@ -95,34 +96,6 @@ def feeds(case):
         return [{name: one(data[name], i) for name in names} for i in range(count)]
 
 
-def convert(folder, title, model, data, options=(), batch=True):
-    """Makes a folder of a model and data to calibrate it on."""
-    program, module = os.path.join(BUILT, "aiinference"), os.path.join(folder, "model.wasm")
-    calibration = os.path.join(folder, "calibration.npz")
-    np.savez(calibration, **data)
-    if not os.path.exists(module) or os.path.getmtime(module) < os.path.getmtime(program):
-        print(f"converting {title}", flush=True)
-        command = [program, "convert", model, "--calibration", calibration, *options, "-o", module]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            print(f"  {done.stderr.strip()[-300:]}")
-            return
-    with open(os.path.join(folder, "case.json"), "w", encoding="utf-8") as file:
-        json.dump({"title": title, "model": model, "data": calibration, "batch": batch}, file)
-
-
-def convert_real_models():
-    """Those of packages, as the table of their accuracy has them."""
-    if not os.path.isdir(PACKAGES):
-        print("the packages of real models are not there: `make model-table` brings them")
-        return
-    for title, build in real_models.unpacked(PACKAGES).items():
-        case, folder = build(), os.path.join(WORK, build.__name__)
-        os.makedirs(folder, exist_ok=True)
-        options = case.get("options", [])
-        convert(folder, title, case["model"], case["calibration"], options, case.get("batch", True))
-
-
 def minilm():
     """Six layers of a transformer in MiniLM's shapes with weights drawn at random: 128 tokens of 384, 12 heads."""
     folder = os.path.join(WORK, "minilm")
@@ -174,7 +147,7 @@ def minilm():
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     data = {"x": random.normal(0, 1, (4, 128, 384)).astype(np.float32)}
-    convert(folder, "transformer in MiniLM's shapes, 128 tokens, random weights", path, data)
+    convert(PROGRAM, folder, "transformer in MiniLM's shapes, 128 tokens, random weights", path, data)
 
 
 def empty(folder):
@@ -286,7 +259,7 @@ def main():
     with open(FIGURES, encoding="utf-8") as file:
         figures = [json.loads(line) for line in file]
     minilm()
-    convert_real_models()
+    convert_all(PACKAGES, PROGRAM, WORK)
     engine, models = Engine(), []
     for path in sorted(glob.glob(os.path.join(WORK, "*", "case.json"))):
         if ONLY in path:

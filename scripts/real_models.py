@@ -3,11 +3,16 @@
 A model is a function that gives a case: `model` (the ONNX file), `calibration` and `test` (arrays by input name, samples along the
 first axis), `inputs` (what they are, in words), `measure` (of the float answers and the integers', in words), and where it
 needs them `options` for the conversion and `batch` (False where the first axis is not the model's own).
+
+real_models.py PACKAGES PROGRAM FOLDER converts all of them: PROGRAM is the command line `aiinference`, and each model gets a folder in FOLDER
+with `model.wasm`, `calibration.npz` and `case.json`. What is newer than the program is left as it is.
 """
 import json
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -448,3 +453,34 @@ MODELS = {
     "arabic-name-romanizer 0.2.0, decoder": name_decoder,
     "all-MiniLM-L6-v2, 128 tokens": sentences,
 }
+
+
+def convert(program, folder, title, model, data, options=(), batch=True):
+    """Makes a folder of a model and data to calibrate it on; False where it does not convert."""
+    module, calibration = os.path.join(folder, "model.wasm"), os.path.join(folder, "calibration.npz")
+    np.savez(calibration, **data)
+    if not os.path.exists(module) or os.path.getmtime(module) < os.path.getmtime(program):
+        print(f"converting {title}", flush=True)
+        command = [program, "convert", model, "--calibration", calibration, *options, "-o", module]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            print(f"  {done.stderr.strip()[-300:]}")
+            return False
+    with open(os.path.join(folder, "case.json"), "w", encoding="utf-8") as file:
+        json.dump({"title": title, "model": model, "data": calibration, "batch": batch}, file)
+    return True
+
+
+def convert_all(packages, program, folder):
+    """Converts all models into folders of a folder; False where one does not convert."""
+    done = True
+    for title, build in unpacked(packages).items():
+        case, own = build(), os.path.join(folder, build.__name__)
+        os.makedirs(own, exist_ok=True)
+        options = case.get("options", [])
+        done &= convert(program, own, title, case["model"], case["calibration"], options, case.get("batch", True))
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(0 if convert_all(*sys.argv[1:]) else 1)
