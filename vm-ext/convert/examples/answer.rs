@@ -11,11 +11,9 @@ mod common;
 use std::error::Error;
 use std::path::Path;
 
-use aiinference_convert::{dyadic, Converter, Dataset, Options, Report, Weights};
+use aiinference_convert::{as_integers, engine_limits, Converter, Dataset, Options, Report, Weights};
 use aiinference_engine::graph::Graph;
-use aiinference_engine::{format, Kernels, Limits, Program, Workspace};
-use aiinference_types::limits;
-use aiinference_types::quantize::from_dyadic;
+use aiinference_engine::{format, Kernels, Program, Workspace};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -89,12 +87,7 @@ fn integers(graph: &Graph, test: &Dataset) -> Result<Inputs, Box<dyn Error>> {
         if *count.get_or_insert(samples) != samples || samples == 0 {
             return Err(format!("{:?} holds {samples} samples, another array not", input.name).into());
         }
-        let one = |v: &f64| {
-            let (mantissa, exponent) = dyadic(*v);
-            let q = from_dyadic(mantissa.into(), exponent, input.fraction_bits);
-            q.clamp(input.low.into(), input.high.into()) as i32
-        };
-        inputs.push((array.values.iter().map(one).collect::<Vec<i32>>(), size));
+        inputs.push((as_integers(&array.values, input), size));
     }
     Ok(inputs)
 }
@@ -155,20 +148,5 @@ fn print(report: &Report) {
     layers.sort_by(|a, b| part(b).total_cmp(&part(a)));
     for layer in layers.iter().take(12) {
         println!("{:.2e} of its size: {} ({})", part(layer), layer.name, layer.op);
-    }
-}
-
-/// The extension's own limits.
-fn engine_limits() -> Limits {
-    Limits {
-        max_nodes: limits::MAX_NODES,
-        max_rank: limits::MAX_RANK,
-        max_elements: limits::MAX_ELEMENTS,
-        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
-        max_ports: limits::MAX_PORTS,
-        max_name_bytes: limits::MAX_NAME_BYTES,
-        max_labels: limits::MAX_LABELS,
-        max_header_entries: limits::MAX_HEADER_ENTRIES,
-        max_header_bytes: limits::MAX_HEADER_BYTES,
     }
 }

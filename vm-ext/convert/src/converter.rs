@@ -409,8 +409,8 @@ fn input_report(input: &aiinference_engine::graph::Input) -> InputReport {
     }
 }
 
-/// The limits of the extension, in the engine's terms.
-pub(crate) fn engine_limits() -> Limits {
+/// The limits of the extension, in the engine's terms: those that converted models keep to.
+pub fn engine_limits() -> Limits {
     Limits {
         max_nodes: limits::MAX_NODES,
         max_rank: limits::MAX_RANK,

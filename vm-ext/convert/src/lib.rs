@@ -31,7 +31,7 @@ mod report;
 mod samples;
 mod trees;
 
-pub use converter::{Conversion, Converter, Progress, Stage};
+pub use converter::{engine_limits, Conversion, Converter, Progress, Stage};
 pub use dataset::{Dataset, NamedArray};
 pub use error::{ConvertError, Result};
 pub use float::{FloatModel, FloatOutput, ImportOptions};
@@ -39,3 +39,4 @@ pub use onnx::proto;
 pub use options::{Options, OutOfRange, Weights};
 pub use quantise::scale::dyadic;
 pub use report::{Difference, Drop, InputReport, LayerReport, Metrics, OutputReport, ProvableReport, Quality, Report};
+pub use samples::as_integers;

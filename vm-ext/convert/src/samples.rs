@@ -26,13 +26,17 @@ impl Samples {
     }
 }
 
-/// A sample as the integer model takes it: rounded, and saturated to the inputs' limits.
+/// Elements of an input as the integer model takes them: rounded by the project's one rule, and saturated to the input's limits. NaN is its
+/// least.
+pub fn as_integers(values: &[f64], input: &Input) -> Vec<i32> {
+    let one = |v: &f64| quantise(*v, input.fraction_bits).max(input.low).min(input.high);
+    values.iter().map(one).collect()
+}
+
+/// A sample as the integer model takes it.
 pub fn integers(sample: &[Vec<f64>], inputs: &[Input]) -> Vec<Vec<i32>> {
-    let one = |(x, input): (&Vec<f64>, &Input)| {
-        let clamp = |v: &f64| quantise(*v, input.fraction_bits).clamp(input.low, input.high);
-        x.iter().map(clamp).collect()
-    };
-    sample.iter().zip(inputs).map(one).collect()
+    let pairs = sample.iter().zip(inputs);
+    pairs.map(|(x, input)| as_integers(x, input)).collect()
 }
 
 fn fail<T>(reason: String) -> Result<T> {

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use aiinference_convert::proto::{DataType, ModelProto, TensorProto, ValueInfoProto};
-use aiinference_convert::{dyadic, ConvertError, Converter, Dataset, FloatModel, ImportOptions, NamedArray};
-use aiinference_engine::{Kernels, Limits, Program};
-use aiinference_types::limits;
-use aiinference_types::quantize::from_dyadic;
+use aiinference_convert::{
+    as_integers, engine_limits, ConvertError, Converter, Dataset, FloatModel, ImportOptions, NamedArray,
+};
+use aiinference_engine::{Kernels, Program};
 use prost::Message;
 
 /// As in ONNX's backend test runner.
@@ -172,21 +172,6 @@ fn tensors(files: &[Vec<u8>]) -> Result<Vec<TensorProto>, Box<dyn Error>> {
 /// An output: its shape and elements.
 type Output = (Vec<usize>, Vec<f64>);
 
-/// The extension's own limits.
-fn limits() -> Limits {
-    Limits {
-        max_nodes: limits::MAX_NODES,
-        max_rank: limits::MAX_RANK,
-        max_elements: limits::MAX_ELEMENTS,
-        max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
-        max_ports: limits::MAX_PORTS,
-        max_name_bytes: limits::MAX_NAME_BYTES,
-        max_labels: limits::MAX_LABELS,
-        max_header_entries: limits::MAX_HEADER_ENTRIES,
-        max_header_bytes: limits::MAX_HEADER_BYTES,
-    }
-}
-
 /// Converts a model and runs it in the engine.
 fn integers(
     bytes: &[u8],
@@ -214,18 +199,11 @@ fn integers(
         converter = converter.fix(name, values.clone());
     }
     let graph = converter.convert()?.graph;
-    let program = Program::new(graph.clone(), &limits()).map_err(|e| e.to_string())?;
+    let program = Program::new(graph.clone(), &engine_limits()).map_err(|e| e.to_string())?;
     let quantised: Vec<Vec<i32>> = graph
         .inputs
         .iter()
-        .map(|input| {
-            let one = |v: &f64| {
-                let (mantissa, exponent) = dyadic(*v);
-                let q = from_dyadic(mantissa.into(), exponent, input.fraction_bits);
-                q.clamp(input.low.into(), input.high.into()) as i32
-            };
-            inputs.get(&input.name).into_iter().flatten().map(one).collect()
-        })
+        .map(|input| as_integers(inputs.get(&input.name).map_or(&[], Vec::as_slice), input))
         .collect();
     let slices: Vec<&[i32]> = quantised.iter().map(Vec::as_slice).collect();
     let results = program.run(&slices, &Kernels::auto()).map_err(|e| e.to_string())?;

@@ -2,23 +2,9 @@
 
 use std::path::Path;
 
-use aiinference_convert::{dyadic, Converter, Dataset, NamedArray};
+use aiinference_convert::{as_integers, engine_limits, Converter, Dataset, NamedArray};
 use aiinference_engine::graph::Graph;
-use aiinference_engine::{Kernels, Limits, Program};
-use aiinference_types::limits;
-use aiinference_types::quantize::from_dyadic;
-
-const LIMITS: Limits = Limits {
-    max_nodes: limits::MAX_NODES,
-    max_rank: limits::MAX_RANK,
-    max_elements: limits::MAX_ELEMENTS,
-    max_peak_bytes: limits::MAX_PEAK_MEMORY_BYTES,
-    max_ports: limits::MAX_PORTS,
-    max_name_bytes: limits::MAX_NAME_BYTES,
-    max_labels: limits::MAX_LABELS,
-    max_header_entries: limits::MAX_HEADER_ENTRIES,
-    max_header_bytes: limits::MAX_HEADER_BYTES,
-};
+use aiinference_engine::{Kernels, Program};
 
 fn file(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/quantised");
@@ -38,13 +24,9 @@ fn as_x(array: &NamedArray) -> Dataset {
 fn answers(graph: Graph, x: &NamedArray) -> Vec<f64> {
     let (input, output) = (graph.inputs[0].clone(), graph.outputs[0].clone());
     let size: usize = input.shape.iter().map(|n| *n as usize).product();
-    let program = Program::new(graph, &LIMITS).unwrap();
-    let integer = |v: &f64| {
-        let (mantissa, exponent) = dyadic(*v);
-        from_dyadic(mantissa.into(), exponent, input.fraction_bits).clamp(input.low.into(), input.high.into()) as i32
-    };
+    let program = Program::new(graph, &engine_limits()).unwrap();
     let answer = |sample: &[f64]| {
-        let x: Vec<i32> = sample.iter().map(integer).collect();
+        let x = as_integers(sample, &input);
         program.run(&[&x], &Kernels::auto()).unwrap().remove(0)
     };
     let unit = (-f64::from(output.fraction_bits)).exp2();
