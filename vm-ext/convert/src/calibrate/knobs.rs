@@ -66,7 +66,7 @@ pub fn knobs(net: &Net, quantised: &Quantised, program: &Program, most: usize) -
         for x in node.kind.operands() {
             let id = source(net, x);
             if !matches!(net.nodes[id].kind, Kind::Input(_) | Kind::Const(_)) {
-                let (part, bits) = (Part::Value, 16);
+                let (part, bits) = (Part::Value, value_bits(net, quantised, program, id));
                 note(Knob { id, part, bits }, gas);
             }
         }
@@ -96,6 +96,16 @@ fn layer(net: &Net, quantised: &Quantised, program: &Program, id: Id) -> Option<
         Op::BatchMatMul { .. } => Some((None, gas)),
         _ => None,
     }
+}
+
+/// Bits of a value and its sign as far as a choice may go: 16 where it takes 32.
+fn value_bits(net: &Net, quantised: &Quantised, program: &Program, id: Id) -> u32 {
+    let place = target(net, quantised, id).and_then(|l| (l.value as usize).checked_sub(quantised.graph.inputs.len()));
+    place.map_or(16, |node| {
+        let value = &program.nodes()[node].value;
+        let magnitude = value.low.unsigned_abs().max(value.high.unsigned_abs());
+        (u32::BITS - magnitude.leading_zeros() + 1).clamp(2, 16)
+    })
 }
 
 /// The layer of the report that shows the value of a node, or of the clamp that became part of it.

@@ -30,7 +30,10 @@ impl Quantiser<'_> {
 
     pub(super) fn table(&mut self, id: Id, x: Id, f: &Expr) -> Result<()> {
         let seen = self.seen[x];
-        let plan = table::plan(f, seen.low, seen.high, self.seen[id].largest());
+        let mut plan = table::plan(f, seen.low, seen.high, self.seen[id].largest());
+        if let (Some(share), None) = (self.plan.share[id], self.chosen(id).value) {
+            plan.narrow(f, share.k, share.most);
+        }
         let q = self.at(x, plan.input_bits)?;
         let low = plan.entries.iter().copied().min().unwrap_or(0).into();
         let high = plan.entries.iter().copied().max().unwrap_or(0).into();

@@ -169,6 +169,10 @@ impl Quantiser<'_> {
             }
         }
         let chosen = self.chosen(target.id);
+        if let (Some(share), None) = (self.plan.share[target.id], chosen.value) {
+            let qmax = share.most.min(self.plan.factor[target.id]);
+            return (chosen.fraction_bits(fraction_bits(room, qmax).min(share.k)), qmax);
+        }
         let qmax = chosen.value_max().min(self.plan.factor[target.id]);
         (chosen.fraction_bits(fraction_bits(room, qmax)), qmax)
     }

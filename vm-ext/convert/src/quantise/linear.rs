@@ -2,10 +2,12 @@
 
 use aiinference_engine::graph::{Array, Op, Rescale, ValueId};
 
-use super::scale::{self, multiplier, pow2, quantise, reach, round, QMAX, WIDE_MAX};
-use super::{Quantiser, Target};
+use super::budget::{Estimate, Width, BLOCK, SHORT_SUM};
+use super::plan::takes_bytes;
+use super::scale::{self, multiplier, pow2, quantise, round, QMAX, WIDE_MAX};
+use super::{Quantiser, Target, Q};
 use crate::error::Result;
-use crate::net::Id;
+use crate::net::{Id, Kind};
 use crate::options::Weights;
 use crate::provable;
 
@@ -13,18 +15,6 @@ use crate::provable;
 pub(super) const MULTIPLIER_BITS: u32 = 15;
 /// Bits of a multiplier from which on it is fine enough for results of 16.
 const SHORT_BITS: i32 = 13;
-/// Layers with fewer multiplications than this get 16-bit weights by default, whatever 8 bits would do.
-const SMALL_LAYER: u64 = 2_000_000;
-/// The last layers before the outputs get 16 bits up to this: nothing after them averages their errors away.
-const SMALL_LAST_LAYER: u64 = 16_000_000;
-/// Sums below it are kept in 32 bits.
-const SHORT_SUM: f64 = (1u64 << 31) as f64;
-/// Products whose sum stays below that where a whole channel's does not: moving sums to 64 bits takes little time beside so many.
-const BLOCK: usize = 64;
-/// Error of a layer beside its largest result up to which 8-bit weights do: 2^-9.
-const FINE_IN_BYTES: f64 = 1.0 / 512.0;
-/// And up to which 16-bit weights as coarse as sums of 32 bits want them do: 2^-11.
-const FINE_IN_SHORT_SUMS: f64 = 1.0 / 2048.0;
 /// Accumulators stay below, as the loader demands.
 const ACCUMULATOR: f64 = (1u64 << 46) as f64;
 
@@ -38,7 +28,7 @@ impl Quantiser<'_> {
         bias: &[f64],
         op: impl FnOnce(ValueId, Array, Vec<i64>, Rescale) -> Op,
     ) -> Result<()> {
-        let x = self.narrow(source)?;
+        let x = self.operand(id, source)?;
         let target = self.target(id);
         let (mut k, qmax) = self.format(&target, f64::INFINITY);
         let taps = weights.len() / bias.len().max(1);
@@ -54,7 +44,7 @@ impl Quantiser<'_> {
             mut biases,
             scales,
             wmax,
-        } = self.integers(id, &target, source, &layer);
+        } = self.integers(id, source, &layer);
         let sums = integers.chunks(taps).zip(&biases).map(|(row, b)| {
             let sum: f64 = row.iter().map(|w| f64::from(w.abs())).sum();
             sum * x.magnitude() + b.unsigned_abs() as f64
@@ -143,6 +133,9 @@ impl Quantiser<'_> {
         };
         let (scale, offset): (Vec<f64>, Vec<f64>) = scale.iter().zip(offset).map(less_steep).unzip();
         let (scale, offset) = (&scale, &offset);
+        if scale.iter().any(|a| !a.is_finite()) || offset.iter().any(|b| b.is_nan()) {
+            return self.range_error(id, "a factor or an offset is no number".into());
+        }
         let limited = scale.iter().zip(offset).map(|(a, b)| {
             let most = most + x.magnitude() * unit * a.abs();
             b.clamp(-most, most)
@@ -303,20 +296,45 @@ impl Layer<'_> {
             scale *= if room.least > 0.0 { 2.0 } else { over * (1.0 + pow2(-8)) };
         }
     }
-
-    /// What the rounding of weights adds to a sum, on average over taps, of the largest of them: operands taken to be a quarter
-    /// of the largest one on average.
-    fn error(&self, scales: &[f64], largest: f64) -> f64 {
-        let scale = scales.iter().copied().fold(0.0, f64::max);
-        scale * libm::sqrt(self.taps as f64 / 12.0) * largest / 4.0
-    }
 }
 
 impl Quantiser<'_> {
+    /// A layer's operand within 16 bits: as it is or, where the layer's sums would not do with that, as they ask.
+    fn operand(&mut self, id: Id, source: Id) -> Result<Q> {
+        let x = self.narrow(source)?;
+        let (Kind::Linear { weights, bias, .. } | Kind::Conv { weights, bias, .. }) = &self.net.nodes[id].kind else {
+            return Ok(x);
+        };
+        let Some(share) = self.plan.share[source] else {
+            return Ok(x);
+        };
+        let free = self.chosen(source).value.is_none() && !self.options.provable;
+        // Rescaling costs less than the blocks that it saves where it has not more elements than the result has.
+        let elements = |id: Id| self.net.shape(id).iter().product::<usize>();
+        if !free || x.fits(share.most) || elements(source) > elements(id) {
+            return Ok(x);
+        }
+        let estimate = Estimate::new(
+            weights,
+            weights.len() / bias.len().max(1),
+            &self.seen[source],
+            &self.seen[id],
+        );
+        let k = share.k.min(x.k);
+        let wanted = estimate.width(k, f64::from(share.most), false);
+        if estimate.width(x.k, x.magnitude(), false) != Width::Blocks || wanted == Width::Blocks {
+            return Ok(x);
+        }
+        if let Some(q) = self.shared.get(&source) {
+            return Ok(*q);
+        }
+        let q = self.requantise(id, x, k, -share.most, share.most)?;
+        self.shared.insert(source, q);
+        Ok(q)
+    }
+
     /// Chooses the width of a layer's weights and of its sums, and makes integers of it.
-    fn integers(&self, id: Id, target: &Target, source: Id, layer: &Layer<'_>) -> Integers {
-        let size: usize = self.net.shape(id).iter().product();
-        let products = (size as u64) * (layer.taps as u64);
+    fn integers(&self, id: Id, source: Id, layer: &Layer<'_>) -> Integers {
         let chosen = self.chosen(id);
         let free = Room {
             wmax: chosen.weight_max(QMAX),
@@ -325,12 +343,6 @@ impl Quantiser<'_> {
             whole: ACCUMULATOR / 2.0,
             least: 0.0,
         };
-        // Of the largest result.
-        let error = |integers: &Integers| {
-            let result = reach(self.seen[target.id].largest());
-            layer.error(&integers.scales, reach(self.seen[source].largest())) / if result > 0.0 { result } else { 1.0 }
-        };
-        let bytes = || layer.integers(&Room { wmax: 127, ..free });
         if self.options.provable {
             let wmax = match self.options.weights {
                 Weights::I8 => 127,
@@ -343,39 +355,28 @@ impl Quantiser<'_> {
             let least = scale::power_of_two(own.scales.iter().copied().fold(0.0, f64::max));
             return layer.integers(&Room { wmax, least, ..free });
         }
-        match self.options.weights {
-            _ if chosen.weights.is_some() => {
-                if free.wmax <= 127 {
-                    return layer.integers(&free);
-                }
-            }
-            Weights::I8 => return bytes(),
-            Weights::Auto => {
-                let small = match self.plan.last[id] {
-                    true => SMALL_LAST_LAYER,
-                    false => SMALL_LAYER,
-                };
-                if products >= small {
-                    let bytes = bytes();
-                    if error(&bytes) <= FINE_IN_BYTES {
-                        return bytes;
-                    }
-                }
-            }
-            Weights::I16 => {}
-        }
-        let short = layer.integers(&Room {
+        let bytes = match (chosen.weights, self.options.weights) {
+            (Some(_), _) if free.wmax <= 127 => return layer.integers(&free),
+            (Some(_), _) | (None, Weights::I16) => false,
+            (None, Weights::I8) => return layer.integers(&Room { wmax: 127, ..free }),
+            (None, Weights::Auto) => takes_bytes(self.net, id, self.plan.last[id]),
+        };
+        let estimate =
+            Estimate::new(layer.weights, layer.taps, &self.seen[source], &self.seen[id]).exact(self.plan.whole[source]);
+        let width = estimate.width(layer.k, layer.xmax, bytes);
+        let short = Room {
             sum: SHORT_SUM,
             whole: SHORT_SUM,
             ..free
-        });
-        if error(&short) <= FINE_IN_SHORT_SUMS {
-            return short;
-        }
-        layer.integers(&Room {
-            block: BLOCK,
-            sum: SHORT_SUM,
-            ..free
+        };
+        layer.integers(&match width {
+            Width::Bytes => Room { wmax: 127, ..free },
+            Width::Short => short,
+            Width::Blocks => Room {
+                block: BLOCK,
+                whole: free.whole,
+                ..short
+            },
         })
     }
 }

@@ -4,6 +4,7 @@
 //! scale per output channel, which the requantisation absorbs; trees, scalers, divisors and what is rounded or compared
 //! may keep their operands in 32 bits. Whole numbers stay what they are.
 
+mod budget;
 mod elementwise;
 mod exact;
 mod forest;
@@ -119,6 +120,8 @@ struct Quantiser<'a> {
     graph: Graph,
     values: Vec<Option<Q>>,
     variants: BTreeMap<(Id, i32), Q>,
+    /// Values as the sums of layers ask for them, where they are not so anyway.
+    shared: BTreeMap<Id, Q>,
     /// What the values of Scans consist of.
     parts: BTreeMap<Id, Vec<scan::Part>>,
     /// Which values are quotients of which whole numbers.
@@ -145,6 +148,7 @@ impl<'a> Quantiser<'a> {
             graph: Graph::new(),
             values: vec![None; net.nodes.len()],
             variants: BTreeMap::new(),
+            shared: BTreeMap::new(),
             parts: BTreeMap::new(),
             quotients: BTreeMap::new(),
             layers: vec![],
@@ -153,6 +157,14 @@ impl<'a> Quantiser<'a> {
 
     /// Quantises every node that is no input; constants are stored on demand.
     fn nodes(&mut self) -> Result<()> {
+        for (id, node) in self.net.nodes.iter().enumerate() {
+            // Before a producer takes them for its own.
+            if let Kind::Map { f, .. } = &node.kind {
+                if f.clamped().is_some_and(|c| c.low.is_nan() || c.high.is_nan()) {
+                    return self.range_error(id, "its limits are no numbers".into());
+                }
+            }
+        }
         for id in 0..self.net.nodes.len() {
             if self.values[id].is_none() && !matches!(self.net.nodes[id].kind, Kind::Const(_)) {
                 self.node(id)?;

@@ -26,7 +26,11 @@ impl Quantiser<'_> {
             let largest = qs.iter().map(|q| q.magnitude() * pow2(-q.k)).fold(0.0, f64::max);
             let qmax = if wide { WIDE_MAX - 1 } else { QMAX };
             let room = reach(self.seen[id].largest()).min(largest);
-            fraction_bits(room, qmax).min(finest)
+            let k = fraction_bits(room, qmax).min(finest);
+            match (wide, self.plan.share[id]) {
+                (false, Some(share)) => k.min(share.k),
+                _ => k,
+            }
         };
         let limit = if wide { WIDE_MAX } else { QMAX };
         for q in &mut qs {

@@ -1,10 +1,11 @@
 //! What is known of every value before the first one is quantised.
 
+use super::budget::{self, Share};
 use super::functions;
 use super::scale::{fraction_bits, reach, QMAX};
 use super::seen::Seen;
 use crate::net::{Declared, Elements, Id, Kind, Net};
-use crate::options::Options;
+use crate::options::{Options, Weights};
 
 /// By how many fraction bits 32-bit terms of a sum must be finer than 16-bit ones to be worth their cost.
 const WORTHWHILE_BITS: i32 = 4;
@@ -14,6 +15,11 @@ const WHOLE_MAX: f64 = 2147483647.0;
 const FEW_PRODUCTS: usize = 1 << 14;
 /// Fewer units than this would cost accuracy.
 const LEAST_UNITS: f64 = 2000.0;
+
+/// Layers with fewer multiplications than this get 16-bit weights by default, whatever 8 bits would do.
+const SMALL_LAYER: u64 = 2_000_000;
+/// The last layers before the outputs get 16 bits up to this: nothing after them averages their errors away.
+const SMALL_LAST_LAYER: u64 = 16_000_000;
 
 /// Per value.
 pub(super) struct Plan {
@@ -27,6 +33,8 @@ pub(super) struct Plan {
     pub finer: Vec<Option<i32>>,
     /// Largest magnitude as an integer that leaves the products which it goes into sums of 32 bits.
     pub factor: Vec<i32>,
+    /// The format that the sums of its readers ask of it.
+    pub share: Vec<Option<Share>>,
     /// Whether no layer with weights follows.
     pub last: Vec<bool>,
     /// Whether all its elements are whole numbers, which stay exact: no fraction bits.
@@ -69,6 +77,7 @@ impl Plan {
             wide,
             finer,
             factor,
+            share: vec![None; count],
             last,
             whole: vec![false; count],
             fine: vec![false; count],
@@ -77,6 +86,12 @@ impl Plan {
         // Circuits know neither whole numbers nor functions.
         if !options.provable {
             plan.whole = whole_numbers(net, given);
+            let bytes = |id: Id| match options.weights {
+                Weights::I8 => true,
+                Weights::I16 => false,
+                Weights::Auto => takes_bytes(net, id, plan.last[id]),
+            };
+            plan.share = budget::shares(net, seen, &plan.readers, &plan.returned, &plan.whole, bytes);
             for (id, node) in net.nodes.iter().enumerate() {
                 if let Kind::Map { x, f } = &node.kind {
                     plan.composed[id] = f.clamped().is_none()
@@ -242,6 +257,20 @@ fn factors(net: &Net, readers: &[Vec<Id>], returned: &[bool]) -> Vec<i32> {
         factor[id] = allowed.max().unwrap_or(QMAX);
     }
     factor
+}
+
+/// Whether a layer is large enough for weights of 8 bits; `last`: no layer follows.
+pub(super) fn takes_bytes(net: &Net, id: Id, last: bool) -> bool {
+    let (weights, bias) = match &net.nodes[id].kind {
+        Kind::Linear { weights, bias, .. } => (weights, bias),
+        // A convolution of one or two channels a group takes as long with weights of either width.
+        Kind::Conv { bias, groups, .. } if bias.len() <= 2 * groups => return false,
+        Kind::Conv { weights, bias, .. } => (weights, bias),
+        _ => return false,
+    };
+    let results = net.shape(id).iter().product::<usize>() as u64;
+    let taps = (weights.len() / bias.len().max(1)) as u64;
+    results.saturating_mul(taps) >= if last { SMALL_LAST_LAYER } else { SMALL_LAYER }
 }
 
 /// Whether a node only clamps.

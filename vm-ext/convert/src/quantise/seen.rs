@@ -31,6 +31,10 @@ pub struct Seen {
     pub bits: i32,
     /// Least of what lies so far below that it may be a mask.
     far: Option<f64>,
+    /// Sum of the squares of what is no mask.
+    squares: f64,
+    /// How many those are.
+    count: u64,
 }
 
 impl Seen {
@@ -40,6 +44,8 @@ impl Seen {
         high: f64::NEG_INFINITY,
         bits: 0,
         far: None,
+        squares: 0.0,
+        count: 0,
     };
 
     /// Takes in elements.
@@ -51,6 +57,8 @@ impl Seen {
             }
             self.low = self.low.min(v);
             self.high = self.high.max(v);
+            self.squares += v * v;
+            self.count += 1;
             if count_bits {
                 self.bits = self.bits.max(bits_needed(v));
             }
@@ -75,6 +83,8 @@ impl Seen {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             },
+            squares: self.squares + other.squares,
+            count: self.count.saturating_add(other.count),
         }
     }
 
@@ -93,6 +103,15 @@ impl Seen {
         if self.low <= self.high {
             self.low = self.low.clamp(-bound, bound);
             self.high = self.high.clamp(-bound, bound);
+        }
+    }
+
+    /// Mean of the squares; 0 of nothing.
+    pub fn mean_square(&self) -> f64 {
+        if self.count == 0 {
+            0.0
+        } else {
+            self.squares / self.count as f64
         }
     }
 

@@ -54,7 +54,7 @@ fn widened(low: f64, high: f64) -> (f64, f64) {
 
 /// The table with a given input scale.
 pub fn build(f: &Expr, input_bits: i32, largest: f64) -> Table {
-    let knot = |i: i32| f.eval(f64::from(i * STEP - 32768) * pow2(-input_bits));
+    let knot = |i: i32| knot(f, input_bits, i);
     let everywhere = (0..KNOTS).map(|i| knot(i).abs()).filter(|y| y.is_finite());
     let bound = everywhere.fold(0.0, f64::max).min(reach(largest));
     let output_bits = fraction_bits(bound, QMAX);
@@ -66,6 +66,24 @@ pub fn build(f: &Expr, input_bits: i32, largest: f64) -> Table {
         entries: (0..KNOTS).map(entry).collect(),
         error: f64::INFINITY,
     }
+}
+
+impl Table {
+    /// Makes the entries coarser, where they have more than so many fraction bits, and limits them.
+    pub fn narrow(&mut self, f: &Expr, output_bits: i32, most: i32) {
+        if output_bits < self.output_bits {
+            let scale = pow2(output_bits);
+            let most = i64::from(most.min(QMAX));
+            let entry = |i: i32| round(knot(f, self.input_bits, i) * scale).clamp(-most, most) as i16;
+            self.entries = (0..KNOTS).map(entry).collect();
+            self.output_bits = output_bits;
+        }
+    }
+}
+
+/// A function at a knot.
+fn knot(f: &Expr, input_bits: i32, i: i32) -> f64 {
+    f.eval(f64::from(i * STEP - 32768) * pow2(-input_bits))
 }
 
 /// What the engine reads from a table.
