@@ -192,7 +192,7 @@ mod tests {
             off_by_one!(bytes.rows, |weights, pixels, stride, quads, width, out| out),
             off_by_one!(bytes.pack_rows, |x, stride, rows, k, width, words| words),
             off_by_one!(bytes.pack_pixels, |source, start, offsets, width, from, words| words),
-            off_by_one!(words.tile, |a, lda, rows, k, b, out| out),
+            off_by_one!(words.tile, |a, lda, rows, k, b, stride, out| out),
             off_by_one!(words.blocks, |a, lda, rows, k, block, b, out| out),
             with(|kernels| kernels.bytes.dot = |a, b| (Kernels::scalar().bytes.dot)(a, b) + 1),
             with(|kernels| kernels.words.dot = |a, b| (Kernels::scalar().words.dot)(a, b) + 1),

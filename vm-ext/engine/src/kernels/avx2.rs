@@ -10,7 +10,7 @@ use crate::ops::exp2::EXP2;
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
-use super::sse2::{self, check};
+use super::sse2::{self, check, check_panels};
 use super::{Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
 
 cpufeatures::new!(detected, "avx2");
@@ -280,20 +280,26 @@ unsafe fn load(p: *const i16) -> __m256i {
     _mm256_loadu_si256(p.cast())
 }
 
-fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
-    check(a.len(), lda, rows, k, b.len(), out.len());
+/// A few rows go past all panels before the next ones: of those, and of a panel or two, a near cache holds more than of all rows.
+fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, out: &mut [i32]) {
+    let panels = check_panels((a.len(), lda), rows, k, (b.len(), stride), out.len());
     let mut r = 0;
     while r < rows {
-        // SAFETY: the machine has AVX2, and `check` has proven the extents that `tile` asks for.
-        unsafe {
-            let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
-            match rows - r {
-                6.. => r += tile::<6, 2>(a, lda, k, b.as_ptr(), out),
-                4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
-                2.. => r += tile::<2, 2>(a, lda, k, b.as_ptr(), out),
-                _ => r += tile::<1, 2>(a, lda, k, b.as_ptr(), out),
+        let mut done = rows;
+        for p in 0..panels {
+            // SAFETY: the machine has AVX2, and `check_panels` has proven the extents that `tile` asks for.
+            unsafe {
+                let (a, b) = (a.as_ptr().add(r * lda), b.as_ptr().add(p * stride));
+                let out = out.as_mut_ptr().add((p * rows + r) * WIDE);
+                done = match rows - r {
+                    6.. => tile::<6, 2>(a, lda, k, b, out),
+                    4.. => tile::<4, 2>(a, lda, k, b, out),
+                    2.. => tile::<2, 2>(a, lda, k, b, out),
+                    _ => tile::<1, 2>(a, lda, k, b, out),
+                };
             }
         }
+        r += done;
     }
 }
 
@@ -311,32 +317,59 @@ unsafe fn tile<const R: usize, const V: usize>(
     out: *mut i32,
 ) -> usize {
     let mut sums = [[_mm256_setzero_si256(); V]; R];
-    for pair in 0..k / 2 {
-        let mut w = [_mm256_setzero_si256(); V];
-        for (v, w) in w.iter_mut().enumerate() {
-            *w = load(b.add((pair * V + v) * 16));
-        }
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
-            for (sum, w) in sums.iter_mut().zip(w) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-            }
-        }
-    }
-    if k % 2 == 1 {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            // The upper half is 0: what the panel holds there does not matter.
-            let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + k - 1) as u16));
-            for (v, sum) in sums.iter_mut().enumerate() {
-                let w = load(b.add((k / 2 * V + v) * 16));
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-            }
-        }
-    }
+    pairs_of(k, (a, lda), b, &mut sums);
     for (i, sum) in sums.iter().flatten().enumerate() {
         _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
     }
     R
+}
+
+/// Adds the products of k elements of R rows and of a panel of V * 8 columns.
+///
+/// Nothing here is checked for overflow: such checks keep sums out of registers.
+///
+/// # Safety
+/// AVX2; `a` is readable for k elements at each of R rows lda apart, `b` for V * 16 elements per pair of k (an odd k rounded up).
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn pairs_of<const R: usize, const V: usize>(
+    k: usize,
+    (a, lda): (*const i16, usize),
+    b: *const i16,
+    sums: &mut [[__m256i; V]; R],
+) {
+    let (mut a, mut b) = (a, b);
+    for _ in 0..k / 2 {
+        pair_step(|r| a.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned(), b, sums);
+        (a, b) = (a.add(2), b.add(16 * V));
+    }
+    if k % 2 == 1 {
+        // The upper half is 0: what the panel holds there does not matter.
+        pair_step(|r| i32::from(*a.add(r.wrapping_mul(lda)) as u16), b, sums);
+    }
+}
+
+/// A pair of k.
+///
+/// # Safety
+/// AVX2; `b` is readable for V * 16 elements.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn pair_step<const R: usize, const V: usize>(
+    x: impl Fn(usize) -> i32,
+    b: *const i16,
+    sums: &mut [[__m256i; V]; R],
+) {
+    let mut w = [_mm256_setzero_si256(); V];
+    for (v, w) in w.iter_mut().enumerate() {
+        *w = load(b.add(v * 16));
+    }
+    for (r, sums) in sums.iter_mut().enumerate() {
+        let x = _mm256_set1_epi32(x(r));
+        for (sum, w) in sums.iter_mut().zip(w) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+        }
+    }
 }
 
 /// k of a block from which on it takes less to bring the sums of each to 64 bits than to multiply bytes apart.
@@ -379,24 +412,7 @@ unsafe fn block_tile<const R: usize, const V: usize>(
     while from < k {
         let end = from + block.min(k - from);
         let mut sums = [[_mm256_setzero_si256(); V]; R];
-        for pair in from / 2..end / 2 {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let x = _mm256_set1_epi32(a.add(r * lda + 2 * pair).cast::<i32>().read_unaligned());
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let w = load(b.add((pair * V + v) * 16));
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                }
-            }
-        }
-        if end % 2 == 1 {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let x = _mm256_set1_epi32(i32::from(*a.add(r * lda + end - 1) as u16));
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let w = load(b.add((end / 2 * V + v) * 16));
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                }
-            }
-        }
+        pairs_of(end - from, (a.add(from), lda), b.add(from * 8 * V), &mut sums);
         for (totals, sums) in totals.iter_mut().zip(&sums) {
             for (total, sum) in totals.iter_mut().zip(sums) {
                 let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(*sum));

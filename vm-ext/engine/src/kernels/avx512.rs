@@ -13,7 +13,7 @@ use crate::ops::exp2::{EXP2, KNOT_BITS};
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
-use super::sse2::{check, pair};
+use super::sse2::{check, check_panels, pair};
 use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
 
 // This looks at what the operating system keeps of the registers, too.
@@ -161,40 +161,100 @@ macro_rules! products {
                 }
             }
 
-            fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
-                check(a.len(), lda, rows, k, b.len(), out.len());
+            /// A few rows go past all panels, two at a time, before the next ones.
+            fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, out: &mut [i32]) {
+                let panels = check_panels((a.len(), lda), rows, k, (b.len(), stride), out.len());
                 let mut r = 0;
                 while r < rows {
-                    // SAFETY: the machine has the features, and `check` has proven the extents that `tile` asks for.
-                    unsafe {
-                        let (a, out) = (a.as_ptr().add(r * lda), out.as_mut_ptr().add(r * WIDE));
-                        match rows - r {
-                            8.. => r += tile::<8, 1>(a, lda, k, b.as_ptr(), out),
-                            4.. => r += tile::<4, 2>(a, lda, k, b.as_ptr(), out),
-                            2.. => r += tile::<2, 4>(a, lda, k, b.as_ptr(), out),
-                            _ => r += tile::<1, 4>(a, lda, k, b.as_ptr(), out),
+                    let mut done = rows;
+                    let mut p = 0;
+                    while p < panels {
+                        // A single row reads the panels as one stream.
+                        let two = panels - p >= 2 && rows - r > 1;
+                        // SAFETY: the machine has the features, and `check_panels` has proven the extents that `tile` asks for.
+                        unsafe {
+                            let (a, b) = (a.as_ptr().add(r * lda), b.as_ptr().add(p * stride));
+                            let out = out.as_mut_ptr().add((p * rows + r) * WIDE);
+                            let out = (out, rows * WIDE);
+                            done = match (two, rows - r) {
+                                (true, 16 | 8..12) => tile::<8, 2, 1>(a, lda, k, (b, stride), out),
+                                (true, 12..) => tile::<12, 2, 1>(a, lda, k, (b, stride), out),
+                                (true, 4..) => tile::<4, 2, 1>(a, lda, k, (b, stride), out),
+                                (true, _) => tile::<2, 2, 4>(a, lda, k, (b, stride), out),
+                                (_, 16 | 8..12) => tile::<8, 1, 1>(a, lda, k, (b, stride), out),
+                                (_, 12..) => tile::<12, 1, 1>(a, lda, k, (b, stride), out),
+                                (_, 4..) => tile::<4, 1, 2>(a, lda, k, (b, stride), out),
+                                (_, 2..) => tile::<2, 1, 4>(a, lda, k, (b, stride), out),
+                                _ => tile::<1, 1, 4>(a, lda, k, (b, stride), out),
+                            };
                         }
+                        p += if two { 2 } else { 1 };
                     }
+                    r += done;
                 }
             }
 
-            /// R rows against a panel. Gives R.
+            /// R rows against P panels `stride` apart, whose results are `panel` apart, in U parts. Gives R.
             ///
             /// # Safety
-            /// As for `sums` from 0 to k; `out` is writable for R * 16 elements.
+            /// The features; `a` is readable for k elements at each of R rows lda apart, `b` for 32 elements per pair of k (an odd k
+            /// rounded up) of each panel, `out` writable for R * 16 elements of each.
             #[target_feature(enable = $features)]
-            unsafe fn tile<const R: usize, const U: usize>(
+            unsafe fn tile<const R: usize, const P: usize, const U: usize>(
                 a: *const i16,
                 lda: usize,
                 k: usize,
-                b: *const i16,
-                out: *mut i32,
+                (b, stride): (*const i16, usize),
+                (out, panel): (*mut i32, usize),
             ) -> usize {
-                let sums = sums::<R, U>(a, lda, 0, k, b);
-                for (r, sum) in sums.iter().enumerate() {
-                    _mm512_storeu_si512(out.add(r * WIDE).cast(), *sum);
+                let mut parts = [[[_mm512_setzero_si512(); P]; R]; U];
+                let (mut row, mut b) = (a, b);
+                for _ in 0..k / (2 * U) {
+                    for sums in &mut parts {
+                        let pair = |r: usize| row.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned();
+                        tile_step(pair, (b, stride), sums);
+                        (row, b) = (row.add(2), b.add(2 * WIDE));
+                    }
+                }
+                let [sums, others @ ..] = &mut parts[..] else {
+                    return R;
+                };
+                for at in (k / (2 * U) * 2 * U..k).step_by(2) {
+                    tile_step(|r| pair(a.add(r.wrapping_mul(lda)), at, k), (b, stride), sums);
+                    b = b.add(2 * WIDE);
+                }
+                for r in 0..R {
+                    for p in 0..P {
+                        let sum = others
+                            .iter()
+                            .fold(sums[r][p], |sum, other| _mm512_add_epi32(sum, other[r][p]));
+                        _mm512_storeu_si512(out.add(p * panel + r * WIDE).cast(), sum);
+                    }
                 }
                 R
+            }
+
+            /// A pair of k.
+            ///
+            /// # Safety
+            /// The features; `b` is readable for 32 elements of each of P panels `stride` apart.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn tile_step<const R: usize, const P: usize>(
+                x: impl Fn(usize) -> i32,
+                (b, stride): (*const i16, usize),
+                sums: &mut [[__m512i; P]; R],
+            ) {
+                let mut w = [_mm512_setzero_si512(); P];
+                for (p, w) in w.iter_mut().enumerate() {
+                    *w = _mm512_loadu_si512(b.add(p.wrapping_mul(stride)).cast());
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_set1_epi32(x(r));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = $step(*sum, x, w);
+                    }
+                }
             }
 
             fn wide_blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16], out: &mut [i64]) {

@@ -66,10 +66,10 @@ impl<'a> LaidOut<'a> {
         LaidOut { split, k, data }
     }
 
-    /// Panel p.
-    pub fn panel(&self, p: usize) -> &'a [i16] {
-        let even = self.k.next_multiple_of(2);
-        &self.data[p * even * WIDE..][..even * WIDE]
+    /// The panels from `first` on, and the elements from one to the next.
+    pub fn panels(&self, first: usize) -> (&'a [i16], usize) {
+        let length = self.k.next_multiple_of(2) * WIDE;
+        (&self.data[first * length..self.split.panels * length], length)
     }
 
     /// Single column i.

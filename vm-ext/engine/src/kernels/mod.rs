@@ -42,11 +42,20 @@ pub(crate) const SPLIT: usize = 256;
 
 /// Words of a cache line.
 pub(crate) const LINE: usize = 16;
+/// The same in elements of 16 bits.
+pub(crate) const SHORT_LINE: usize = 2 * LINE;
 
 /// Words from the first on that begins a cache line: vectors that straddle two take twice as long to load.
 pub(crate) fn aligned_mut(words: &mut [i32]) -> &mut [i32] {
     let start = words.as_ptr().align_offset(size_of::<[i32; LINE]>()).min(LINE);
     &mut words[start..]
+}
+
+/// The same of elements of 16 bits.
+pub(crate) fn aligned_short_mut(elements: &mut [i16]) -> &mut [i16] {
+    let start = elements.as_ptr().align_offset(size_of::<[i32; LINE]>());
+    let start = start.min(SHORT_LINE).min(elements.len());
+    &mut elements[start..]
 }
 
 /// What fits the range of activations, as the loader inferred it: narrow ones have quicker products with 8-bit weights.
@@ -108,14 +117,14 @@ pub(crate) struct Bytes {
     pub dot: Dot<i8>,
 }
 
-/// `out[r * 16 + c] = sum over k of a[r * lda + k] * b[(k / 2 * 16 + c) * 2 + k % 2]` for `rows` rows; `b` holds k in
-/// pairs, an odd last one with a zero.
+/// `out[(p * rows + r) * 16 + c] = sum over k of a[r * lda + k] * b[p * stride + (k / 2 * 16 + c) * 2 + k % 2]` for `rows` rows
+/// and as many panels as out holds; `b` holds k in pairs, beside an odd last one anything.
 ///
-/// Arguments: a, lda, rows, k, b, out. Every partial sum fits 32 bits (the caller's certificate).
-pub(crate) type Tile = fn(&[i16], usize, usize, usize, &[i16], &mut [i32]);
+/// Arguments: a, lda, rows, k, b, stride, out. Every partial sum fits 32 bits (the caller's certificate).
+pub(crate) type Tile = fn(&[i16], usize, usize, usize, &[i16], usize, &mut [i32]);
 
-/// The same with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate. What may
-/// be done instead: the high and the low bytes of b apart, of which [`SPLIT`] k always fit.
+/// The same for one panel with sums in 64 bits, of which each `block` consecutive k (even, aligned) fit 32 bits by the certificate.
+/// What may be done instead: the high and the low bytes of b apart, of which [`SPLIT`] k always fit.
 ///
 /// Arguments: a, lda, rows, k, block, b, out.
 pub(crate) type BlockTile = fn(&[i16], usize, usize, usize, usize, &[i16], &mut [i64]);

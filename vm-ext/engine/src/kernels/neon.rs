@@ -227,7 +227,13 @@ fn check(a: usize, lda: usize, rows: usize, k: usize, b: usize, out: usize) {
     assert!(k.next_multiple_of(2) * WIDE <= b && rows * WIDE <= out);
 }
 
-fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, out: &mut [i32]) {
+    for (p, out) in out.chunks_exact_mut((rows * WIDE).max(1)).enumerate() {
+        panel(a, lda, rows, k, &b[p * stride..], out);
+    }
+}
+
+fn panel(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
     check(a.len(), lda, rows, k, b.len(), out.len());
     for r in 0..rows {
         // SAFETY: `check` has proven the extents.
@@ -245,7 +251,7 @@ fn blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16],
         totals.fill(0);
         for from in (0..k).step_by(block) {
             let mut part = [0i32; WIDE];
-            // SAFETY: as in `tile`; part has 16 elements.
+            // SAFETY: as in `panel`; part has 16 elements.
             unsafe {
                 let sums = sums(a.as_ptr().add(r * lda), from, from + block.min(k - from), b.as_ptr());
                 store(sums, part.as_mut_ptr());

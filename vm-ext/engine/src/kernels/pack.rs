@@ -90,6 +90,12 @@ impl<B: Copy + Default> Panels<B> {
         &self.data[self.start + p * length..][..length]
     }
 
+    /// The panels from `first` on, and the elements from one to the next.
+    pub fn panels(&self, first: usize) -> (&[B], usize) {
+        let length = self.length();
+        (&self.data[self.start + first * length..], length)
+    }
+
     /// Single column i.
     pub fn single(&self, i: usize) -> &[B] {
         &self.single[i * self.k..(i + 1) * self.k]

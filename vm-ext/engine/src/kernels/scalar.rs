@@ -135,7 +135,13 @@ fn rows(weights: RowsOf8<'_>, pixels: &[i32], stride: usize, quads: usize, _: Wi
     }
 }
 
-fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, out: &mut [i32]) {
+    for (p, out) in out.chunks_exact_mut((rows * WIDE).max(1)).enumerate() {
+        panel(a, lda, rows, k, &b[p * stride..], out);
+    }
+}
+
+fn panel(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
     for (r, out) in out.chunks_exact_mut(WIDE).take(rows).enumerate() {
         let row = &a[r * lda..r * lda + k];
         let mut sums = [0i32; WIDE];
@@ -166,7 +172,7 @@ fn blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16],
         let mut part = [0i32; WIDE];
         for from in (0..k).step_by(block) {
             let row = &a[r * lda + from..];
-            tile(row, lda, 1, block.min(k - from), &b[from * WIDE..], &mut part);
+            panel(row, lda, 1, block.min(k - from), &b[from * WIDE..], &mut part);
             for (sum, part) in out.iter_mut().zip(part) {
                 // Below 2^46 (the certificate).
                 *sum = sum.wrapping_add(i64::from(part));

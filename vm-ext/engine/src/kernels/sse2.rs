@@ -118,7 +118,32 @@ pub(super) unsafe fn pair(a: *const i16, at: usize, end: usize) -> i32 {
     }
 }
 
-fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
+/// Panics unless there are panels for all of `out`: its rows of k, and those of a, like [`check`].
+#[inline]
+pub(super) fn check_panels(
+    (a, lda): (usize, usize),
+    rows: usize,
+    k: usize,
+    (b, stride): (usize, usize),
+    out: usize,
+) -> usize {
+    let panels = out / (rows * WIDE).max(1);
+    if panels == 0 {
+        return 0;
+    }
+    let last = panels.saturating_sub(1).checked_mul(stride);
+    let left = last.and_then(|last| b.checked_sub(last));
+    check(a, lda, rows, k, left.unwrap_or(0), out);
+    panels
+}
+
+fn tile(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, out: &mut [i32]) {
+    for (p, out) in out.chunks_exact_mut((rows * WIDE).max(1)).enumerate() {
+        panel(a, lda, rows, k, &b[p * stride..], out);
+    }
+}
+
+fn panel(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], out: &mut [i32]) {
     check(a.len(), lda, rows, k, b.len(), out.len());
     for r in 0..rows {
         // SAFETY: `check` has proven the extents that `sums` asks for and that out has 16 elements for every row.
@@ -137,7 +162,7 @@ fn blocks(a: &[i16], lda: usize, rows: usize, k: usize, block: usize, b: &[i16],
         totals.fill(0);
         for from in (0..k).step_by(block) {
             let mut part = [0i32; WIDE];
-            // SAFETY: as in `tile`; part has 16 elements.
+            // SAFETY: as in `panel`; part has 16 elements.
             unsafe {
                 let end = from + block.min(k - from);
                 for (v, sum) in sums(a.as_ptr().add(r * lda), from, end, b.as_ptr()).iter().enumerate() {

@@ -134,12 +134,15 @@ fn words(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let most = ((1 << 31) - 1) / (block as i64 * 32768);
     let short: Vec<i16> = draw.list(k.next_multiple_of(2) * WIDE, -most, most);
     let b: Vec<i16> = draw.list(k.next_multiple_of(2) * WIDE, -32768, 32767);
+    // Panels overlap here: nothing says they may not.
+    let (panels, stride) = (draw.int(0, 3) as usize, 6);
+    let more: Vec<i16> = draw.list(b.len() + 3 * stride, -32768, 32767);
     let sums = |kernels: &Kernels| {
-        let mut out = alloc::vec![7; rows * WIDE];
-        (kernels.words.tile)(&a, lda, rows, k, &b, &mut out);
+        let mut out = alloc::vec![7; panels * rows * WIDE];
+        (kernels.words.tile)(&a, lda, rows, k, &more, stride, &mut out);
         out
     };
-    assert_eq!(sums(set), sums(scalar), "{rows} rows, k {k}");
+    assert_eq!(sums(set), sums(scalar), "{rows} rows, k {k}, {panels} panels");
     let offsets: Vec<i32> = draw.list(k, 0, 150);
     let pixels: Vec<i16> = draw.list(200, -32768, 32767);
     let packed = |kernels: &Kernels| {

@@ -1,15 +1,18 @@
 //! Products of two computed tensors: each matrix of b is laid out for the kernels before it is used.
 
 use super::elementwise::CHUNK;
-use super::matmul::ROW_BLOCK;
+use super::matmul::{ROW_BLOCK, SUMS};
 use crate::infer::Sums;
 use crate::kernels::lay_out::{self, LaidOut};
 use crate::kernels::portable::End;
-use crate::kernels::{rescale, Kernels, Lanes, WIDE};
+use crate::kernels::{aligned_short_mut, rescale, Kernels, Lanes, SHORT_LINE, WIDE};
 use crate::plan::Room;
 use crate::shape::{BroadcastPlan, Loop};
 use crate::tensor::{Rows, View, ViewMut};
 use crate::workspace::Scratch;
+
+/// Panels at once.
+const PANELS: usize = SUMS / (ROW_BLOCK * WIDE);
 
 /// `y[.., m, n] = rescale(sum over k of a[.., m, k] * b[.., k, n])`.
 #[derive(Clone, Debug)]
@@ -31,13 +34,9 @@ pub(crate) fn scratch(k: u64, n: u64, sums: Sums) -> Room {
     match sums {
         Sums::I64 => Room::default(),
         _ => Room {
-            i16: lay_out::elements(n, k),
-            i32: (ROW_BLOCK * WIDE) as u64,
-            i64: if sums == Sums::I32 {
-                0
-            } else {
-                (ROW_BLOCK * WIDE) as u64
-            },
+            i16: lay_out::elements(n, k).saturating_add(SHORT_LINE as u64),
+            i32: SUMS as u64,
+            i64: if sums == Sums::I32 { 0 } else { SUMS as u64 },
         },
     }
 }
@@ -79,30 +78,35 @@ impl BatchMatMul {
         if self.sums == Sums::I64 {
             return self.exact(a, b, out);
         }
-        let data = &mut scratch.i16[..lay_out::elements(n as u64, k as u64) as usize];
+        let data = &mut aligned_short_mut(scratch.i16)[..lay_out::elements(n as u64, k as u64) as usize];
         let b = LaidOut::new(n, k, self.transposed, b, data);
         let (low, high) = (self.end.low, self.end.high);
-        let (multiplier, shift) = (self.multiplier, self.end.shift);
+        let lanes = [Lanes::alike(0, self.multiplier, self.end.shift); PANELS];
+        let lanes_of_64 = Lanes::alike(0, self.multiplier, self.end.shift);
         for (chunk, a) in a.chunks(ROW_BLOCK * k).enumerate() {
             let rows = a.len() / k;
-            let sums = &mut scratch.i32[..rows * WIDE];
             let start = chunk * ROW_BLOCK * n;
-            for p in 0..b.split.panels {
+            for first in (0..b.split.panels).step_by(PANELS) {
+                let count = PANELS.min(b.split.panels - first);
+                let sums = &mut scratch.i32[..count * rows * WIDE];
                 let to = Rows {
-                    start: start + p * WIDE,
+                    start: start + first * WIDE,
                     stride: n,
-                    columns: WIDE.min(n - p * WIDE),
+                    columns: (count * WIDE).min(b.split.in_panels() - first * WIDE),
                 };
+                let (panels, stride) = b.panels(first);
                 match self.sums {
                     Sums::Blocks(block) => {
-                        let totals = &mut scratch.i64[..rows * WIDE];
-                        (kernels.words.blocks)(a, k, rows, k, block as usize, b.panel(p), totals);
-                        (kernels.ends.wide_columns)(totals, &Lanes::alike(0, multiplier, shift), low, high, sums);
+                        let totals = &mut scratch.i64[..sums.len()];
+                        for (p, totals) in totals.chunks_exact_mut(rows * WIDE).enumerate() {
+                            (kernels.words.blocks)(a, k, rows, k, block as usize, &panels[p * stride..], totals);
+                        }
+                        (kernels.ends.wide_columns)(totals, &lanes_of_64, low, high, sums);
                         out.store_panels(sums, rows, to, kernels);
                     }
                     _ => {
-                        (kernels.words.tile)(a, k, rows, k, b.panel(p), sums);
-                        out.store_columns(sums, &[Lanes::alike(0, multiplier, shift)], (low, high), to, kernels);
+                        (kernels.words.tile)(a, k, rows, k, panels, stride, sums);
+                        out.store_columns(sums, &lanes[..count], (low, high), to, kernels);
                     }
                 }
             }

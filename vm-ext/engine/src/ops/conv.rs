@@ -8,7 +8,9 @@ use super::matmul::add;
 use super::Scale;
 use crate::infer::{ConvShape, Sums};
 use crate::kernels::pack::{ByteRows, Rows};
-use crate::kernels::{aligned_mut, Channel, Kernels, Width, LINE, QUAD, QUAD_WORDS, WIDE};
+use crate::kernels::{
+    aligned_mut, aligned_short_mut, Channel, Kernels, Width, LINE, QUAD, QUAD_WORDS, SHORT_LINE, WIDE,
+};
 use crate::plan::Room;
 use crate::shape::Slide;
 use crate::tensor::{self, View, ViewMut};
@@ -16,7 +18,7 @@ use crate::workspace::Scratch;
 
 /// Output channels that go through a panel together.
 pub(crate) const CHANNEL_BLOCK: usize = 48;
-/// Pixels of a panel, beside 8-bit weights.
+/// Pixels that go past the weights together.
 const PIXELS: usize = 2 * WIDE;
 /// Sums at once.
 pub(crate) const SUMS: usize = CHANNEL_BLOCK * PIXELS;
@@ -78,7 +80,7 @@ pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
         // The weights of one channel.
         (true, _) => [0, taps],
         (false, true) => [taps.div_ceil(QUAD as u64) * (QUAD_WORDS * PIXELS) as u64, 0],
-        (false, false) => [0, taps.next_multiple_of(2) * WIDE as u64],
+        (false, false) => [0, taps.next_multiple_of(2) * PIXELS as u64 + SHORT_LINE as u64],
     };
     Room {
         i16: padded + pairs,
@@ -159,6 +161,8 @@ impl Conv {
         let (offsets, words) = scratch.i32.split_at_mut(s.taps);
         let (sums, words) = words.split_at_mut(SUMS);
         let words = aligned_mut(words);
+        // The weights of one channel have no line to spare.
+        let pairs = if direct(s) { pairs } else { aligned_short_mut(pairs) };
         self.tap_offsets(offsets);
         let mut pass = Pass {
             kernels,
@@ -262,27 +266,38 @@ impl Conv {
         }
     }
 
-    /// A group with 16-bit weights: 16 pixels go past all its channels.
+    /// The same with 16-bit weights.
     #[inline(never)]
     fn words_of(&self, weights: &[i16], source: &[i16], first: usize, base: usize, pass: &mut Pass<'_, '_>) {
         let s = &self.shape;
         let (group_out, taps) = (s.channels / s.groups, s.taps);
         let pixels = s.slide.out[0] * s.slide.out[1];
-        for from in (0..pixels).step_by(WIDE) {
-            let count = WIDE.min(pixels - from);
-            Pixels::new(&s.slide, from, count).pair(source, pass.offsets, pass.pairs, pass.kernels);
+        let stride = taps.next_multiple_of(2) * WIDE;
+        for from in (0..pixels).step_by(PIXELS) {
+            let count = PIXELS.min(pixels - from);
+            let sixteens = count.div_ceil(WIDE);
+            for (i, panel) in pass.pairs.chunks_exact_mut(stride).take(sixteens).enumerate() {
+                let pixels = Pixels::new(&s.slide, from + i * WIDE, (count - i * WIDE).min(WIDE));
+                pixels.pair(source, pass.offsets, panel, pass.kernels);
+            }
             for channel in (0..group_out).step_by(CHANNEL_BLOCK) {
                 let rows = CHANNEL_BLOCK.min(group_out - channel);
                 let weights = &weights[(first + channel) * taps..(first + channel + rows) * taps];
-                let words = &pass.kernels.words;
+                let (words, panels) = (&pass.kernels.words, &pass.pairs[..sixteens * stride]);
                 match self.sums {
                     Sums::Blocks(block) => {
-                        let totals = &mut pass.totals[..rows * WIDE];
-                        (words.blocks)(weights, taps, rows, taps, block as usize, pass.pairs, totals);
+                        let totals = pass.totals.chunks_exact_mut(rows * WIDE);
+                        for (panel, totals) in panels.chunks_exact(stride).zip(totals) {
+                            (words.blocks)(weights, taps, rows, taps, block as usize, panel, totals);
+                        }
                     }
-                    _ => (words.tile)(weights, taps, rows, taps, pass.pairs, &mut pass.sums[..rows * WIDE]),
+                    _ => {
+                        let sums = &mut pass.sums[..sixteens * rows * WIDE];
+                        (words.tile)(weights, taps, rows, taps, panels, stride, sums);
+                    }
                 }
-                self.finish(rows, first + channel, base + channel * pixels + from, count, 1, pass);
+                let at = base + channel * pixels + from;
+                self.finish(rows, first + channel, at, count, sixteens, pass);
             }
         }
     }

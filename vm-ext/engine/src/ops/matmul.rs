@@ -157,18 +157,18 @@ impl MatMul {
             let rows = x.len() / k;
             let base = chunk * ROW_BLOCK * split.columns;
             self.panels(split, rows, base, out, kernels, scratch.i32, |first, sums| {
-                let panels = sums.chunks_exact_mut(rows * WIDE).enumerate();
                 match self.sums {
                     Sums::Blocks(_) => {
-                        let totals = &mut scratch.i64[..panels.len() * rows * WIDE];
+                        let totals = &mut scratch.i64[..sums.len()];
                         for (p, totals) in totals.chunks_exact_mut(rows * WIDE).enumerate() {
                             (kernels.words.blocks)(x, k, rows, k, block, weights.panel(first + p), totals);
                         }
                         self.wide_ends(totals, rows, first, sums, kernels);
                     }
-                    _ => panels.for_each(|(p, sums)| {
-                        (kernels.words.tile)(x, k, rows, k, weights.panel(first + p), sums);
-                    }),
+                    _ => {
+                        let (panels, stride) = weights.panels(first);
+                        (kernels.words.tile)(x, k, rows, k, panels, stride, sums);
+                    }
                 }
             });
             for i in 0..split.single {

@@ -216,21 +216,21 @@ pub fn scratch(op: &Op, ty: &Type, types: &[Type]) -> Sizes {
                     [p + taps, taps + 1552, blocks]
                 }
                 _ if weights.bits == 8 && taps > 3 => [p, taps + 64 * taps.div_ceil(4) + 1552, blocks],
-                _ => [p + 16 * taps.next_multiple_of(2), taps + 1552, blocks],
+                _ => [p + 32 * taps.next_multiple_of(2) + 32, taps + 1552, blocks],
             }
         }
         Op::BatchMatMul { a, b, transposed, .. } => {
             let k = columns(a);
             let (panels, single) = panels(*ty.shape.last().unwrap() as u64);
             let magnitude = |x: &usize| types[*x].low.abs().max(types[*x].high.abs());
-            let most = 16 * panels * k.next_multiple_of(2) + single * k;
+            let most = 16 * panels * k.next_multiple_of(2) + single * k + 32;
             match batch_sums(
                 infer::bound_of_batch(&types[*a], &types[*b], *transposed),
                 magnitude(a) * magnitude(b),
             ) {
                 Sums::Bits64 => [0; 3],
-                Sums::Bits32 => [most, 768, 0],
-                Sums::Blocks => [most, 768, 768],
+                Sums::Bits32 => [most, 1536, 0],
+                Sums::Blocks => [most, 1536, 1536],
             }
         }
         Op::Softmax { x, .. } => [0, 2 * columns(x), 0],
