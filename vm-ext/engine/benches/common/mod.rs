@@ -74,6 +74,20 @@ pub fn model(x: Input, nodes: Vec<Op>) -> Graph {
     graph
 }
 
+/// The same graph with its only node again and again, of whose values the last is returned: what they take beside one of them is
+/// theirs alone. None for a graph of several nodes.
+pub fn repeated(graph: &Graph, times: usize) -> Option<Graph> {
+    let [node] = graph.nodes.as_slice() else {
+        return None;
+    };
+    let mut graph = Graph {
+        nodes: vec![node.clone(); times],
+        ..graph.clone()
+    };
+    graph.outputs[0].value = (graph.inputs.len() + times) as u32 - 1;
+    Some(graph)
+}
+
 /// Elements of every input within its range.
 pub fn inputs(ports: &[Input]) -> Vec<Vec<i32>> {
     let mut draw = Draw::new(5);
