@@ -57,14 +57,20 @@ pub const MAC_WIDE_CONV_FAR: u64 = 40_000;
 pub const POOL_TAP_FAR: u64 = 40_000;
 /// An element copied from anywhere in a far operand.
 pub const MOVE_STRIDED_FAR: u64 = 24_000;
+/// An element of an operation that goes from 16 bits to 16 bits by way of no more than 32.
+pub const NARROW: u64 = 400;
 /// An element of Add, Mul or Rescale.
-pub const ARITHMETIC: u64 = 3_000;
+pub const ARITHMETIC: u64 = 1_300;
+/// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
+pub const COLUMN: u64 = 3_000;
 /// An element of Div.
 pub const DIV: u64 = 20_000;
 /// An element of Min, Max or Compare.
-pub const COMPARE: u64 = 2_000;
+pub const COMPARE: u64 = 1_000;
 /// An element of Select.
-pub const SELECT: u64 = 5_000;
+pub const SELECT: u64 = 2_000;
+/// The same from 16 bits to 16 bits.
+pub const SELECT_NARROW: u64 = 600;
 /// An element of Sqrt.
 pub const SQRT: u64 = 25_000;
 /// An element of a computed matrix laid out for the tiled kernels.

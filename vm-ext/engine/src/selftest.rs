@@ -38,6 +38,7 @@ const VECTORS: &[(&str, &str)] = vectors!(
     "self-test-narrow",
     "self-test-rows",
     "self-test-folds",
+    "self-test-sixteens",
 );
 
 /// Why kernels must not be used.
@@ -230,6 +231,18 @@ mod tests {
             off_by_one!(arithmetic.max, |a, b| a),
             off_by_one!(arithmetic.compare, |a, b, kind| a),
             off_by_one!(arithmetic.select, |a, b, condition| a),
+            off_by_one!(arithmetic.add_short, |a, b, multipliers, end| a),
+            off_by_one!(arithmetic.mul_short, |a, b, end| a),
+            off_by_one!(arithmetic.rescale_short, |x, bias, multiplier, end| x),
+            off_by_one!(arithmetic.add_narrow, |a, b, out, multipliers, end| out),
+            off_by_one!(arithmetic.mul_narrow, |a, b, out, end| out),
+            off_by_one!(arithmetic.rescale_narrow, |x, out, bias, multiplier, end| out),
+            off_by_one!(arithmetic.rescale_neighbours, |x, out, channels, low, high| out),
+            off_by_one!(arithmetic.clamp_narrow, |x, out, low, high| out),
+            off_by_one!(arithmetic.min_narrow, |a, b, out| out),
+            off_by_one!(arithmetic.max_narrow, |a, b, out| out),
+            off_by_one!(arithmetic.compare_narrow, |a, b, out, kind| out),
+            off_by_one!(arithmetic.select_narrow, |condition, a, b, out| out),
             off_by_one!(arithmetic.largest, |best, x, step| best),
             off_by_one!(arithmetic.totals, |sums, x, step| sums),
             off_by_one!(arithmetic.shares, |e, sum| e),

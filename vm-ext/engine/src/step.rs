@@ -189,14 +189,6 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
         [_, _, height, width] => Slide::new(*height, *width, window).ok(),
         _ => None,
     };
-    let join = |a: ValueId, b: ValueId, pair: Pair| Step::Join {
-        a,
-        b,
-        joined: Joined {
-            pair,
-            plan: BroadcastPlan::new([&value(a).shape, &value(b).shape], &out.shape),
-        },
-    };
     // Inference has built the same slides and shapes, so the `Nothing`s below are never taken.
     match op {
         // A Scan is prepared together with its body ([`crate::block`]).
@@ -267,35 +259,19 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
                 around,
             }
         }
-        Op::Add {
+        Op::Add { a, b, .. }
+        | Op::Mul { a, b, .. }
+        | Op::Div { a, b, .. }
+        | Op::Min { a, b }
+        | Op::Max { a, b }
+        | Op::Compare { a, b, .. } => Pair::of(&op).map_or(Step::Nothing, |pair| Step::Join {
             a,
             b,
-            multipliers,
-            shift,
-            low,
-            high,
-        } => {
-            let end = End { shift, low, high };
-            join(a, b, Pair::Add { multipliers, end })
-        }
-        Op::Mul {
-            a,
-            b,
-            multiplier,
-            shift,
-            low,
-            high,
-        } => {
-            let end = End { shift, low, high };
-            join(a, b, Pair::Mul { multiplier, end })
-        }
-        Op::Div { a, b, shift, low, high } => {
-            let end = End { shift, low, high };
-            join(a, b, Pair::Div { end })
-        }
-        Op::Min { a, b } => join(a, b, Pair::Min),
-        Op::Max { a, b } => join(a, b, Pair::Max),
-        Op::Compare { a, b, kind } => join(a, b, Pair::Compare(kind)),
+            joined: Joined {
+                pair,
+                plan: BroadcastPlan::new([&value(a).shape, &value(b).shape], &out.shape),
+            },
+        }),
         Op::Select { condition, a, b } => Step::Select {
             operands: [condition, a, b],
             plan: BroadcastPlan::new([condition, a, b].map(|x| value(x).shape.as_slice()), &out.shape),

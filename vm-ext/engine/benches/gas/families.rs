@@ -77,7 +77,7 @@ pub const FAMILIES: &[Family] = &[
                 Op::Add {
                     a: 0,
                     b: 1,
-                    multipliers: [3, 5],
+                    multipliers: [3, if s[6] == 1 { 5 } else { 1 << 20 }],
                     shift: 12,
                     low: END.0,
                     high: END.1,
@@ -94,7 +94,7 @@ pub const FAMILIES: &[Family] = &[
                 Op::Mul {
                     a: 0,
                     b: 1,
-                    multiplier: 3,
+                    multiplier: if s[6] == 1 { 1 } else { 3 },
                     shift: 12,
                     low: END.0,
                     high: END.1,
@@ -158,6 +158,7 @@ pub const FAMILIES: &[Family] = &[
             ("inner", 1, 1 << 20),
             ("per channel", 0, 1),
             ("range", 0, 4),
+            ("short", 0, 1),
         ],
         build: rescaled,
     },
@@ -491,6 +492,7 @@ const PAIR: &[(&str, u32, u32)] = &[
     ("kept of the first", 0, 7),
     ("kept of the second", 0, 7),
     ("range", 3, 4),
+    ("short", 0, 1),
 ];
 const FLAT: &[(&str, u32, u32)] = &[("elements", 1, 1 << 23), ("range", 0, 4)];
 const ROWS: &[(&str, u32, u32)] = &[("rows", 1, 1 << 20), ("columns", 1, 1 << 20), ("range", 2, 4)];
@@ -649,14 +651,14 @@ fn pool(shape: &[u32], op: impl Fn(Window) -> Op) -> Option<Graph> {
 }
 
 fn rescaled(shape: &[u32]) -> Option<Graph> {
-    let [outer, channels, inner, per_channel, range] = *shape else {
+    let [outer, channels, inner, per_channel, range, short] = *shape else {
         return None;
     };
     let count = if per_channel == 1 { channels as usize } else { 1 };
     let op = Op::Rescale {
         x: 0,
         axis: 1,
-        bias: vec![4; count],
+        bias: vec![if short == 1 { 4 } else { 1 << 20 }; count],
         rescale: rescale(count),
     };
     ranged(&[outer, channels, inner], range, op)

@@ -3,11 +3,12 @@
 use super::sum;
 use crate::gas;
 use crate::graph::{Array, Op};
-use crate::infer::{forest_work, matrices, ConvShape, Sums, ValueType};
+use crate::infer::{forest_work, matrices, ConvShape, Storage, Sums, ValueType};
 use crate::kernels::lay_out;
 use crate::kernels::pack::Split;
 use crate::kernels::{SPLIT, WIDE};
 use crate::limits::Limits;
+use crate::ops::elementwise::Pair;
 use crate::ops::matmul::{self, ROW_BLOCK};
 use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees};
 use crate::plan::Room;
@@ -51,21 +52,22 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                 },
             }
         }
-        Op::Rescale {
-            axis, bias, rescale, ..
-        } => {
-            let runs = match bias.len().max(rescale.multipliers.len()) {
-                0 | 1 => 1,
-                _ => {
-                    let [outer, channels, inner] = shape::around(&out.shape, *axis as usize);
-                    if inner == 1 {
-                        1
-                    } else {
-                        outer as u64 * channels as u64
-                    }
-                }
+        Op::Rescale { x, axis, bias, rescale } => {
+            let short = narrow(&[value(x), out]) && elementwise::is_short(bias, rescale);
+            let each = if short { gas::NARROW } else { gas::ARITHMETIC };
+            let [outer, channels, inner] = match bias.len().max(rescale.multipliers.len()) {
+                0 | 1 => return plain(sum!(elements, each; gas::RUN)),
+                _ => shape::around(&out.shape, *axis as usize),
             };
-            plain(sum!(elements, gas::ARITHMETIC; runs, gas::RUN))
+            plain(match (inner, short) {
+                // Elements with a channel of their own.
+                (1, true) => {
+                    let laid_out = elements.min(channels.max(elementwise::CHUNK) as u64);
+                    sum!(elements, each; laid_out, gas::COLUMN; gas::RUN)
+                }
+                (1, false) => sum!(elements, gas::COLUMN; gas::RUN),
+                _ => sum!(elements, each; outer, channels, gas::RUN),
+            })
         }
         Op::Add { a, b, .. }
         | Op::Mul { a, b, .. }
@@ -74,17 +76,23 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         | Op::Max { a, b }
         | Op::Compare { a, b, .. } => {
             let plan = BroadcastPlan::new([&value(a).shape, &value(b).shape], &out.shape);
-            let each = match op {
-                Op::Add { .. } | Op::Mul { .. } => gas::ARITHMETIC,
-                Op::Div { .. } => gas::DIV,
+            let short = narrow(&[value(a), value(b), out]);
+            let each = match Pair::of(op) {
+                Some(pair) if short && pair.is_short() => gas::NARROW,
+                Some(Pair::Div { .. }) => gas::DIV,
+                Some(Pair::Add { .. } | Pair::Mul { .. }) => gas::ARITHMETIC,
                 _ => gas::COMPARE,
             };
             plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
         }
         Op::Select { condition, a, b } => {
-            let shapes = [condition, a, b].map(|x| value(x).shape.as_slice());
-            let plan = BroadcastPlan::new(shapes, &out.shape);
-            plain(sum!(elements, gas::SELECT; elements / plan.run() as u64, gas::RUN))
+            let operands = [condition, a, b].map(value);
+            let plan = BroadcastPlan::new(operands.map(|x| x.shape.as_slice()), &out.shape);
+            let each = match narrow(&operands) && narrow(&[out]) {
+                true => gas::SELECT_NARROW,
+                false => gas::SELECT,
+            };
+            plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
         }
         Op::Sqrt { .. } => plain(sum!(elements, gas::SQRT)),
         Op::BatchMatMul { a, b, .. } => batch_mat_mul(value(a), value(b), out, sums),
@@ -133,7 +141,14 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             let plan = BroadcastPlan::new([&value(x).shape], &out.shape);
             plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::COPY))
         }
-        Op::Clamp { .. } => plain(sum!(elements, gas::CLAMP)),
+        Op::Clamp { x, .. } => {
+            let each = if narrow(&[value(x), out]) {
+                gas::NARROW
+            } else {
+                gas::CLAMP
+            };
+            plain(sum!(elements, each))
+        }
         Op::Table { .. } => plain(sum!(elements, gas::TABLE)),
         Op::Softmax { .. } => {
             let (rows, columns) = out.rows();
@@ -300,6 +315,11 @@ fn flushes(k: u64, sums: Sums) -> Option<u64> {
         Sums::Blocks(block) => Some(k.div_ceil(block.into())),
         Sums::I64 => None,
     }
+}
+
+/// Whether all of them are stored in 16 bits.
+fn narrow(values: &[&ValueType]) -> bool {
+    values.iter().all(|value| value.storage() == Storage::I16)
 }
 
 /// Whether an operand is too large for every cache.

@@ -16,7 +16,7 @@ macro_rules! compiled_for {
     ($features:literal) => {
         mod compiled {
             use super::super::compiled::compile;
-            use super::super::portable::{self, End, Normal, Power};
+            use super::super::portable::{self, End, Neighbours, Normal, Power};
             use super::super::{Arithmetic, Channel, Ends, Lanes, Target};
             use crate::graph::Comparison;
 
@@ -35,6 +35,15 @@ macro_rules! compiled_for {
             compile!($features, add_short(a: &mut [i32], b: &[i32], multipliers: [i32; 2], end: End));
             compile!($features, mul_short(a: &mut [i32], b: &[i32], end: End));
             compile!($features, rescale_short(x: &mut [i32], bias: i32, multiplier: i32, end: End));
+            compile!($features, add_narrow(a: &[i16], b: &[i16], out: &mut [i16], multipliers: [i32; 2], end: End));
+            compile!($features, mul_narrow(a: &[i16], b: &[i16], out: &mut [i16], end: End));
+            compile!($features, rescale_narrow(x: &[i16], out: &mut [i16], bias: i32, multiplier: i32, end: End));
+            compile!($features, rescale_neighbours(x: &[i16], out: &mut [i16], channels: Neighbours<'_>, low: i32, high: i32));
+            compile!($features, clamp_narrow(x: &[i16], out: &mut [i16], low: i16, high: i16));
+            compile!($features, min_narrow(a: &[i16], b: &[i16], out: &mut [i16]));
+            compile!($features, max_narrow(a: &[i16], b: &[i16], out: &mut [i16]));
+            compile!($features, compare_narrow(a: &[i16], b: &[i16], out: &mut [i16], kind: Comparison));
+            compile!($features, select_narrow(condition: &[i16], a: &[i16], b: &[i16], out: &mut [i16]));
             compile!($features, pack_pairs(source: &[i16], start: usize, offsets: &[i32], panel: &mut [i16]));
             compile!($features, table(x: &mut [i32], table: &[i16; 513]));
             compile!($features, exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64);
@@ -69,6 +78,19 @@ macro_rules! compiled_for {
                 add_short: |a, b, multipliers, end| unsafe { add_short(a, b, multipliers, end) },
                 mul_short: |a, b, end| unsafe { mul_short(a, b, end) },
                 rescale_short: |x, bias, multiplier, end| unsafe { rescale_short(x, bias, multiplier, end) },
+                add_narrow: |a, b, out, multipliers, end| unsafe { add_narrow(a, b, out, multipliers, end) },
+                mul_narrow: |a, b, out, end| unsafe { mul_narrow(a, b, out, end) },
+                rescale_narrow: |x, out, bias, multiplier, end| unsafe {
+                    rescale_narrow(x, out, bias, multiplier, end)
+                },
+                rescale_neighbours: |x, out, channels, low, high| unsafe {
+                    rescale_neighbours(x, out, channels, low, high)
+                },
+                clamp_narrow: |x, out, low, high| unsafe { clamp_narrow(x, out, low, high) },
+                min_narrow: |a, b, out| unsafe { min_narrow(a, b, out) },
+                max_narrow: |a, b, out| unsafe { max_narrow(a, b, out) },
+                compare_narrow: |a, b, out, kind| unsafe { compare_narrow(a, b, out, kind) },
+                select_narrow: |condition, a, b, out| unsafe { select_narrow(condition, a, b, out) },
                 table: |x, table_of| unsafe { table(x, table_of) },
                 exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
                 shares: |e, sum| unsafe { shares(e, sum) },

@@ -208,6 +208,7 @@ pub(crate) type Depthwise<S> = fn(&[i16], usize, &[i32], usize, &[i16], &mut [S]
 
 /// The loops over single elements; formulas in [`portable`].
 #[derive(Clone, Copy)]
+#[allow(clippy::type_complexity)]
 pub(crate) struct Arithmetic {
     pub add: fn(&mut [i32], &[i32], [i32; 2], portable::End),
     pub mul: fn(&mut [i32], &[i32], i32, portable::End),
@@ -216,6 +217,18 @@ pub(crate) struct Arithmetic {
     pub add_short: fn(&mut [i32], &[i32], [i32; 2], portable::End),
     pub mul_short: fn(&mut [i32], &[i32], portable::End),
     pub rescale_short: fn(&mut [i32], i32, i32, portable::End),
+    /// The same from operands to results of 16 bits.
+    pub add_narrow: fn(&[i16], &[i16], &mut [i16], [i32; 2], portable::End),
+    pub mul_narrow: fn(&[i16], &[i16], &mut [i16], portable::End),
+    pub rescale_narrow: fn(&[i16], &mut [i16], i32, i32, portable::End),
+    /// With a channel for each element.
+    pub rescale_neighbours: fn(&[i16], &mut [i16], portable::Neighbours<'_>, i32, i32),
+    pub clamp_narrow: fn(&[i16], &mut [i16], i16, i16),
+    pub min_narrow: fn(&[i16], &[i16], &mut [i16]),
+    pub max_narrow: fn(&[i16], &[i16], &mut [i16]),
+    pub compare_narrow: fn(&[i16], &[i16], &mut [i16], Comparison),
+    /// `(condition, a, b, out)`.
+    pub select_narrow: fn(&[i16], &[i16], &[i16], &mut [i16]),
     pub table: fn(&mut [i32], &[i16; 513]),
     pub exponentials: fn(&[i32], portable::Power, &mut [i32]) -> u64,
     pub shares: fn(&mut [i32], u64),

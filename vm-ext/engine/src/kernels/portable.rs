@@ -89,6 +89,98 @@ pub(super) fn rescale_short(x: &mut [i32], bias: i32, multiplier: i32, end: End)
     }
 }
 
+/// As [`add_short`], from and to 16 bits, which hold what `end` clamps to.
+#[inline(always)]
+pub(super) fn add_narrow(a: &[i16], b: &[i16], out: &mut [i16], [m, n]: [i32; 2], end: End) {
+    pairs(a, b, out, |a, b| {
+        let sum = i32::from(a).wrapping_mul(m).wrapping_add(i32::from(b).wrapping_mul(n));
+        end.short(sum) as i16
+    });
+}
+
+/// As [`mul_short`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn mul_narrow(a: &[i16], b: &[i16], out: &mut [i16], end: End) {
+    pairs(a, b, out, |a, b| {
+        end.short(i32::from(a).wrapping_mul(i32::from(b))) as i16
+    });
+}
+
+/// As [`rescale_short`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn rescale_narrow(x: &[i16], out: &mut [i16], bias: i32, multiplier: i32, end: End) {
+    for (y, x) in out.iter_mut().zip(x) {
+        *y = end.short(i32::from(*x).wrapping_add(bias).wrapping_mul(multiplier)) as i16;
+    }
+}
+
+/// A channel of [`rescale_neighbours`], for each of as many elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neighbours<'a> {
+    pub multipliers: &'a [i32],
+    /// `bias * multiplier + r`.
+    pub addends: &'a [i32],
+    /// Below 32.
+    pub shifts: &'a [i32],
+}
+
+/// As [`rescale_narrow`], each element with a channel of its own.
+#[inline(always)]
+pub(super) fn rescale_neighbours(x: &[i16], out: &mut [i16], channels: Neighbours<'_>, low: i32, high: i32) {
+    let factors = channels.multipliers.iter().zip(channels.addends).zip(channels.shifts);
+    for ((y, x), ((multiplier, addend), shift)) in out.iter_mut().zip(x).zip(factors) {
+        let product = i32::from(*x).wrapping_mul(*multiplier).wrapping_add(*addend);
+        *y = (product >> (shift & 31)).clamp(low, high) as i16;
+    }
+}
+
+/// `clamp(x, low, high)`.
+#[inline(always)]
+pub(super) fn clamp_narrow(x: &[i16], out: &mut [i16], low: i16, high: i16) {
+    for (y, x) in out.iter_mut().zip(x) {
+        *y = (*x).max(low).min(high);
+    }
+}
+
+/// As [`min`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn min_narrow(a: &[i16], b: &[i16], out: &mut [i16]) {
+    pairs(a, b, out, i16::min);
+}
+
+/// As [`max`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn max_narrow(a: &[i16], b: &[i16], out: &mut [i16]) {
+    pairs(a, b, out, i16::max);
+}
+
+/// As [`compare`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn compare_narrow(a: &[i16], b: &[i16], out: &mut [i16], kind: Comparison) {
+    match kind {
+        Comparison::Less => pairs(a, b, out, |a, b| i16::from(a < b)),
+        Comparison::LessEqual => pairs(a, b, out, |a, b| i16::from(a <= b)),
+        Comparison::Equal => pairs(a, b, out, |a, b| i16::from(a == b)),
+    }
+}
+
+/// As [`select`], from and to 16 bits.
+#[inline(always)]
+pub(super) fn select_narrow(condition: &[i16], a: &[i16], b: &[i16], out: &mut [i16]) {
+    for (((y, a), b), condition) in out.iter_mut().zip(a).zip(b).zip(condition) {
+        // All bits or none: a choice would keep compilers from taking several at a time.
+        let mask = i16::from(*condition != 0).wrapping_neg();
+        *y = (*a & mask) | (*b & !mask);
+    }
+}
+
+#[inline(always)]
+fn pairs(a: &[i16], b: &[i16], out: &mut [i16], f: impl Fn(i16, i16) -> i16) {
+    for ((y, a), b) in out.iter_mut().zip(a).zip(b) {
+        *y = f(*a, *b);
+    }
+}
+
 /// Panels of rows of 16 columns, lanes for each panel.
 #[inline(always)]
 pub(super) fn columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::portable::{End, Power};
+use super::portable::{End, Neighbours, Power};
 use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
 use crate::graph::Comparison;
 
@@ -394,7 +394,77 @@ fn short(set: &Kernels, scalar: &Kernels, a: &[i32], b: &[i32], draw: &mut Draw)
         run(&|a| (exact.mul)(a, b, 1, end)),
         "{end:?}"
     );
+    let halves = |x: &[i32]| x.iter().map(|x| *x as i16).collect::<Vec<i16>>();
+    // Of 16 bits, as they are wherever they are stored so.
+    let end = End {
+        low: end.low.max(-32768),
+        high: end.high.min(32767),
+        ..end
+    };
+    let narrow = |f: &dyn Fn(&[i16], &[i16], &mut [i16])| {
+        let mut out = alloc::vec![7; a.len()];
+        f(&halves(a), &halves(b), &mut out);
+        out.into_iter().map(i32::from).collect::<Vec<i32>>()
+    };
+    let kind = [Comparison::Less, Comparison::LessEqual, Comparison::Equal][draw.int(0, 2) as usize];
+    let low_16 = draw.int(-32768, 32767) as i16;
+    let high_16 = draw.int(low_16.into(), 32767) as i16;
+    let clamp = End {
+        shift: 0,
+        low: low_16.into(),
+        high: high_16.into(),
+    };
+    let pairs = [
+        (
+            narrow(&|a, b, out| (k.add_narrow)(a, b, out, multipliers, end)),
+            run(&|a| (exact.add)(a, b, multipliers, end)),
+        ),
+        (
+            narrow(&|a, b, out| (k.mul_narrow)(a, b, out, end)),
+            run(&|a| (exact.mul)(a, b, 1, end)),
+        ),
+        (
+            narrow(&|a, b, out| (k.min_narrow)(a, b, out)),
+            run(&|a| (exact.min)(a, b)),
+        ),
+        (
+            narrow(&|a, b, out| (k.max_narrow)(a, b, out)),
+            run(&|a| (exact.max)(a, b)),
+        ),
+        (
+            narrow(&|a, b, out| (k.compare_narrow)(a, b, out, kind)),
+            run(&|a| (exact.compare)(a, b, kind)),
+        ),
+        (
+            narrow(&|a, b, out| {
+                let condition: Vec<i16> = b.iter().map(|b| b & 3).collect();
+                (k.select_narrow)(&condition, a, b, out);
+            }),
+            run(&|a| (exact.select)(a, b, &b.iter().map(|b| b & 3).collect::<Vec<i32>>())),
+        ),
+        (
+            narrow(&|a, _, out| (k.clamp_narrow)(a, out, low_16, high_16)),
+            run(&|a| (exact.rescale)(a, 0, 1, clamp)),
+        ),
+    ];
+    for (i, (found, want)) in pairs.iter().enumerate() {
+        assert_eq!(found, want, "loop {i}: {multipliers:?} {end:?} {kind:?} {clamp:?}");
+    }
     if end.is_short((32768 + bias.unsigned_abs()) * factor.unsigned_abs()) {
+        let addend = bias * factor + (1 << end.shift >> 1);
+        let [multipliers, addends, shifts] = [factor, addend, end.shift.into()].map(|n| alloc::vec![n as i32; a.len()]);
+        let neighbours = Neighbours {
+            multipliers: &multipliers,
+            addends: &addends,
+            shifts: &shifts,
+        };
+        let want = run(&|a| (exact.rescale)(a, bias, factor as i32, end));
+        for found in [
+            narrow(&|a, _, out| (k.rescale_narrow)(a, out, bias as i32, factor as i32, end)),
+            narrow(&|a, _, out| (k.rescale_neighbours)(a, out, neighbours, end.low, end.high)),
+        ] {
+            assert_eq!(found, want, "{bias} {factor} {end:?}");
+        }
         assert_eq!(
             run(&|a| (k.rescale_short)(a, bias as i32, factor as i32, end)),
             run(&|a| (exact.rescale)(a, bias, factor as i32, end)),

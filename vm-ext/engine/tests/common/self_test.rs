@@ -21,6 +21,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         narrow(),
         rows(),
         folds(),
+        sixteens(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -357,6 +358,77 @@ fn folds() -> (&'static str, Graph) {
     };
     output(&mut graph, op);
     ("folds", graph)
+}
+
+/// Single elements of 16 bits, whose results take 16 or 32; and what takes 32 from the start.
+fn sixteens() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(15);
+    let mut graph = graph(&[
+        (&[1, 4], -32768, 32767),
+        (&[4], -32768, 32767),
+        (&[4], -2, 2),
+        (&[4], -100_000, 100_000),
+        (&[4], -2, 2),
+    ]);
+    // Within 16 bits, and beyond.
+    for (low, high) in [(-32000, 32001), (-40_000, 40_000)] {
+        let multipliers = [21_001, -19_003];
+        output(
+            &mut graph,
+            Op::Add {
+                a: 0,
+                b: 1,
+                multipliers,
+                shift: 14,
+                low,
+                high,
+            },
+        );
+        output(
+            &mut graph,
+            Op::Mul {
+                a: 0,
+                b: 1,
+                multiplier: 1,
+                shift: 13,
+                low,
+                high,
+            },
+        );
+        let one = |bias: Vec<i64>, multipliers: Vec<i32>, shifts: Vec<u8>| Op::Rescale {
+            x: 0,
+            axis: 1,
+            bias,
+            rescale: Rescale {
+                multipliers,
+                shifts,
+                low,
+                high,
+            },
+        };
+        output(&mut graph, one(vec![-77], vec![20_011], vec![13]));
+        let multipliers = draw.list(4, |d| d.int(-20_000, 20_000) as i32);
+        output(
+            &mut graph,
+            one(draw.list(4, |d| d.int(-9999, 9999)), multipliers, vec![13, 0, 14, 31]),
+        );
+    }
+    output(
+        &mut graph,
+        Op::Clamp {
+            x: 0,
+            low: -12_345,
+            high: 9999,
+        },
+    );
+    for (a, b) in [(1, 2), (3, 4)] {
+        let mut all = vec![graph.push(Op::Min { a, b }), graph.push(Op::Max { a, b })];
+        let kind = Comparison::LessEqual;
+        all.push(graph.push(Op::Compare { a, b, kind }));
+        all.push(graph.push(Op::Select { condition: b, a, b }));
+        output(&mut graph, Op::Concat { xs: all, axis: 0 });
+    }
+    ("sixteens", graph)
 }
 
 /// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.

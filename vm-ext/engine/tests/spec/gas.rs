@@ -68,6 +68,16 @@ fn bytes(ty: &Type) -> u128 {
     elements(ty) * if memory::fits_16_bits(ty) { 2 } else { 4 }
 }
 
+/// Whether all of them take 16 bits an element.
+fn narrow(types: &[&Type]) -> bool {
+    types.iter().all(|ty| memory::fits_16_bits(ty))
+}
+
+/// Whether a sum or product of that magnitude fits 32 bits together with what rounds its shift.
+fn fits_32(most: i128, shift: i128) -> bool {
+    shift < 32 && most + (1 << shift >> 1) < 1 << 31
+}
+
 /// The number of that name, or the one for operands that no cache holds.
 fn by_distance(name: &str, x: &Type) -> u128 {
     if bytes(x) > gas("FAR_BYTES") {
@@ -179,26 +189,64 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 .sum();
             conv2d(&types[*x], weights, bias, window, *groups as u128, y, scratch)
         }
-        Op::Rescale {
-            axis, bias, rescale, ..
-        } => {
-            let runs = if bias.len().max(rescale.multipliers.len()) <= 1 {
-                1
-            } else {
-                match around(&y.shape, *axis) {
-                    [_, _, 1] => 1,
-                    [outer, extent, _] => outer * extent,
-                }
+        Op::Rescale { x, axis, bias, rescale } => {
+            let channels = bias.len().max(rescale.multipliers.len()).max(1);
+            let one = |list: &[i128], channel: usize| list.get(if list.len() == 1 { 0 } else { channel }).copied();
+            let fits = |channel: usize| {
+                let bias = one(bias, channel).unwrap_or(0).abs();
+                let multiplier = one(&rescale.multipliers, channel).unwrap_or(0).abs();
+                bias < 1 << 31
+                    && fits_32(
+                        ((1 << 15) + bias) * multiplier,
+                        one(&rescale.shifts, channel).unwrap_or(0),
+                    )
             };
-            e * gas("ARITHMETIC") + runs * gas("RUN")
+            let short = narrow(&[&types[*x], y]) && (0..channels).all(fits);
+            let each = gas(if short { "NARROW" } else { "ARITHMETIC" });
+            if channels == 1 {
+                return e * each + gas("RUN");
+            }
+            match around(&y.shape, *axis) {
+                [_, extent, 1] if short => e * each + e.min(extent.max(256)) * gas("COLUMN") + gas("RUN"),
+                [_, _, 1] => e * gas("COLUMN") + gas("RUN"),
+                [outer, extent, _] => e * each + outer * extent * gas("RUN"),
+            }
         }
-        Op::Add { a, b, .. } | Op::Mul { a, b, .. } => broadcast("ARITHMETIC", &[a, b]),
+        Op::Add {
+            a,
+            b,
+            multipliers: [m, n],
+            shift,
+            ..
+        } => {
+            let short = narrow(&[&types[*a], &types[*b], y]) && fits_32((m.abs() + n.abs()) << 15, *shift);
+            broadcast(if short { "NARROW" } else { "ARITHMETIC" }, &[a, b])
+        }
+        Op::Mul {
+            a,
+            b,
+            multiplier,
+            shift,
+            ..
+        } => {
+            let short = narrow(&[&types[*a], &types[*b], y]) && *multiplier == 1 && fits_32(1 << 30, *shift);
+            broadcast(if short { "NARROW" } else { "ARITHMETIC" }, &[a, b])
+        }
         Op::Div { a, b, .. } => broadcast("DIV", &[a, b]),
-        Op::Min { a, b } | Op::Max { a, b } | Op::Compare { a, b, .. } => broadcast("COMPARE", &[a, b]),
-        Op::Select { condition, a, b } => broadcast("SELECT", &[condition, a, b]),
+        Op::Min { a, b } | Op::Max { a, b } | Op::Compare { a, b, .. } => {
+            let short = narrow(&[&types[*a], &types[*b], y]);
+            broadcast(if short { "NARROW" } else { "COMPARE" }, &[a, b])
+        }
+        Op::Select { condition, a, b } => {
+            let short = narrow(&[&types[*condition], &types[*a], &types[*b], y]);
+            broadcast(if short { "SELECT_NARROW" } else { "SELECT" }, &[condition, a, b])
+        }
         Op::Broadcast { x, .. } => broadcast("MOVE", &[x]),
         Op::Sqrt { .. } => e * gas("SQRT"),
-        Op::Clamp { .. } => e * gas("CLAMP"),
+        Op::Clamp { x, .. } => {
+            let short = narrow(&[&types[*x], y]);
+            e * gas(if short { "NARROW" } else { "CLAMP" })
+        }
         Op::Table { .. } => e * gas("TABLE"),
         Op::Softmax { .. } => e * gas("SOFTMAX") + rows_of(y).0 * gas("SOFTMAX_ROW"),
         Op::LayerNorm { .. } => e * gas("LAYER_NORM") + rows_of(y).0 * gas("LAYER_NORM_ROW"),
