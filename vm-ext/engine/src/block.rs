@@ -147,6 +147,7 @@ impl Block {
             Step::Nothing => {}
             Step::MatMul { x, product } => product.run(view(x), out, kernels, scratch),
             Step::Conv { x, conv } => conv.run(view(x), out, kernels, scratch),
+            Step::Windows { x, windows } => windows.run(view(x), out, kernels, scratch),
             Step::Rescale { x, scale, around } => elementwise::rescale_channels(view(x), scale, *around, out, kernels),
             Step::Join { a, b, joined } => joined.run(view(a), view(b), out, kernels),
             Step::BatchMatMul { a, b, product } => product.run(view(a), view(b), out, kernels, scratch),

@@ -47,6 +47,8 @@ pub const LINE: u64 = 6_000;
 pub const GATHER_RUN: u64 = 300;
 /// A piece of a row that a convolution gathers for a tap.
 pub const PIECE: u64 = 5_000;
+/// An element of a result that a convolution stores apart from its neighbours.
+pub const SCATTER: u64 = 2_000;
 /// Operands above this size do not stay in any cache, and elements apart are fetched from memory one by one.
 pub const FAR_BYTES: u64 = 8 << 20;
 /// The same in a far operand.

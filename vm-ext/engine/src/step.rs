@@ -16,6 +16,7 @@ use crate::ops::layer_norm::LayerNorm;
 use crate::ops::matmul::MatMul;
 use crate::ops::scan::Scan;
 use crate::ops::trees::Forest;
+use crate::ops::windows::{few_pixels, Windows};
 use crate::ops::Scale;
 use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
 use crate::tensor::Tensor;
@@ -32,6 +33,10 @@ pub(crate) enum Step {
     Conv {
         x: ValueId,
         conv: Conv,
+    },
+    Windows {
+        x: ValueId,
+        windows: Windows,
     },
     Rescale {
         x: ValueId,
@@ -151,6 +156,7 @@ impl Step {
         match self {
             Step::MatMul { product, .. } => product.bytes(),
             Step::Conv { conv, .. } => conv.bytes(),
+            Step::Windows { windows, .. } => windows.bytes(),
             Step::Rescale { scale, .. } => scale.bytes(),
             Step::Join { joined, .. } => joined.plan.bytes(),
             Step::BatchMatMul { product, .. } => product.plan.bytes(),
@@ -217,9 +223,15 @@ pub(crate) fn prepare(op: Op, values: &[ValueType], out: &ValueType, sums: Sums,
         } => {
             let shape = ConvShape::new(value(x), channels, &window, groups, limits);
             let scale = Scale { bias, rescale };
-            shape.map_or(Step::Nothing, |shape| Step::Conv {
-                x,
-                conv: Conv::new(shape, Rows::new(weights, shape.taps, sums), scale, sums, width(x)),
+            shape.map_or(Step::Nothing, |shape| {
+                let k = shape.taps;
+                if few_pixels(&shape, sums) {
+                    let product = MatMul::new(Columns::new(&weights, k, sums), k, scale, sums, width(x));
+                    let windows = Windows::new(shape, product);
+                    return Step::Windows { x, windows };
+                }
+                let conv = Conv::new(shape, Rows::new(weights, k, sums), scale, sums, width(x));
+                Step::Conv { x, conv }
             })
         }
         Op::BatchMatMul {

@@ -10,7 +10,7 @@ use crate::kernels::{SPLIT, WIDE};
 use crate::limits::Limits;
 use crate::ops::elementwise::Pair;
 use crate::ops::matmul::{self, ROW_BLOCK};
-use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees};
+use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees, windows};
 use crate::plan::Room;
 use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
 
@@ -44,7 +44,13 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         } => {
             // Inference has built the same shape.
             match ConvShape::new(value(x), *channels, window, *groups, limits) {
-                Ok(shape) => conv2d(&shape, matches!(weights, Array::I8(_)), sums, far(value(x))),
+                Ok(shape) => conv2d(
+                    &shape,
+                    matches!(weights, Array::I8(_)),
+                    sums,
+                    far(value(x)),
+                    out.storage(),
+                ),
                 Err(_) => Work {
                     gas: u64::MAX,
                     macs: u64::MAX,
@@ -253,10 +259,16 @@ fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
         );
         return Work { gas, macs, scratch };
     };
+    let gas = sum!(touched; tiles(rows, k, split, flushes, narrow));
+    Work { gas, macs, scratch }
+}
+
+/// Products of so many rows with columns, whose sums over k fit 32 bits, all or by blocks.
+fn tiles(rows: u64, k: u64, split: Split, flushes: u64, narrow: bool) -> u64 {
+    let (panels, single) = (split.panels as u64, split.single as u64);
     let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
     let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
-    let gas = sum!(
-        touched;
+    sum!(
         rows, panels, WIDE, k + 1, mac;
         rows, panels, gas::TILE_ROW;
         rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
@@ -265,8 +277,7 @@ fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
         rows, single, k, gas::MAC_DOT;
         rows, single, gas::DOT;
         rows, single, flushes, gas::DOT
-    );
-    Work { gas, macs, scratch }
+    )
 }
 
 fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> Work {
@@ -282,8 +293,6 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
             shape::elements(batch) as u64 / inner.extent as u64 * products as u64,
         )
     });
-    let split = Split::new(n as usize);
-    let panels = split.panels as u64;
     let each = if far(b) { gas::LAY_OUT_FAR } else { gas::LAY_OUT };
     let laid_out = sum!(products, lay_out::elements(n, k), each);
     let macs = sum!(results, k);
@@ -292,19 +301,8 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
         let gas = sum!(macs, gas::MAC_WIDE; results, gas::RESCALE_WIDE; products, gas::BATCH);
         return Work { gas, macs, scratch };
     };
-    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
-    let gas = sum!(
-        laid_out;
-        products, rows, panels, WIDE, k + 1, gas::MAC_I16;
-        products, rows, panels, gas::TILE_ROW;
-        products, rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
-        products, rows, panels, flushes, gas::FLUSH;
-        products, rows, panels, WIDE, rescale;
-        products, rows, split.single, k, gas::MAC_DOT;
-        products, rows, split.single, gas::DOT;
-        products, rows, split.single, flushes, gas::DOT;
-        products, gas::BATCH
-    );
+    let each_product = tiles(rows, k, Split::new(n as usize), flushes, false);
+    let gas = sum!(laid_out; products, each_product; products, gas::BATCH);
     Work { gas, macs, scratch }
 }
 
@@ -354,13 +352,17 @@ fn strided(x: &ValueType) -> u64 {
     }
 }
 
-fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
+fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) -> Work {
     let slide = &shape.slide;
     let pixels = slide.out[0] as u64 * slide.out[1] as u64;
     let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
     let taps = shape.taps as u64;
     let macs = sum!(batch, channels, pixels, taps);
-    let scratch = conv::scratch(shape, narrow, sums);
+    let few = windows::few_pixels(shape, sums);
+    let scratch = match few {
+        true => windows::scratch(shape, narrow, sums, out),
+        false => conv::scratch(shape, narrow, sums),
+    };
     let touched = touched(channels.saturating_mul(taps), narrow);
     let Some(flushes) = flushes(taps, sums) else {
         let mac = if far {
@@ -371,6 +373,15 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool) -> Work {
         let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE);
         return Work { gas, macs, scratch };
     };
+    if few {
+        let gas = sum!(
+            touched;
+            scratch.bytes(), gas::RESULT_BYTE;
+            windowed(shape, far);
+            tiles(windows::rows(shape), taps, Split::new(shape.channels), flushes, narrow)
+        );
+        return Work { gas, macs, scratch };
+    }
     let [rows, elements] = match slide.pads() {
         true => [slide.image[0] as u64, slide.padded[0] as u64 * slide.padded[1] as u64],
         false => [0, 0],
@@ -409,6 +420,18 @@ fn weight_bytes(narrow: bool) -> u64 {
     } else {
         2
     }
+}
+
+/// What the products of windows and weights take beside: windows are copied, and results stored by channels.
+fn windowed(shape: &ConvShape, far: bool) -> u64 {
+    let rows = windows::rows(shape);
+    let results = sum!(rows, shape.channels);
+    let window = match (windows::whole(&shape.slide), far) {
+        (true, _) => 0,
+        (false, true) => sum!(shape.taps, gas::GATHER_FAR),
+        (false, false) => sum!(shape.taps, gas::GATHER_RUN; shape.in_channels, shape.slide.kernel[0], gas::PIECE),
+    };
+    sum!(rows, gas::RUN; rows, window; results, gas::SCATTER)
 }
 
 /// Products of a convolution whose channels are summed tap by tap.

@@ -177,15 +177,15 @@ macro_rules! products {
                             let out = out.as_mut_ptr().add((p * rows + r) * WIDE);
                             let out = (out, rows * WIDE);
                             done = match (two, rows - r) {
-                                (true, 16 | 8..12) => tile::<8, 2, 1>(a, lda, k, (b, stride), out),
-                                (true, 12..) => tile::<12, 2, 1>(a, lda, k, (b, stride), out),
-                                (true, 4..) => tile::<4, 2, 1>(a, lda, k, (b, stride), out),
-                                (true, _) => tile::<2, 2, 4>(a, lda, k, (b, stride), out),
-                                (_, 16 | 8..12) => tile::<8, 1, 1>(a, lda, k, (b, stride), out),
-                                (_, 12..) => tile::<12, 1, 1>(a, lda, k, (b, stride), out),
-                                (_, 4..) => tile::<4, 1, 2>(a, lda, k, (b, stride), out),
-                                (_, 2..) => tile::<2, 1, 4>(a, lda, k, (b, stride), out),
-                                _ => tile::<1, 1, 4>(a, lda, k, (b, stride), out),
+                                (true, 16 | 8..12) => tile::<8, 2, 1>((a, lda), k, (b, stride), out),
+                                (true, 12..) => tile::<12, 2, 1>((a, lda), k, (b, stride), out),
+                                (true, 4..) => tile::<4, 2, 1>((a, lda), k, (b, stride), out),
+                                (true, _) => tile::<2, 2, 4>((a, lda), k, (b, stride), out),
+                                (_, 16 | 8..12) => tile::<8, 1, 1>((a, lda), k, (b, stride), out),
+                                (_, 12..) => tile::<12, 1, 1>((a, lda), k, (b, stride), out),
+                                (_, 4..) => tile::<4, 1, 2>((a, lda), k, (b, stride), out),
+                                (_, 2..) => tile::<2, 1, 4>((a, lda), k, (b, stride), out),
+                                _ => tile::<1, 1, 4>((a, lda), k, (b, stride), out),
                             };
                         }
                         p += if two { 2 } else { 1 };
@@ -194,44 +194,62 @@ macro_rules! products {
                 }
             }
 
-            /// R rows against P panels `stride` apart, whose results are `panel` apart, in U parts. Gives R.
+            /// R rows against P panels, whose results are `panel` apart. Gives R.
             ///
             /// # Safety
-            /// The features; `a` is readable for k elements at each of R rows lda apart, `b` for 32 elements per pair of k (an odd k
-            /// rounded up) of each panel, `out` writable for R * 16 elements of each.
+            /// As for `sums`; `out` is writable for R * 16 elements of each panel.
             #[target_feature(enable = $features)]
             unsafe fn tile<const R: usize, const P: usize, const U: usize>(
-                a: *const i16,
-                lda: usize,
+                (a, lda): (*const i16, usize),
                 k: usize,
                 (b, stride): (*const i16, usize),
                 (out, panel): (*mut i32, usize),
             ) -> usize {
-                let mut parts = [[[_mm512_setzero_si512(); P]; R]; U];
-                let (mut row, mut b) = (a, b);
-                for _ in 0..k / (2 * U) {
-                    for sums in &mut parts {
-                        let pair = |r: usize| row.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned();
-                        tile_step(pair, (b, stride), sums);
-                        (row, b) = (row.add(2), b.add(2 * WIDE));
-                    }
-                }
-                let [sums, others @ ..] = &mut parts[..] else {
-                    return R;
-                };
-                for at in (k / (2 * U) * 2 * U..k).step_by(2) {
-                    tile_step(|r| pair(a.add(r.wrapping_mul(lda)), at, k), (b, stride), sums);
-                    b = b.add(2 * WIDE);
-                }
-                for r in 0..R {
-                    for p in 0..P {
-                        let sum = others
-                            .iter()
-                            .fold(sums[r][p], |sum, other| _mm512_add_epi32(sum, other[r][p]));
-                        _mm512_storeu_si512(out.add(p * panel + r * WIDE).cast(), sum);
+                let sums = sums::<R, P, U>((a, lda), k, (b, stride));
+                for (r, sums) in sums.iter().enumerate() {
+                    for (p, sum) in sums.iter().enumerate() {
+                        _mm512_storeu_si512(out.add(p * panel + r * WIDE).cast(), *sum);
                     }
                 }
                 R
+            }
+
+            /// Sums over k of R rows against P panels `stride` apart. Each is taken in U parts: a single one would wait for its own last
+            /// addition. Nothing in the loop is checked for overflow: such checks keep sums out of registers.
+            ///
+            /// # Safety
+            /// The features; `a` is readable for k elements at each of R rows lda apart, `b` for 32 elements per pair of k (an odd k
+            /// rounded up) of each panel.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn sums<const R: usize, const P: usize, const U: usize>(
+                (a, lda): (*const i16, usize),
+                k: usize,
+                (b, stride): (*const i16, usize),
+            ) -> [[__m512i; P]; R] {
+                let mut parts = [[[_mm512_setzero_si512(); P]; R]; U];
+                let (mut a, mut b) = (a, b);
+                for _ in 0..k / (2 * U) {
+                    for sums in &mut parts {
+                        let pair = |r: usize| a.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned();
+                        tile_step(pair, (b, stride), sums);
+                        (a, b) = (a.add(2), b.add(2 * WIDE));
+                    }
+                }
+                let [sums, others @ ..] = &mut parts[..] else {
+                    return [[_mm512_setzero_si512(); P]; R];
+                };
+                let rest = k % (2 * U);
+                for at in (0..rest).step_by(2) {
+                    tile_step(|r| pair(a.add(r.wrapping_mul(lda)), at, rest), (b, stride), sums);
+                    b = b.add(2 * WIDE);
+                }
+                for other in others {
+                    for (sum, other) in sums.as_flattened_mut().iter_mut().zip(other.as_flattened()) {
+                        *sum = _mm512_add_epi32(*sum, *other);
+                    }
+                }
+                *sums
             }
 
             /// A pair of k.
@@ -282,7 +300,7 @@ macro_rules! products {
             /// R rows against a panel, sums of each block moved to 64 bits. Gives R.
             ///
             /// # Safety
-            /// As for `sums` from 0 to k; `block` is even and not 0; `out` is writable for R * 16 elements.
+            /// As for `sums`; `block` is even and not 0; `out` is writable for R * 16 elements.
             #[target_feature(enable = $features)]
             unsafe fn block_tile<const R: usize, const U: usize>(
                 a: *const i16,
@@ -297,8 +315,9 @@ macro_rules! products {
                 let mut from = 0;
                 while from < k {
                     let end = from + block.min(k - from);
-                    let sums = sums::<R, U>(a, lda, from, end, b);
-                    for (total, sum) in totals.iter_mut().zip(sums) {
+                    let sums = sums::<R, 1, U>((a.add(from), lda), end - from, (b.add(from * WIDE), 0));
+                    for (total, sum) in totals.iter_mut().zip(sums.as_flattened()) {
+                        let sum = *sum;
                         let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum));
                         let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(sum));
                         total[0] = _mm512_add_epi64(total[0], low);
@@ -315,7 +334,7 @@ macro_rules! products {
             /// R rows against a panel, whose high and low bytes are multiplied apart. Gives R.
             ///
             /// # Safety
-            /// As for `sums` from 0 to k; `out` is writable for R * 16 elements.
+            /// As for `sums`; `out` is writable for R * 16 elements.
             #[target_feature(enable = $features)]
             unsafe fn split_tile<const R: usize, const U: usize>(
                 a: *const i16,
@@ -344,7 +363,7 @@ macro_rules! products {
                 R
             }
 
-            /// As `sums`, of the low bytes of the panel and of the high ones.
+            /// Sums over k in `from..end` (`from` even) of R rows against the low bytes of a panel and against the high ones.
             ///
             /// # Safety
             /// As for `sums`.
@@ -400,52 +419,6 @@ macro_rules! products {
                     sums[0][r] = $step(sums[0][r], x, low);
                     sums[1][r] = $step(sums[1][r], x, high);
                 }
-            }
-
-            /// Sums over k in `from..end` (`from` even) of R rows against a panel. Each row is summed in U parts: a
-            /// single one would wait for its own last addition.
-            ///
-            /// # Safety
-            /// The features; `a` is readable up to `end` at each of R rows lda apart, `b` for 32 elements per pair of k
-            /// (an odd `end` rounded up).
-            #[inline]
-            #[target_feature(enable = $features)]
-            unsafe fn sums<const R: usize, const U: usize>(
-                a: *const i16,
-                lda: usize,
-                from: usize,
-                end: usize,
-                b: *const i16,
-            ) -> [__m512i; R] {
-                let mut parts = [[_mm512_setzero_si512(); R]; U];
-                let mut k = from;
-                while k + 2 * U <= end {
-                    for (u, sums) in parts.iter_mut().enumerate() {
-                        let k = k + 2 * u;
-                        let w = _mm512_loadu_si512(b.add(k * WIDE).cast());
-                        for (r, sum) in sums.iter_mut().enumerate() {
-                            let x = _mm512_set1_epi32(a.add(r * lda + k).cast::<i32>().read_unaligned());
-                            *sum = $step(*sum, x, w);
-                        }
-                    }
-                    k += 2 * U;
-                }
-                let [sums, others @ ..] = &mut parts[..] else {
-                    return [_mm512_setzero_si512(); R];
-                };
-                while k < end {
-                    let w = _mm512_loadu_si512(b.add(k * WIDE).cast());
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        *sum = $step(*sum, _mm512_set1_epi32(pair(a.add(r * lda), k, end)), w);
-                    }
-                    k += 2;
-                }
-                for other in others {
-                    for (sum, other) in sums.iter_mut().zip(other) {
-                        *sum = _mm512_add_epi32(*sum, *other);
-                    }
-                }
-                *sums
             }
         }
     };

@@ -16,6 +16,7 @@ pub(crate) mod scan;
 pub(crate) mod softmax;
 pub(crate) mod top_k;
 pub(crate) mod trees;
+pub(crate) mod windows;
 
 use alloc::vec::Vec;
 

@@ -18,8 +18,8 @@ pub(crate) struct Windows {
 }
 
 /// Whether a vector has more lanes than an image pixels, and enough channels to fill it instead.
-pub(crate) fn few_pixels(shape: &ConvShape) -> bool {
-    shape.groups == 1 && shape.channels >= WIDE && shape.slide.out[0] * shape.slide.out[1] < WIDE
+pub(crate) fn few_pixels(shape: &ConvShape, sums: Sums) -> bool {
+    sums != Sums::I64 && shape.groups == 1 && shape.channels >= WIDE && shape.slide.out[0] * shape.slide.out[1] < WIDE
 }
 
 /// Windows of all images.
@@ -102,16 +102,10 @@ impl Windows {
         }
     }
 
-    fn multiply(
-        &self,
-        windows: &[i16],
-        mut results: ViewMut<'_>,
-        kernels: &Kernels,
-        i32: &mut [i32],
-        i64: &mut [i64],
-    ) {
+    fn multiply(&self, windows: &[i16], mut results: ViewMut<'_>, kernels: &Kernels, i32: &mut [i32], i64: &mut [i64]) {
         let mut scratch = Scratch { i16: &mut [], i32, i64 };
-        self.product.run(View::I16(windows), &mut results, kernels, &mut scratch);
+        self.product
+            .run(View::I16(windows), &mut results, kernels, &mut scratch);
     }
 
     /// Rows of channels, the first that of pixel `first` of all images, become images of channels.

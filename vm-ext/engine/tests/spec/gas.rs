@@ -373,6 +373,23 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     let Some(flushes) = flushes else {
         return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE");
     };
+    if groups == 1 && out >= 16 && oh * ow < 16 {
+        let rows = batch * oh * ow;
+        let kernel = window.kernel.map(|n| n as u128);
+        let copied = if window.padding == [0; 4] && kernel == [height, width] {
+            0
+        } else if self::bytes(x) > gas("FAR_BYTES") {
+            taps * gas("GATHER_FAR")
+        } else {
+            taps * gas("GATHER_RUN") + channels * kernel[0] * gas("PIECE")
+        };
+        let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
+        return touched
+            + scratch * gas("RESULT_BYTE")
+            + rows * (copied + gas("RUN"))
+            + e * gas("SCATTER")
+            + tiles(rows, taps, out, flushes, mac);
+    }
     let padding = window.padding.map(|n| n as u128);
     let (ph, pw) = (height + padding[0] + padding[2], width + padding[1] + padding[3]);
     let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("RUN");

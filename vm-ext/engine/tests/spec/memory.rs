@@ -207,8 +207,21 @@ pub fn scratch(op: &Op, ty: &Type, types: &[Type]) -> Sizes {
             let taps = weights.data.len() as u64 / *channels as u64;
             let sums = sums(weights, taps as usize, bias, &types[*x]);
             let blocks = if sums == Sums::Blocks { 1536 } else { 0 };
+            let [oh, ow] = [ty.shape[2] as u64, ty.shape[3] as u64];
             match sums {
                 Sums::Bits64 => [0; 3],
+                _ if *groups == 1 && *channels >= 16 && oh * ow < 16 => {
+                    let image = &types[*x].shape[2..];
+                    let whole =
+                        window.padding == [0; 4] && (0..2).all(|axis| window.kernel[axis] as usize == image[axis]);
+                    let r = (ty.shape[0] as u64 * oh * ow).min(48);
+                    let (windows, results) = (if whole { 0 } else { r * taps }, r * *channels as u64);
+                    let s = (16 * r * panels(*channels as u64).0).min(1536);
+                    let packed = if weights.bits == 8 { 2 * r * taps.div_ceil(4) } else { 0 };
+                    let [short, long] = if fits_16_bits(ty) { [results, 0] } else { [0, results] };
+                    let wide = if sums == Sums::Blocks { s } else { 0 };
+                    [windows + short, packed + s + long, wide]
+                }
                 _ if channels / groups <= 2
                     && window.strides[1] <= 2
                     && (ty.shape[3] >= 4 || window.strides == [1, 1] && padded(1) <= 2 * ty.shape[3] as u64) =>
