@@ -62,11 +62,11 @@ pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of an operation that goes from 16 bits to 16 bits by way of no more than 32.
 pub const NARROW: u64 = 400;
 /// An element of Add, Mul or Rescale.
-pub const ARITHMETIC: u64 = 1_300;
+pub const ARITHMETIC: u64 = 1_500;
 /// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
 pub const COLUMN: u64 = 3_000;
 /// An element of Div.
-pub const DIV: u64 = 20_000;
+pub const DIV: u64 = 15_000;
 /// An element of Min, Max or Compare.
 pub const COMPARE: u64 = 1_000;
 /// An element of Select.
@@ -74,7 +74,7 @@ pub const SELECT: u64 = 2_000;
 /// The same from 16 bits to 16 bits.
 pub const SELECT_NARROW: u64 = 600;
 /// An element of Sqrt.
-pub const SQRT: u64 = 25_000;
+pub const SQRT: u64 = 15_000;
 /// An element of a computed matrix laid out for the tiled kernels.
 pub const LAY_OUT: u64 = 3_000;
 /// The same of a far matrix.
@@ -107,22 +107,38 @@ pub const TOP_K_LEVEL: u64 = 6_000;
 pub const PAD: u64 = 1_000;
 /// A run of neighbouring elements treated alike.
 pub const RUN: u64 = 40_000;
-/// A run of neighbouring elements copied.
+/// A run of neighbouring elements copied for a convolution, or a line or tile of others.
 pub const COPY: u64 = 15_000;
 /// An element of Clamp.
 pub const CLAMP: u64 = 800;
-/// An element of Table.
-pub const TABLE: u64 = 2_500;
+/// An element of a Table of 513 knots.
+pub const TABLE: u64 = 800;
+/// An element of a Table of 256 entries.
+pub const TABLE_BYTES: u64 = 1_300;
 /// An element of Softmax.
-pub const SOFTMAX: u64 = 5_000;
+pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
-pub const SOFTMAX_ROW: u64 = 80_000;
+pub const SOFTMAX_ROW: u64 = 50_000;
 /// An element that pooling looks at.
 pub const POOL_TAP: u64 = 3_000;
 /// An element that pooling gives.
 pub const POOL: u64 = 20_000;
+/// A line that pooling folds at once.
+pub const FOLD: u64 = 15_000;
+/// An element of it.
+pub const FOLDED: u64 = 200;
+/// The same where it folds elements that are not neighbours.
+pub const FOLDED_APART: u64 = 700;
+/// A mean of a window that is folded so.
+pub const MEAN: u64 = 5_000;
 /// An element copied with its neighbours.
 pub const MOVE: u64 = 300;
+/// A run of neighbouring elements, beside them.
+pub const MOVE_RUN: u64 = 6_000;
+/// An element of a matrix that is transposed tile by tile.
+pub const TURN: u64 = 700;
+/// The same of a far matrix.
+pub const TURN_FAR: u64 = 2_800;
 /// An element copied from anywhere.
 pub const MOVE_STRIDED: u64 = 6_000;
 /// An element that ArgMax looks at.
@@ -140,6 +156,6 @@ pub const TREE_ENTRY: u64 = 6_000;
 /// A feature of a row that trees read.
 pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
-pub const UPSAMPLE: u64 = 6_000;
+pub const UPSAMPLE: u64 = 2_500;
 /// An element of the model's inputs and outputs.
 pub const PORT: u64 = 5_000;

@@ -302,3 +302,14 @@ pub fn transpose_plan(shape: &[u32], axes: &[u32]) -> Vec<[usize; 2]> {
     }
     loops
 }
+
+/// The loop of a transposition that walks the operand by single elements, where the last one, which walks the result so, is another
+/// and both are long enough to be taken by tiles.
+pub fn tiles(plan: &[[usize; 2]]) -> Option<usize> {
+    let (&[across, step], _) = plan.split_last()?;
+    let down = plan.iter().position(|[_, step]| *step == 1)?;
+    (step != 1 && across >= TILED && plan[down][0] >= TILED).then_some(down)
+}
+
+/// Least extents of what is taken by tiles.
+const TILED: usize = 4;

@@ -10,7 +10,7 @@ use crate::kernels::{SPLIT, WIDE};
 use crate::limits::Limits;
 use crate::ops::elementwise::Pair;
 use crate::ops::matmul::{self, ROW_BLOCK};
-use crate::ops::{batch, conv, elementwise, layer_norm, softmax, top_k, trees, windows};
+use crate::ops::{batch, conv, elementwise, layer_norm, movement, pool, softmax, top_k, trees, windows};
 use crate::plan::Room;
 use crate::shape::{self, BroadcastPlan, PadPlan, Slide};
 
@@ -141,11 +141,11 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         Op::Pad { x, before, .. } => {
             let x = value(x);
             let plan = PadPlan::new(&x.shape, before, &out.shape);
-            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::COPY))
+            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::MOVE_RUN))
         }
         Op::Broadcast { x, .. } => {
             let plan = BroadcastPlan::new([&value(x).shape], &out.shape);
-            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::COPY))
+            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::MOVE_RUN))
         }
         Op::Clamp { x, .. } => {
             let each = if narrow(&[value(x), out]) {
@@ -155,7 +155,14 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             };
             plain(sum!(elements, each))
         }
-        Op::Table { .. } => plain(sum!(elements, gas::TABLE)),
+        Op::Table { table, .. } => {
+            let each = if table.len() == 256 {
+                gas::TABLE_BYTES
+            } else {
+                gas::TABLE
+            };
+            plain(sum!(elements, each))
+        }
         Op::Softmax { .. } => {
             let (rows, columns) = out.rows();
             Work {
@@ -165,10 +172,21 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             }
         }
         Op::MaxPool2d { x, window } | Op::AvgPool2d { x, window, .. } => {
-            let taps = match value(x).shape.as_slice() {
-                [_, _, height, width] => Slide::new(*height, *width, window).map_or(u64::MAX, |s| pool_taps(&s)),
-                _ => u64::MAX,
+            let slide = match value(x).shape.as_slice() {
+                [_, _, height, width] => Slide::new(*height, *width, window).ok(),
+                _ => None,
             };
+            if let Some(slide) = slide.filter(|slide| narrow(&[value(x), out]) && pool::by_lines(slide)) {
+                let mean = if matches!(op, Op::AvgPool2d { .. }) {
+                    gas::MEAN
+                } else {
+                    0
+                };
+                let lines = elements / slide.out[1] as u64;
+                return plain(sum!(lines, folded(&slide); elements, mean));
+            }
+            // Inference has built the same one.
+            let taps = slide.map_or(u64::MAX, |slide| pool_taps(&slide));
             let tap = if far(value(x)) {
                 gas::POOL_TAP_FAR
             } else {
@@ -184,21 +202,30 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         Op::Transpose { x, axes } => {
             let plan = shape::transpose_plan(&value(x).shape, axes);
             let [run, step] = plan.last().copied().unwrap_or([1, 1]);
-            let each = if step == 1 { gas::MOVE } else { strided(value(x)) };
-            plain(sum!(elements, each; elements / run as u64, gas::COPY))
+            let runs = elements / run as u64;
+            plain(match shape::tiles(&plan) {
+                Some(down) => {
+                    let [rows, _] = plan[down];
+                    let tiles = run.div_ceil(movement::TILE) * rows.div_ceil(movement::TILE);
+                    let each = if far(value(x)) { gas::TURN_FAR } else { gas::TURN };
+                    sum!(elements, each; runs / rows as u64, tiles, gas::COPY)
+                }
+                None if step == 1 => sum!(elements, gas::MOVE; runs, gas::MOVE_RUN),
+                None => sum!(elements, strided(value(x)); runs, gas::COPY),
+            })
         }
         Op::Concat { xs, axis } => {
             let [outer, _, _] = shape::around(&out.shape, *axis as usize);
-            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::COPY))
+            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::MOVE_RUN))
         }
         Op::Slice {
             x, axis, step, length, ..
         } => {
             let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
             match (*step, inner) {
-                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::COPY)),
-                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::COPY)),
-                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::COPY)),
+                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::MOVE_RUN)),
+                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::MOVE_RUN)),
+                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::MOVE_RUN)),
             }
         }
         Op::ArgMax { x } => plain(sum!(value(x).elements(), gas::ARG_MAX; elements, gas::RUN)),
@@ -233,6 +260,23 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             }
         }
     }
+}
+
+/// Price of a line of results of a pooling that folds lines.
+fn folded(slide: &Slide) -> u64 {
+    let ([rows, columns], width) = (slide.kernel, slide.out[1]);
+    let (span, at_once) = pool::piece(slide);
+    let pieces = width.div_ceil(at_once);
+    let along = if slide.strides[1] == 1 {
+        gas::FOLDED
+    } else {
+        gas::FOLDED_APART
+    };
+    sum!(
+        pieces, rows + columns, gas::FOLD;
+        rows, width * slide.strides[1] + pieces * span, gas::FOLDED;
+        columns, width + WIDE * pieces, along
+    )
 }
 
 /// Most taps that a window has inside the image.

@@ -1,5 +1,6 @@
 //! Operations on single elements, in chunks that are widened to 32 bits on the way in.
 
+use super::root::floor_sqrt;
 use super::Scale;
 use crate::graph::{Comparison, Op, Rescale};
 use crate::infer::pick;
@@ -162,7 +163,7 @@ pub(crate) fn sqrt(x: View<'_>, end: End, out: &mut ViewMut<'_>, kernels: &Kerne
     map(x, out, kernels, |chunk| {
         for x in chunk {
             let v = ((*x).max(0) as u64) << end.shift;
-            let root = v.isqrt();
+            let root = u64::from(floor_sqrt(v));
             // Half a unit more than the root has the square root^2 + root + 1/4.
             let nearest = root + u64::from(v - root * root > root);
             *x = (nearest as i64).clamp(low, high) as i32;

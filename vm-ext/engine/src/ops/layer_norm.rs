@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::root::floor_sqrt;
 use super::Scale;
 use crate::kernels::portable::{End, Normal};
 use crate::kernels::{Kernels, Lanes, WIDE};
@@ -112,7 +113,7 @@ fn inverse_root(w: u64) -> (i32, u32) {
     }
     // An even shift that brings w to 2^60 .. 2^62, so the root to 2^30 .. 2^31.
     let up = (w.leading_zeros() - 2) & !1;
-    let root = (w << up).isqrt();
+    let root = u64::from(floor_sqrt(w << up));
     ((((1u64 << 61) - 1) / root) as i32, 41 - up / 2)
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod root;
 pub(crate) mod scan;
 pub(crate) mod softmax;
 pub(crate) mod top_k;

@@ -1,6 +1,6 @@
 //! Operations that move elements and change none.
 
-use crate::shape::{walk, BroadcastPlan, PadPlan, HARD_MAX_RANK};
+use crate::shape::{walk, BroadcastPlan, Loop, PadPlan, HARD_MAX_RANK};
 use crate::tensor::{View, ViewMut};
 
 /// Runs a block with the elements of both tensors as slices of one type; falls back where they differ.
@@ -32,34 +32,92 @@ pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut
     same_storage!(x, out, |x, y| go(x, width, factors, y));
 }
 
-/// Gathers by the loops of [`crate::shape::transpose_plan`].
+/// Gathers by the loops of [`crate::shape::transpose_plan`]: by tiles where there are such, else line by line.
+#[inline(never)]
 pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut ViewMut<'_>) {
-    fn go<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
-        let Some((&[run, step], outer)) = plan.split_last() else {
-            return;
-        };
-        let mut counter = [0usize; HARD_MAX_RANK];
-        let mut at = 0;
-        for y in y.chunks_exact_mut(run) {
-            if step == 1 {
-                y.copy_from_slice(&x[at..at + run]);
-            } else {
-                for (y, x) in y.iter_mut().zip(x[at..].iter().step_by(step)) {
-                    *y = *x;
-                }
-            }
-            for (digit, [extent, step]) in counter.iter_mut().zip(outer.iter().rev()) {
-                *digit += 1;
-                at += step;
-                if *digit < *extent {
-                    break;
-                }
-                *digit = 0;
-                at -= step * extent;
+    match crate::shape::tiles(plan) {
+        Some(down) => same_storage!(x, out, |x, y| by_tiles(x, plan, down, y)),
+        None => same_storage!(x, out, |x, y| by_lines(x, plan, y)),
+    }
+}
+
+fn by_lines<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
+    let Some((&[run, step], outer)) = plan.split_last() else {
+        return;
+    };
+    let mut counter = [0usize; HARD_MAX_RANK];
+    let mut at = 0;
+    for y in y.chunks_exact_mut(run) {
+        if step == 1 {
+            y.copy_from_slice(&x[at..at + run]);
+        } else {
+            for (y, x) in y.iter_mut().zip(x[at..].iter().step_by(step)) {
+                *y = *x;
             }
         }
+        for (digit, [extent, step]) in counter.iter_mut().zip(outer.iter().rev()) {
+            *digit += 1;
+            at += step;
+            if *digit < *extent {
+                break;
+            }
+            *digit = 0;
+            at -= step * extent;
+        }
     }
-    same_storage!(x, out, |x, y| go(x, plan, y));
+}
+
+/// Rows and columns of a tile: whole cache lines of 16-bit elements.
+pub(crate) const TILE: usize = 32;
+
+/// Loop `down` of the plan walks x by single elements, and the last one the result.
+#[inline(never)]
+fn by_tiles<T: Copy + Default>(x: &[T], plan: &[[usize; 2]], down: usize, y: &mut [T]) {
+    let Some((&[across, step], outer)) = plan.split_last() else {
+        return;
+    };
+    // Steps of the result, whose loops are in order.
+    let below = |i: usize| plan[i + 1..].iter().map(|[extent, _]| extent).product::<usize>();
+    let [rows, _] = plan[down];
+    let others = outer.iter().enumerate().filter(|(i, _)| *i != down);
+    let mut loops = [Loop {
+        extent: 1,
+        steps: [0; 2],
+    }; HARD_MAX_RANK];
+    let mut count = 0;
+    for (i, [extent, step]) in others {
+        loops[count] = Loop {
+            extent: *extent,
+            steps: [*step, below(i)],
+        };
+        count += 1;
+    }
+    let stride = below(down);
+    walk(&loops[..count], |[from, to]| {
+        for i in (0..across).step_by(TILE) {
+            let columns = TILE.min(across - i);
+            for k in (0..rows).step_by(TILE) {
+                let source = &x[from + i * step + k..];
+                let target = &mut y[to + k * stride + i..];
+                turn(source, step, target, stride, columns, TILE.min(rows - k));
+            }
+        }
+    });
+}
+
+/// Brings `columns` lines of x, `step` apart, of `rows` neighbours each, to as many rows of y, `stride` apart.
+#[inline(always)]
+fn turn<T: Copy + Default>(x: &[T], step: usize, y: &mut [T], stride: usize, columns: usize, rows: usize) {
+    let mut tile = [[T::default(); TILE]; TILE];
+    for (i, line) in tile[..columns].iter_mut().enumerate() {
+        line[..rows].copy_from_slice(&x[i * step..i * step + rows]);
+    }
+    for k in 0..rows {
+        let row = &mut y[k * stride..k * stride + columns];
+        for (y, line) in row.iter_mut().zip(&tile) {
+            *y = line[k];
+        }
+    }
 }
 
 /// Copies operand elements `[outer, extent * inner]` next to those of other operands: to `offset` in rows of `row`.

@@ -165,7 +165,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         (extents(rest), *last as u128)
     };
     let broadcast = |each: &str, operands: &[&usize]| {
-        let run = if operands.len() == 1 { "COPY" } else { "RUN" };
+        let run = if operands.len() == 1 { "MOVE_RUN" } else { "RUN" };
         let operands: Vec<&[usize]> = operands.iter().map(|x| shape(x)).collect();
         e * gas(each) + e / run_of(&operands, &y.shape).0 * gas(run)
     };
@@ -247,7 +247,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
             let short = narrow(&[&types[*x], y]);
             e * gas(if short { "NARROW" } else { "CLAMP" })
         }
-        Op::Table { .. } => e * gas("TABLE"),
+        Op::Table { table, .. } => e * gas(if table.len() == 256 { "TABLE_BYTES" } else { "TABLE" }),
         Op::Softmax { .. } => e * gas("SOFTMAX") + rows_of(y).0 * gas("SOFTMAX_ROW"),
         Op::LayerNorm { .. } => e * gas("LAYER_NORM") + rows_of(y).0 * gas("LAYER_NORM_ROW"),
         Op::MaxPool2d { x, window } | Op::AvgPool2d { x, window, .. } => {
@@ -255,6 +255,14 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 let extent = shape(x)[2 + axis] as u128;
                 (window.kernel[axis] as u128).min(extent.div_ceil(window.dilations[axis] as u128))
             };
+            if let Some(lines) = folded(&types[*x], window, y) {
+                let mean = if matches!(op, Op::AvgPool2d { .. }) {
+                    gas("MEAN")
+                } else {
+                    0
+                };
+                return lines + e * mean;
+            }
             e * gas("POOL") + e * inside(0) * inside(1) * by_distance("POOL_TAP", &types[*x])
         }
         Op::Upsample2d { x, .. } => {
@@ -264,7 +272,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         Op::Transpose { x, axes } => transpose(&types[*x], axes),
         Op::Concat { xs, axis } => {
             let [outer, _, _] = around(&y.shape, *axis);
-            e * gas("MOVE") + outer * xs.len() as u128 * gas("COPY")
+            e * gas("MOVE") + outer * xs.len() as u128 * gas("MOVE_RUN")
         }
         Op::Slice {
             x, axis, step, length, ..
@@ -275,7 +283,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 (_, 1) => (by_distance("MOVE_STRIDED", &types[*x]), outer),
                 _ => (gas("MOVE"), outer * *length as u128),
             };
-            e * each + runs * gas("COPY")
+            e * each + runs * gas("MOVE_RUN")
         }
         Op::Gather { x, axis, .. } => {
             let [_, _, inner] = around(shape(x), *axis);
@@ -286,7 +294,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
             let padded = (0..before.len()).rev().find(|axis| before[*axis] + after[*axis] > 0);
             let run = extents(&shape(x)[padded.unwrap_or(0)..]);
             let x = elements(&types[*x]);
-            e * gas("MOVE") + x * gas("PAD") + x / run * gas("COPY")
+            e * gas("MOVE") + x * gas("PAD") + x / run * gas("MOVE_RUN")
         }
         Op::ReduceSum { x, axis, .. } | Op::ReduceMax { x, axis } => {
             let [outer, extent, inner] = around(shape(x), *axis);
@@ -453,11 +461,32 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
         + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
 }
 
+/// Pooling by lines, but for means; none where it does not go so.
+fn folded(x: &Type, window: &Window, y: &Type) -> Option<u128> {
+    let [kh, kw] = window.kernel.map(|n| n as u128);
+    let [sw, dilation] = [window.strides[1], window.dilations[1]].map(|n| n as u128);
+    let (width, ow) = (x.shape[3] as u128, y.shape[3] as u128);
+    let span = (kw - 1) * dilation + 1;
+    let lines = narrow(&[x, y])
+        && ow >= 4
+        && kw <= 2 * ow
+        && kw <= width.div_ceil(dilation)
+        && kh * kw < 1 << 15
+        && span <= 64
+        && sw <= 8;
+    let pieces = ow.div_ceil((256 - span.min(256)) / sw + 1);
+    let along = gas(if sw == 1 { "FOLDED" } else { "FOLDED_APART" });
+    let line = pieces * (kh + kw) * gas("FOLD")
+        + kh * (ow * sw + pieces * span) * gas("FOLDED")
+        + kw * (ow + 16 * pieces) * along;
+    lines.then_some(elements(y) / ow * line)
+}
+
 fn transpose(x: &Type, axes: &[usize]) -> u128 {
     let axes: Vec<usize> = axes.iter().copied().filter(|axis| x.shape[*axis] > 1).collect();
     let next = |axis: usize| (axis + 1..x.shape.len()).find(|axis| x.shape[*axis] > 1);
     let Some(last) = axes.last() else {
-        return elements(x) * (gas("MOVE") + gas("COPY"));
+        return elements(x) * (gas("MOVE") + gas("MOVE_RUN"));
     };
     let follow = axes
         .windows(2)
@@ -468,11 +497,25 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
         .iter()
         .map(|axis| x.shape[*axis] as u128)
         .product();
-    let each = match next(*last) {
-        None => gas("MOVE"),
-        Some(_) => by_distance("MOVE_STRIDED", x),
-    };
-    elements(x) * each + elements(x) / run * gas("COPY")
+    if next(*last).is_none() {
+        return elements(x) * gas("MOVE") + elements(x) / run * gas("MOVE_RUN");
+    }
+    // Where x's last axis is in the result, and what precedes it there as in x.
+    let end = axes.iter().position(|axis| next(*axis).is_none()).unwrap();
+    let follow = axes[..=end]
+        .windows(2)
+        .rev()
+        .take_while(|pair| next(pair[0]) == Some(pair[1]))
+        .count();
+    let down: u128 = axes[end - follow..=end]
+        .iter()
+        .map(|axis| x.shape[*axis] as u128)
+        .product();
+    if run >= 4 && down >= 4 {
+        let tiles = elements(x) / (run * down) * run.div_ceil(32) * down.div_ceil(32);
+        return elements(x) * by_distance("TURN", x) + tiles * gas("COPY");
+    }
+    elements(x) * by_distance("MOVE_STRIDED", x) + elements(x) / run * gas("COPY")
 }
 
 fn forest(trees: &Trees, features: u128) -> u128 {
