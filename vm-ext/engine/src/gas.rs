@@ -118,7 +118,7 @@ pub const TABLE_BYTES: u64 = 1_300;
 /// An element of Softmax.
 pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
-pub const SOFTMAX_ROW: u64 = 50_000;
+pub const SOFTMAX_ROW: u64 = 70_000;
 /// An element that pooling looks at.
 pub const POOL_TAP: u64 = 3_000;
 /// An element that pooling gives.
@@ -136,7 +136,7 @@ pub const MOVE: u64 = 300;
 /// A run of neighbouring elements, beside them.
 pub const MOVE_RUN: u64 = 6_000;
 /// An element of a matrix that is transposed tile by tile.
-pub const TURN: u64 = 700;
+pub const TURN: u64 = 500;
 /// The same of a far matrix.
 pub const TURN_FAR: u64 = 2_800;
 /// An element copied from anywhere.

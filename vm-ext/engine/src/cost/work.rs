@@ -206,9 +206,10 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             plain(match shape::tiles(&plan) {
                 Some(down) => {
                     let [rows, _] = plan[down];
-                    let tiles = run.div_ceil(movement::TILE) * rows.div_ceil(movement::TILE);
+                    let pieces = run.div_ceil(movement::TILE);
+                    let tiles = pieces * rows.div_ceil(movement::TILE);
                     let each = if far(value(x)) { gas::TURN_FAR } else { gas::TURN };
-                    sum!(elements, each; runs / rows as u64, tiles, gas::COPY)
+                    sum!(elements, each; runs, pieces, gas::MOVE_RUN; runs / rows as u64, tiles, gas::COPY)
                 }
                 None if step == 1 => sum!(elements, gas::MOVE; runs, gas::MOVE_RUN),
                 None => sum!(elements, strided(value(x)); runs, gas::COPY),

@@ -364,6 +364,9 @@ fn arithmetic(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     short(set, scalar, &a, &b, draw);
 }
 
+/// A loop from two operands of 16 bits to results of as many.
+type Narrow<'a> = dyn Fn(&[i16], &[i16], &mut [i16]) + 'a;
+
 /// What fits 32 bits comes to the same in 32 and in 64.
 fn short(set: &Kernels, scalar: &Kernels, a: &[i32], b: &[i32], draw: &mut Draw) {
     let end = End {
@@ -401,7 +404,7 @@ fn short(set: &Kernels, scalar: &Kernels, a: &[i32], b: &[i32], draw: &mut Draw)
         high: end.high.min(32767),
         ..end
     };
-    let narrow = |f: &dyn Fn(&[i16], &[i16], &mut [i16])| {
+    let narrow = |f: &Narrow<'_>| {
         let mut out = alloc::vec![7; a.len()];
         f(&halves(a), &halves(b), &mut out);
         out.into_iter().map(i32::from).collect::<Vec<i32>>()

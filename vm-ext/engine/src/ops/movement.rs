@@ -93,28 +93,35 @@ fn by_tiles<T: Copy + Default>(x: &[T], plan: &[[usize; 2]], down: usize, y: &mu
         count += 1;
     }
     let stride = below(down);
+    let mut tile = [[T::default(); TILE]; TILE];
     walk(&loops[..count], |[from, to]| {
         for i in (0..across).step_by(TILE) {
             let columns = TILE.min(across - i);
             for k in (0..rows).step_by(TILE) {
                 let source = &x[from + i * step + k..];
                 let target = &mut y[to + k * stride + i..];
-                turn(source, step, target, stride, columns, TILE.min(rows - k));
+                turn(source, step, target, stride, [columns, TILE.min(rows - k)], &mut tile);
             }
         }
     });
 }
 
-/// Brings `columns` lines of x, `step` apart, of `rows` neighbours each, to as many rows of y, `stride` apart.
+/// Brings so many columns of x, lines `step` apart, of so many neighbours each, to as many rows of y, `stride` apart, by way of `tile`.
 #[inline(always)]
-fn turn<T: Copy + Default>(x: &[T], step: usize, y: &mut [T], stride: usize, columns: usize, rows: usize) {
-    let mut tile = [[T::default(); TILE]; TILE];
+fn turn<T: Copy>(
+    x: &[T],
+    step: usize,
+    y: &mut [T],
+    stride: usize,
+    [columns, rows]: [usize; 2],
+    tile: &mut [[T; TILE]; TILE],
+) {
     for (i, line) in tile[..columns].iter_mut().enumerate() {
         line[..rows].copy_from_slice(&x[i * step..i * step + rows]);
     }
     for k in 0..rows {
         let row = &mut y[k * stride..k * stride + columns];
-        for (y, line) in row.iter_mut().zip(&tile) {
+        for (y, line) in row.iter_mut().zip(tile.iter()) {
             *y = line[k];
         }
     }

@@ -106,7 +106,7 @@ impl Divisor {
     fn mean(self, sum: i32) -> i32 {
         // What makes every element positive, and half a unit.
         let dividend = 2 * (i64::from(sum) + ((self.count as i64) << 15)) as u64 + self.count;
-        ((dividend * self.factor >> self.shift) as i64 - (1 << 15)) as i32
+        (((dividend * self.factor) >> self.shift) as i64 - (1 << 15)) as i32
     }
 }
 

@@ -513,7 +513,9 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
         .product();
     if run >= 4 && down >= 4 {
         let tiles = elements(x) / (run * down) * run.div_ceil(32) * down.div_ceil(32);
-        return elements(x) * by_distance("TURN", x) + tiles * gas("COPY");
+        return elements(x) * by_distance("TURN", x)
+            + elements(x) / run * run.div_ceil(32) * gas("MOVE_RUN")
+            + tiles * gas("COPY");
     }
     elements(x) * by_distance("MOVE_STRIDED", x) + elements(x) / run * gas("COPY")
 }
