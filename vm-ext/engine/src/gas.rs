@@ -64,11 +64,11 @@ pub const NARROW: u64 = 400;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 1_500;
 /// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
-pub const COLUMN: u64 = 3_000;
+pub const COLUMN: u64 = 3_500;
 /// An element of Div.
 pub const DIV: u64 = 15_000;
 /// An element of Min, Max or Compare.
-pub const COMPARE: u64 = 1_000;
+pub const COMPARE: u64 = 1_300;
 /// An element of Select.
 pub const SELECT: u64 = 2_000;
 /// The same from 16 bits to 16 bits.
@@ -114,7 +114,7 @@ pub const CLAMP: u64 = 800;
 /// An element of a Table of 513 knots.
 pub const TABLE: u64 = 800;
 /// An element of a Table of 256 entries.
-pub const TABLE_BYTES: u64 = 1_300;
+pub const TABLE_BYTES: u64 = 1_500;
 /// An element of Softmax.
 pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
@@ -130,7 +130,7 @@ pub const FOLDED: u64 = 200;
 /// The same where it folds elements that are not neighbours.
 pub const FOLDED_APART: u64 = 700;
 /// A mean of a window that is folded so.
-pub const MEAN: u64 = 5_000;
+pub const MEAN: u64 = 6_000;
 /// An element copied with its neighbours.
 pub const MOVE: u64 = 300;
 /// A run of neighbouring elements, beside them.
