@@ -10,11 +10,11 @@ pub const ARENA_BYTE: u64 = 500;
 /// Every byte of a result: it is written where others were before.
 pub const RESULT_BYTE: u64 = 200;
 /// A product of the tiled kernels, 8-bit weights.
-pub const MAC_I8: u64 = 20;
+pub const MAC_I8: u64 = 21;
 /// A product of the tiled kernels, 16-bit weights.
-pub const MAC_I16: u64 = 26;
+pub const MAC_I16: u64 = 21;
 /// A byte of weights, once per run.
-pub const WEIGHT_BYTE: u64 = 80;
+pub const WEIGHT_BYTE: u64 = 50;
 /// The same of weights that are more than [`FAR_BYTES`] together.
 pub const WEIGHT_BYTE_FAR: u64 = 130;
 /// Weights up to this size stay in a near cache while they are used.
@@ -22,9 +22,9 @@ pub const NEAR_BYTES: u64 = 512 << 10;
 /// A byte of more weights than that, each further time it is read.
 pub const WEIGHT_BYTE_AGAIN: u64 = 25;
 /// A tile of up to 48 rows, beside its products.
-pub const TILE: u64 = 60_000;
+pub const TILE: u64 = 30_000;
 /// A row of a tile, beside its products.
-pub const TILE_ROW: u64 = 6_000;
+pub const TILE_ROW: u64 = 4_000;
 /// A sum of 16 that moves from 32 to 64 bits.
 pub const FLUSH: u64 = 12_000;
 /// A dot product, beside its products.
@@ -36,17 +36,19 @@ pub const MAC_WIDE: u64 = 2_000;
 /// A product in 64 bits of a convolution.
 pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
-pub const RESCALE: u64 = 700;
+pub const RESCALE: u64 = 450;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
-pub const MAC_DIRECT: u64 = 60;
+pub const MAC_DIRECT: u64 = 40;
 /// A line of pixels that a convolution copies.
 pub const LINE: u64 = 6_000;
 /// An element that a convolution lays out for the tiled kernels.
-pub const GATHER_RUN: u64 = 300;
+pub const GATHER_RUN: u64 = 150;
 /// A piece of a row that a convolution gathers for a tap.
-pub const PIECE: u64 = 5_000;
+pub const PIECE: u64 = 3_000;
+/// A line of a window that a convolution of few pixels copies.
+pub const WINDOW_LINE: u64 = 5_000;
 /// An element of a result that a convolution stores apart from its neighbours.
 pub const SCATTER: u64 = 2_000;
 /// Operands above this size do not stay in any cache, and elements apart are fetched from memory one by one.
@@ -76,7 +78,7 @@ pub const SELECT_NARROW: u64 = 600;
 /// An element of Sqrt.
 pub const SQRT: u64 = 15_000;
 /// An element of a computed matrix laid out for the tiled kernels.
-pub const LAY_OUT: u64 = 3_000;
+pub const LAY_OUT: u64 = 2_000;
 /// The same of a far matrix.
 pub const LAY_OUT_FAR: u64 = 6_000;
 /// A product of matrices of a batch, beside what it consists of.

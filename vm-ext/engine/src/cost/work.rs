@@ -441,7 +441,7 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) 
         scratch.bytes(), gas::RESULT_BYTE;
         batch, shape.in_channels, rows, gas::LINE;
         batch, shape.in_channels, elements, gas::MOVE;
-        batch, groups, gas::RUN;
+        batch, groups, gas::COPY;
         products
     );
     Work { gas, macs, scratch }
@@ -474,7 +474,7 @@ fn windowed(shape: &ConvShape, far: bool) -> u64 {
     let window = match (windows::whole(&shape.slide), far) {
         (true, _) => 0,
         (false, true) => sum!(shape.taps, gas::GATHER_FAR),
-        (false, false) => sum!(shape.taps, gas::GATHER_RUN; shape.in_channels, shape.slide.kernel[0], gas::PIECE),
+        (false, false) => sum!(shape.taps, gas::GATHER_RUN; shape.in_channels, shape.slide.kernel[0], gas::WINDOW_LINE),
     };
     sum!(rows, gas::RUN; rows, window; results, gas::SCATTER)
 }
@@ -537,11 +537,11 @@ fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool)
     };
     let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
     let group_out = channels / groups;
-    // Every panel reads its group's weights again, and every image all of them, from further away where they do not stay near.
+    // Every two panels read their group's weights again, and every image all of them, from further away where they do not stay near.
     let group_bytes = weight_bytes(narrow) * group_out * taps;
     let all_bytes = sum!(groups, group_bytes);
     let again = if group_bytes > gas::NEAR_BYTES {
-        sum!(batch, panels, all_bytes)
+        sum!(batch, panels.div_ceil(conv::PIXELS as u64 / wide), all_bytes)
     } else if all_bytes > gas::NEAR_BYTES {
         sum!(batch - 1, all_bytes)
     } else {

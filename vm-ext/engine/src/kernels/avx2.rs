@@ -743,9 +743,14 @@ impl Store {
         match self.columns.wrapping_sub(from) {
             WIDE.. => _mm256_storeu_si256(out.cast(), sixteen),
             count => {
-                let mut last = [0i16; WIDE];
-                _mm256_storeu_si256(last.as_mut_ptr().cast(), sixteen);
-                last.as_ptr().copy_to_nonoverlapping(out, count);
+                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                let pairs = _mm256_cmpgt_epi32(_mm256_set1_epi32((count / 2) as i32), lanes);
+                _mm256_maskstore_epi32(out.cast(), pairs, sixteen);
+                if count % 2 == 1 {
+                    let mut all = [0i16; WIDE];
+                    _mm256_storeu_si256(all.as_mut_ptr().cast(), sixteen);
+                    *out.add(count.wrapping_sub(1)) = *all.as_ptr().add(count.wrapping_sub(1));
+                }
             }
         }
     }

@@ -68,6 +68,18 @@ macro_rules! quad_products {
                 $weights
             );
             quad_tile!(row_tile, $features, $lanes, $zero, $step, $store, i8, $weight, i32, $pixels);
+            quad_tile!(
+                widened_tile,
+                $features,
+                $lanes,
+                $zero,
+                $step,
+                $store,
+                i32,
+                $activation,
+                i32,
+                $pixels
+            );
 
             /// All vectors of a panel.
             const ALL: usize = WIDE / $lanes;
@@ -97,24 +109,86 @@ macro_rules! quad_products {
                 }
             }
 
+            /// Quads of a row that are widened at once.
+            const QUADS: usize = 128;
+
+            /// Weights become 16 bits for a few rows and all pixels at once: in the tile they would again for every vector of pixels.
             pub fn rows(weights: RowsOf8<'_>, pixels: &[i32], stride: usize, quads: usize, _: Width, out: &mut [i32]) {
                 let rows = weights.sums.len();
-                assert!(rows == 0 || weights.data.len() >= (rows - 1) * weights.stride + quads * QUAD);
-                for (p, out) in out.chunks_exact_mut((rows * WIDE).max(1)).enumerate() {
-                    let pixels = &pixels[p * stride..][..quads * QUAD_WORDS * WIDE];
-                    let (a, b) = (weights.data.as_ptr(), pixels.as_ptr());
-                    // SAFETY: as above, with rows of weights.
-                    unsafe {
-                        let tiles = Tiles {
-                            quads,
-                            a,
-                            stride: weights.stride,
-                            b,
-                            column: QUAD_WORDS,
-                            out: out.as_mut_ptr(),
-                        };
-                        tiles.run(rows, row_tile::<$many, 2>, row_tile::<2, 2>, row_tile::<1, ALL>);
+                let panels = out.len() / (rows * WIDE).max(1);
+                if panels == 1 {
+                    return single(weights, pixels, quads, out);
+                }
+                let mut widened = [0i16; $many * QUADS * QUAD];
+                for first in (0..rows).step_by($many) {
+                    let count = (rows - first).min($many);
+                    for from in (0..quads).step_by(QUADS) {
+                        let some = (quads - from).min(QUADS);
+                        for (r, words) in widened.chunks_exact_mut(some * QUAD).take(count).enumerate() {
+                            let row = &weights.data[(first + r) * weights.stride + from * QUAD..][..some * QUAD];
+                            // SAFETY: the machine has the features.
+                            unsafe { widen(row, words) };
+                        }
+                        for p in 0..panels {
+                            let pixels = &pixels[p * stride + from * QUAD_WORDS * WIDE..][..some * QUAD_WORDS * WIDE];
+                            let out = &mut out[(p * rows + first) * WIDE..][..count * WIDE];
+                            let mut part = [0i32; $many * WIDE];
+                            let sums = if from == 0 {
+                                &mut *out
+                            } else {
+                                &mut part[..count * WIDE]
+                            };
+                            // SAFETY: as above; pixels have been measured, words are of as many quads, and sums 16 for each row.
+                            unsafe {
+                                let tiles = Tiles {
+                                    quads: some,
+                                    a: widened.as_ptr().cast::<i32>(),
+                                    stride: some * QUAD_WORDS,
+                                    b: pixels.as_ptr(),
+                                    column: QUAD_WORDS,
+                                    out: sums.as_mut_ptr(),
+                                };
+                                tiles.run(
+                                    count,
+                                    widened_tile::<$many, 2>,
+                                    widened_tile::<2, 2>,
+                                    widened_tile::<1, ALL>,
+                                );
+                            }
+                            if from > 0 {
+                                for (sum, part) in out.iter_mut().zip(part) {
+                                    *sum = sum.wrapping_add(part);
+                                }
+                            }
+                        }
                     }
+                }
+            }
+
+            /// Against 16 pixels alone, widened in the tile.
+            fn single(weights: RowsOf8<'_>, pixels: &[i32], quads: usize, out: &mut [i32]) {
+                let rows = weights.sums.len();
+                assert!(rows == 0 || weights.data.len() >= (rows - 1) * weights.stride + quads * QUAD);
+                assert!(out.len() >= rows * WIDE);
+                let pixels = &pixels[..quads * QUAD_WORDS * WIDE];
+                // SAFETY: the machine has the features; weights, pixels and out have been measured.
+                unsafe {
+                    let tiles = Tiles {
+                        quads,
+                        a: weights.data.as_ptr(),
+                        stride: weights.stride,
+                        b: pixels.as_ptr(),
+                        column: QUAD_WORDS,
+                        out: out.as_mut_ptr(),
+                    };
+                    tiles.run(rows, row_tile::<$many, 2>, row_tile::<2, 2>, row_tile::<1, ALL>);
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            fn widen(row: &[i8], words: &mut [i16]) {
+                for (word, w) in words.iter_mut().zip(row) {
+                    *word = i16::from(*w);
                 }
             }
 

@@ -19,7 +19,7 @@ use crate::workspace::Scratch;
 /// Output channels that go through a panel together.
 pub(crate) const CHANNEL_BLOCK: usize = 48;
 /// Pixels that go past the weights together.
-const PIXELS: usize = 2 * WIDE;
+pub(crate) const PIXELS: usize = 2 * WIDE;
 /// Sums at once.
 pub(crate) const SUMS: usize = CHANNEL_BLOCK * PIXELS;
 /// Lines of fewer pixels are summed pixel by pixel where sums take 64 bits.

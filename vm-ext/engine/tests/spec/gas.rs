@@ -389,7 +389,7 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
         } else if self::bytes(x) > gas("FAR_BYTES") {
             taps * gas("GATHER_FAR")
         } else {
-            taps * gas("GATHER_RUN") + channels * kernel[0] * gas("PIECE")
+            taps * gas("GATHER_RUN") + channels * kernel[0] * gas("WINDOW_LINE")
         };
         let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
         return touched
@@ -400,7 +400,7 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     }
     let padding = window.padding.map(|n| n as u128);
     let (ph, pw) = (height + padding[0] + padding[2], width + padding[1] + padding[3]);
-    let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("RUN");
+    let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("COPY");
     if padding != [0; 4] {
         all += batch * channels * (height * gas("LINE") + ph * pw * gas("MOVE"));
     }
@@ -447,7 +447,7 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
     };
     let of_all = bytes * out * taps;
     let again = if of_all / groups > gas("NEAR_BYTES") {
-        batch * panels * of_all
+        batch * panels.div_ceil(2) * of_all
     } else if of_all > gas("NEAR_BYTES") {
         (batch - 1) * of_all
     } else {
