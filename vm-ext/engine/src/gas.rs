@@ -14,12 +14,12 @@ pub const MAC_I8: u64 = 21;
 /// A product of the tiled kernels, 16-bit weights.
 pub const MAC_I16: u64 = 21;
 /// A byte of weights, once per run.
-pub const WEIGHT_BYTE: u64 = 50;
+pub const WEIGHT_BYTE: u64 = 60;
 /// The same of weights that are more than [`FAR_BYTES`] together.
 pub const WEIGHT_BYTE_FAR: u64 = 130;
 /// Weights up to this size stay in a near cache while they are used.
 pub const NEAR_BYTES: u64 = 512 << 10;
-/// A byte of more weights than that, each further time it is read.
+/// A byte of more weights than that, each time two panels read it again.
 pub const WEIGHT_BYTE_AGAIN: u64 = 25;
 /// A tile of up to 48 rows, beside its products.
 pub const TILE: u64 = 30_000;
@@ -40,7 +40,7 @@ pub const RESCALE: u64 = 450;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
-pub const MAC_DIRECT: u64 = 40;
+pub const MAC_DIRECT: u64 = 45;
 /// A line of pixels that a convolution copies.
 pub const LINE: u64 = 6_000;
 /// An element that a convolution lays out for the tiled kernels.
