@@ -49,7 +49,7 @@ pub const MOOD: Source = Source {
 /// The painter of `dynamic-nft`.
 pub const PAINTER: Source = Source {
     name: "painter",
-    golden: "painter-2",
+    golden: "painter-3",
     calibration: "painter_calibration.npz",
     ..MOOD
 };
