@@ -71,6 +71,7 @@ fn info(name: String, shape: &[u32]) -> ValueInfoProto {
                     dim: shape.iter().map(dim).collect(),
                 }),
             }),
+            ..Default::default()
         }),
     }
 }

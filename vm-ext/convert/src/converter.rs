@@ -14,7 +14,7 @@ use crate::net::Net;
 use crate::options::Options;
 use crate::quantise::scale::pow2;
 use crate::quantise::{quantise_net, Quantised, Ranges};
-use crate::report::{Differ, InputReport, LayerReport, ProvableReport, Report};
+use crate::report::{Differ, EmptyOutput, InputReport, LayerReport, ProvableReport, Report};
 use crate::samples::{cut, integers, Samples};
 use crate::{eval, fuse, lower, provable};
 
@@ -156,6 +156,8 @@ impl<'a> Converter<'a> {
             lower::drop_storage(&mut net);
         }
         fuse::fuse(&mut net);
+        let empty = leave_out_empty(&mut net)?;
+        finite_outputs(&net)?;
         let samples = cut(self.data, &inputs, self.labels.as_deref())?;
         self.tell(Stage::Import, 1, 1);
 
@@ -221,6 +223,7 @@ impl<'a> Converter<'a> {
             },
         ];
         let rmse = |report: &Report| report.outputs.iter().map(|o| o.difference.rmse).collect::<Vec<f64>>();
+        report.empty_outputs = empty;
         report.provable = plainly.first().map(|ordinary| ProvableReport {
             cost: report.drop.value - ordinary.drop.value,
             ordinary_rmse: rmse(ordinary),
@@ -349,12 +352,52 @@ impl<'a> Converter<'a> {
             peak_bytes: program.peak_bytes(),
             inputs: graph.inputs.iter().map(input_report).collect(),
             outputs,
+            empty_outputs: vec![],
             metrics,
             drop,
             provable: None,
             layers: quantised.layers.iter().enumerate().filter_map(layer).collect(),
         })
     }
+}
+
+/// Takes the outputs without elements out of the net: the engine has no such values. Shapes are fixed, so they are empty
+/// whatever the inputs.
+fn leave_out_empty(net: &mut Net) -> Result<Vec<EmptyOutput>> {
+    let mut empty = vec![];
+    for output in std::mem::take(&mut net.outputs) {
+        let shape = net.shape(output.value);
+        if shape.contains(&0) {
+            empty.push(EmptyOutput {
+                name: output.name,
+                shape: shape.to_vec(),
+            });
+        } else {
+            net.outputs.push(output);
+        }
+    }
+    match net.outputs.is_empty() {
+        true => Err(ConvertError::Empty { outputs: empty }),
+        false => Ok(empty),
+    }
+}
+
+/// Refuses outputs that are infinite or no numbers whatever the inputs: no integer is near them. Where such values are
+/// only read (limits, masks), saturation means the same.
+fn finite_outputs(net: &Net) -> Result<()> {
+    for output in &net.outputs {
+        if let Some(values) = net.constant(output.value) {
+            if !values.iter().all(|v| v.is_finite()) {
+                return Err(ConvertError::Unsupported {
+                    node: output.name.clone(),
+                    op: "Output".into(),
+                    reason: "it holds infinities or NaN, whatever the inputs".into(),
+                    advice: "leave it out of the model".into(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the layers are off by themselves: the same operation in floats on the integers that they were given.

@@ -1,6 +1,6 @@
 //! What can go wrong while a model is converted.
 
-use crate::report::Report;
+use crate::report::{EmptyOutput, Report};
 
 /// Why a model was not converted. Every message says what was being done and what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,12 @@ pub enum ConvertError {
     EmptyAxis {
         /// Name of the axis.
         name: String,
+    },
+    /// No output has elements: there is nothing to compute.
+    #[error("reading the outputs of the model: none has elements: {}; export it with one that has, or give inputs other shapes", .outputs.iter().map(|o| format!("{:?} {:?}", o.name, o.shape)).collect::<Vec<_>>().join(", "))]
+    Empty {
+        /// All of them.
+        outputs: Vec<EmptyOutput>,
     },
     /// A number that no integer format holds.
     #[error("quantising node {node:?} ({op}): {reason}; rescale the model so that its values stay within about 2^-14 to 2^30, or calibrate on data of the range it will meet")]

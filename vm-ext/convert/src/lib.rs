@@ -38,5 +38,7 @@ pub use float::{FloatModel, FloatOutput, ImportOptions};
 pub use onnx::proto;
 pub use options::{Options, OutOfRange, Weights};
 pub use quantise::scale::dyadic;
-pub use report::{Difference, Drop, InputReport, LayerReport, Metrics, OutputReport, ProvableReport, Quality, Report};
+pub use report::{
+    Difference, Drop, EmptyOutput, InputReport, LayerReport, Metrics, OutputReport, ProvableReport, Quality, Report,
+};
 pub use samples::as_integers;

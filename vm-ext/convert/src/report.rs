@@ -19,6 +19,9 @@ pub struct Report {
     pub inputs: Vec<InputReport>,
     /// Per output.
     pub outputs: Vec<OutputReport>,
+    /// Outputs of the file that have no elements whatever the inputs are: the integer model leaves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub empty_outputs: Vec<EmptyOutput>,
     /// By labels, where they were given.
     pub metrics: Option<Metrics>,
     /// What the limit on accuracy is about.
@@ -87,6 +90,15 @@ pub struct OutputReport {
     pub difference: Difference,
     /// Share of samples on which both models name the same class; none if the output names no class.
     pub agreement: Option<f64>,
+}
+
+/// An output without elements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EmptyOutput {
+    /// Name.
+    pub name: String,
+    /// Extents; at least one is 0.
+    pub shape: Vec<usize>,
 }
 
 /// A layer's accuracy.

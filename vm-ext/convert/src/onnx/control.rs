@@ -267,6 +267,13 @@ impl<'a> Importer<'a> {
                         Value::Tensor(Tensor { id, ..new })
                     }
                     (Some(_), _, Some(new)) => new,
+                    // Of tensors one is selected.
+                    (None, _, Some(_)) => {
+                        return Err(Fault::Unknown {
+                            value: condition.id,
+                            what: "whether it goes on, as it keeps other than tensors,".into(),
+                        })
+                    }
                     _ => return malformed("its body gives too few values"),
                 });
             }

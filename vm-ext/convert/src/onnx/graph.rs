@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 
-use super::proto::{DataType, Dimension, Extent, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{
+    ContainerTypeProto, DataType, Dimension, Extent, GraphProto, ModelProto, NodeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto,
+};
 use crate::error::{ConvertError, Result};
 use crate::float::ImportOptions;
 use crate::net::Declared;
@@ -18,6 +21,47 @@ pub struct OnnxInput {
     pub shape: Vec<usize>,
     /// Element type.
     pub data_type: DataType,
+    /// The input of the file that it is an element of, where that is a sequence; elements come in their order.
+    pub sequence: Option<String>,
+}
+
+/// How an input holds its tensors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Holds<'a> {
+    /// Whether it may be given or not.
+    pub optional: bool,
+    /// Whether it is any number of tensors.
+    pub sequence: bool,
+    /// What each of them is.
+    pub tensor: &'a TensorTypeProto,
+}
+
+/// How a value of the file holds its tensors; none where it holds others.
+pub fn holds(value: &ValueInfoProto) -> Option<Holds<'_>> {
+    let outer = value.r#type.as_ref()?;
+    let given = held(&outer.optional_type);
+    let single = given.unwrap_or(outer);
+    let listed = held(&single.sequence_type);
+    Some(Holds {
+        optional: given.is_some(),
+        sequence: listed.is_some(),
+        tensor: listed.unwrap_or(single).tensor_type.as_ref()?,
+    })
+}
+
+fn held(container: &Option<Box<ContainerTypeProto>>) -> Option<&TypeProto> {
+    container.as_ref()?.elem_type.as_deref()
+}
+
+/// Name of an element of a sequence, as an input or output by itself.
+pub fn element(sequence: &str, i: usize) -> String {
+    format!("{sequence}.{i}")
+}
+
+/// How many elements of a sequence the options give shapes.
+fn length(sequence: &str, options: &ImportOptions) -> usize {
+    let given = |i: &usize| options.shapes.contains_key(&element(sequence, *i));
+    (0..).take_while(given).count()
 }
 
 impl OnnxInput {
@@ -91,9 +135,9 @@ fn read_by(node: &NodeProto, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The graph's inputs, initialisers left out.
+/// The graph's inputs, initialisers left out; one per element of a sequence, none for an optional that is not given.
 ///
-/// Open axes get their extents from the options.
+/// Open axes get their extents from the options, and sequences as many elements as those give shapes.
 pub fn inputs(graph: &GraphProto, options: &ImportOptions) -> Result<Vec<OnnxInput>> {
     let dense = graph.initializer.iter().map(|t| t.name.as_str());
     let sparse = graph.sparse_initializer.iter().filter_map(|t| t.values.as_ref());
@@ -101,21 +145,31 @@ pub fn inputs(graph: &GraphProto, options: &ImportOptions) -> Result<Vec<OnnxInp
     let open = graph.input.iter().filter(|i| !stored.contains(i.name.as_str()));
     let values: Vec<&ValueInfoProto> = open.collect();
     named(&values, options)?;
-    values.into_iter().map(|value| input(value, options)).collect()
+    let mut inputs = Vec::with_capacity(values.len());
+    for value in values {
+        read(value, options, &mut inputs)?;
+    }
+    let mut names = BTreeSet::new();
+    match inputs.iter().find(|i| !names.insert(i.name.as_str())) {
+        Some(twice) => Err(ConvertError::Input {
+            input: twice.name.clone(),
+            reason: "two inputs, or elements of sequences, have this name".into(),
+            advice: "give the model's inputs other names and export it again".into(),
+        }),
+        None => Ok(inputs),
+    }
 }
 
 /// Checks that what the options name exists, and that extents are given.
 fn named(values: &[&ValueInfoProto], options: &ImportOptions) -> Result<()> {
-    let inputs: BTreeSet<&str> = values.iter().map(|v| v.name.as_str()).collect();
-    let dims = |v: &&ValueInfoProto| {
-        v.r#type
-            .as_ref()?
-            .tensor_type
-            .as_ref()?
-            .shape
-            .as_ref()
-            .map(|s| s.dim.clone())
-    };
+    let mut elements = vec![];
+    for sequence in values.iter().filter(|v| holds(v).is_some_and(|h| h.sequence)) {
+        // Beyond those that have a shape, the one that may be given next.
+        elements.extend((0..=length(&sequence.name, options)).map(|i| element(&sequence.name, i)));
+    }
+    let mut inputs: BTreeSet<&str> = values.iter().map(|v| v.name.as_str()).collect();
+    inputs.extend(elements.iter().map(String::as_str));
+    let dims = |v: &&ValueInfoProto| holds(v)?.tensor.shape.as_ref().map(|s| s.dim.clone());
     let all: Vec<Dimension> = values.iter().filter_map(dims).flatten().collect();
     let axes: BTreeSet<&str> = all
         .iter()
@@ -148,14 +202,67 @@ fn named(values: &[&ValueInfoProto], options: &ImportOptions) -> Result<()> {
     }
 }
 
-fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
+/// Adds an input of the file, or the elements that it has.
+fn read(value: &ValueInfoProto, options: &ImportOptions, inputs: &mut Vec<OnnxInput>) -> Result<()> {
+    let name = &value.name;
+    let fail = |reason: &str, advice: String| ConvertError::Input {
+        input: name.clone(),
+        reason: reason.into(),
+        advice,
+    };
+    let Some(holds) = holds(value) else {
+        return Err(fail(
+            "it is neither a tensor, nor a sequence or optional of tensors",
+            "export the model with tensor inputs".into(),
+        ));
+    };
+    let fixed = options.fixed.get(name);
+    if !holds.sequence {
+        // Nothing is what an optional is fixed to where it is not given.
+        if !(holds.optional && fixed.is_some_and(Vec::is_empty)) {
+            inputs.push(tensor(name, holds.tensor, options)?);
+        }
+        return Ok(());
+    }
+    if options.shapes.contains_key(name) {
+        return Err(fail(
+            "it is a sequence and has no shape of its own",
+            format!("give its elements shapes (--shape {}=EXTENTS, ..)", element(name, 0)),
+        ));
+    }
+    let length = length(name, options);
+    match fixed {
+        Some(values) if !values.is_empty() || length > 0 => {
+            return Err(fail(
+                "it is a sequence, which can be fixed to nothing only, and then has no elements",
+                format!("fix its elements one by one (--fix {}=VALUES)", element(name, 0)),
+            ))
+        }
+        None if length == 0 => {
+            return Err(fail(
+                "it is a sequence of any number of tensors",
+                format!(
+                    "give each a shape (--shape {}=EXTENTS, ..), or none at all (--fix {name}=)",
+                    element(name, 0)
+                ),
+            ))
+        }
+        _ => {}
+    }
+    for i in 0..length {
+        inputs.push(OnnxInput {
+            sequence: Some(name.clone()),
+            ..tensor(&element(name, i), holds.tensor, options)?
+        });
+    }
+    Ok(())
+}
+
+fn tensor(name: &str, tensor: &TensorTypeProto, options: &ImportOptions) -> Result<OnnxInput> {
     let fail = |reason: String, advice: &str| ConvertError::Input {
-        input: value.name.clone(),
+        input: name.into(),
         reason,
         advice: advice.into(),
-    };
-    let Some(tensor) = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
-        return Err(fail("it is no tensor".into(), "export the model with tensor inputs"));
     };
     let data_type = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
     if matches!(
@@ -167,7 +274,7 @@ fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
             "encode strings as integer codes before the model and export it again",
         ));
     }
-    if let Some(shape) = options.shapes.get(&value.name) {
+    if let Some(shape) = options.shapes.get(name) {
         let rank = tensor.shape.as_ref().map_or(shape.len(), |s| s.dim.len());
         if rank != shape.len() {
             return Err(fail(
@@ -187,18 +294,16 @@ fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
             ));
         }
         return Ok(OnnxInput {
-            name: value.name.clone(),
+            name: name.into(),
             shape: shape.clone(),
             data_type,
+            sequence: None,
         });
     }
     let Some(dims) = &tensor.shape else {
         return Err(fail(
             "its shape is unknown".into(),
-            &format!(
-                "give it one (--shape {}=EXTENTS), or export the model with a fixed shape",
-                value.name
-            ),
+            &format!("give it one (--shape {name}=EXTENTS), or export the model with a fixed shape"),
         ));
     };
     let mut shape = Vec::new();
@@ -207,24 +312,21 @@ fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
             Some(Extent::DimValue(n)) if *n > 0 && *n <= i64::from(i32::MAX) => shape.push(*n as usize),
             // Nothing comes in here; what reads it reads a constant.
             Some(Extent::DimValue(0)) if axis > 0 => shape.push(0),
-            Some(Extent::DimParam(name)) if options.extents.contains_key(name) => {
-                shape.push(options.extents.get(name).copied().unwrap_or(1));
+            Some(Extent::DimParam(axis)) if options.extents.contains_key(axis) => {
+                shape.push(options.extents.get(axis).copied().unwrap_or(1));
             }
             // Some exporters write an open batch axis as 0 or -1.
             _ if axis == 0 => shape.push(1),
             other => {
                 let (extent, advice) = match other {
-                    Some(Extent::DimParam(name)) => (
-                        format!("open ({name})"),
-                        format!("give it one (--dim {name}=EXTENT), or export the model with that axis fixed"),
+                    Some(Extent::DimParam(axis)) => (
+                        format!("open ({axis})"),
+                        format!("give it one (--dim {axis}=EXTENT), or export the model with that axis fixed"),
                     ),
                     Some(Extent::DimValue(n)) => (n.to_string(), "export the model with that axis fixed".into()),
                     None => (
                         "open".into(),
-                        format!(
-                            "give a shape (--shape {}=EXTENTS), or export the model with that axis fixed",
-                            value.name
-                        ),
+                        format!("give a shape (--shape {name}=EXTENTS), or export the model with that axis fixed"),
                     ),
                 };
                 return Err(fail(format!("the extent of axis {axis} is {extent}"), &advice));
@@ -232,8 +334,9 @@ fn input(value: &ValueInfoProto, options: &ImportOptions) -> Result<OnnxInput> {
         }
     }
     Ok(OnnxInput {
-        name: value.name.clone(),
+        name: name.into(),
         shape,
         data_type,
+        sequence: None,
     })
 }

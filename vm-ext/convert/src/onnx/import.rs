@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::build::Build;
 use super::domain::{canonical as domain, may_have};
+use super::graph::{element, holds};
 use super::op::{malformed, no, Fault, Op, Outcome, Tensor, Text, Value};
 use super::proto::{
     AttributeProto, DataType, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
@@ -102,42 +103,9 @@ pub fn import(model: &ModelProto, inputs: &[OnnxInput], fixed: &BTreeMap<String,
         scopes: vec![scope],
         translated: 0,
     };
-    // The borrow of names is the graph's.
-    let names: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
-    for input in inputs {
-        let id = importer.input(input, fixed.get(&input.name))?;
-        let value = Value::Tensor(Tensor {
-            id,
-            data_type: input.data_type,
-        });
-        if let Some(name) = names.get(input.name.as_str()) {
-            importer.bind(name, value);
-        }
-    }
+    importer.inputs(graph, inputs, fixed)?;
     importer.nodes(&graph.node)?;
-    for output in &graph.output {
-        let value = match importer.find(&output.name) {
-            Ok(Some(Value::Tensor(t))) => t.id,
-            Ok(Some(_)) => {
-                return Err(ConvertError::Unsupported {
-                    node: output.name.clone(),
-                    op: "Output".into(),
-                    reason: "it is no tensor of numbers".into(),
-                    advice: "end the model at tensors of numbers".into(),
-                })
-            }
-            _ => {
-                return Err(ConvertError::Parse {
-                    reason: format!("no node writes the output {:?}", output.name),
-                })
-            }
-        };
-        importer.build.net.outputs.push(NetOutput {
-            name: output.name.clone(),
-            value,
-            labels: importer.labels.get(&value).cloned().unwrap_or_default(),
-        });
-    }
+    importer.outputs(graph)?;
     importer.build.net.arrange();
     Ok(importer.build.net)
 }
@@ -155,6 +123,99 @@ fn name(node: &NodeProto) -> &str {
 }
 
 impl<'a> Importer<'a> {
+    /// Binds the names of the graph's inputs: to tensors, to sequences of them, and to nothing where an optional is not
+    /// given.
+    fn inputs(
+        &mut self,
+        graph: &'a GraphProto,
+        inputs: &[OnnxInput],
+        fixed: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<()> {
+        let mut tensors: BTreeMap<&str, Value> = BTreeMap::new();
+        let mut sequences: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for input in inputs {
+            let id = self.input(input, fixed.get(&input.name))?;
+            let value = Value::Tensor(Tensor {
+                id,
+                data_type: input.data_type,
+            });
+            match &input.sequence {
+                Some(name) => sequences.entry(name).or_default().push(value),
+                None => {
+                    tensors.insert(&input.name, value);
+                }
+            }
+        }
+        for declared in &graph.input {
+            let name = declared.name.as_str();
+            let held = holds(declared).filter(|_| fixed.contains_key(name));
+            let value = match (tensors.remove(name), sequences.remove(name), held) {
+                (Some(tensor), _, _) => tensor,
+                (None, Some(list), _) => Value::Sequence(Rc::new(list)),
+                (None, None, Some(held)) if held.optional => Value::Nothing,
+                (None, None, Some(held)) if held.sequence => Value::Sequence(Rc::new(vec![])),
+                // It is stored.
+                _ => continue,
+            };
+            self.bind(name, value);
+        }
+        Ok(())
+    }
+
+    /// The outputs: of a sequence, one per element.
+    fn outputs(&mut self, graph: &GraphProto) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for output in &graph.output {
+            let list = match self.find(&output.name) {
+                Ok(Some(Value::Sequence(list))) => {
+                    // Many outputs may share one long sequence.
+                    let size = (3 + output.name.len() as u64 / 8) * list.len() as u64;
+                    let stored = self.build.store(size);
+                    stored.map_err(|fault| self.explain(fault, &output.name, "Output"))?;
+                    let named = |(i, value): (usize, &Value)| (element(&output.name, i), value.clone());
+                    list.iter().enumerate().map(named).collect()
+                }
+                Ok(Some(value)) => vec![(output.name.clone(), value)],
+                _ => {
+                    return Err(ConvertError::Parse {
+                        reason: format!("no node writes the output {:?}", output.name),
+                    })
+                }
+            };
+            for (name, value) in list {
+                let unsupported = |reason: &str, advice: &str| ConvertError::Unsupported {
+                    node: name.clone(),
+                    op: "Output".into(),
+                    reason: reason.into(),
+                    advice: advice.into(),
+                };
+                let Value::Tensor(Tensor { id, .. }) = value else {
+                    return Err(unsupported(
+                        "it is no tensor of numbers",
+                        "end the model at tensors of numbers",
+                    ));
+                };
+                if !names.insert(name.clone()) {
+                    return Err(unsupported(
+                        "two outputs, or elements of sequences, have this name",
+                        "give the model's outputs other names and export it again",
+                    ));
+                }
+                self.build.net.outputs.push(NetOutput {
+                    name,
+                    value: id,
+                    labels: self.labels.get(&id).cloned().unwrap_or_default(),
+                });
+            }
+        }
+        if self.build.net.outputs.is_empty() {
+            return Err(ConvertError::Parse {
+                reason: "its outputs are sequences without elements".into(),
+            });
+        }
+        Ok(())
+    }
+
     fn input(&mut self, input: &OnnxInput, fixed: Option<&Vec<f64>>) -> Result<Id> {
         let fail = |reason: String| ConvertError::Input {
             input: input.name.clone(),

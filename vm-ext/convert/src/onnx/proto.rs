@@ -166,11 +166,22 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// A type. Other than tensors only the kind is of interest.
+/// A type. Of others than these three (maps, sparse tensors) nothing is read.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorTypeProto>,
+    #[prost(message, optional, boxed, tag = "4")]
+    pub sequence_type: Option<Box<ContainerTypeProto>>,
+    #[prost(message, optional, boxed, tag = "9")]
+    pub optional_type: Option<Box<ContainerTypeProto>>,
+}
+
+/// Type of a sequence or an optional: that of what it holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ContainerTypeProto {
+    #[prost(message, optional, boxed, tag = "1")]
+    pub elem_type: Option<Box<TypeProto>>,
 }
 
 /// Type of a tensor.

@@ -4,14 +4,16 @@
 //! of the case: integers and booleans exactly, reals to within [`UNIT`] plus [`PART`] of the output's largest magnitude.
 //! Computed in doubles instead, reals are compared with the tolerance of ONNX's own runner (its absolute part by the scale
 //! of the tensor). Inputs are left open; where the importer says that one must be known while converting (the shape of a
-//! Reshape, the kernel of a Conv) that one is fixed to the case's value.
+//! Reshape, the kernel of a Conv) that one is fixed to the case's value. Elements of a sequence are inputs and outputs by
+//! themselves, as in the converter; an optional that is not given, and a sequence without elements, are fixed to nothing.
+//! An output without elements is what the conversion says of it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use aiinference_convert::proto::{DataType, ModelProto, TensorProto, ValueInfoProto};
+use aiinference_convert::proto::{ContainerTypeProto, DataType, ModelProto, TensorProto, ValueInfoProto};
 use aiinference_convert::{
-    as_integers, engine_limits, ConvertError, Converter, Dataset, FloatModel, ImportOptions, NamedArray,
+    as_integers, engine_limits, ConvertError, Converter, Dataset, EmptyOutput, FloatModel, ImportOptions, NamedArray,
 };
 use aiinference_engine::{Kernels, Program};
 use prost::Message;
@@ -81,34 +83,30 @@ impl Case {
         let bytes = self.model.as_slice();
         let model = ModelProto::decode(bytes)?;
         let graph = model.graph.as_ref().ok_or("no graph")?;
-        let tensor = |v: &ValueInfoProto| v.r#type.as_ref().is_some_and(|t| t.tensor_type.is_some());
-        if !graph.input.iter().chain(&graph.output).all(tensor) {
-            return Err("a sequence or optional is given or wanted".into());
-        }
         let stored: Vec<String> = graph.initializer.iter().map(|t| t.name.clone()).collect();
-        let given = tensors(&self.inputs)?;
-        let wanted = tensors(&self.outputs)?;
-        if given
-            .iter()
-            .chain(&wanted)
-            .any(|t| t.data_type == DataType::String as i32)
-        {
+        let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|i| !stored.contains(&i.name)).collect();
+        let outputs: Vec<&ValueInfoProto> = graph.output.iter().collect();
+        let given = held(&inputs, &self.inputs)?;
+        let wanted: Vec<Named> = held(&outputs, &self.outputs)?
+            .into_iter()
+            .flat_map(|h| h.tensors)
+            .collect();
+        let text = |t: &Named| t.tensor.data_type == DataType::String as i32;
+        if given.iter().flat_map(|h| &h.tensors).chain(&wanted).any(text) {
             return Err("strings are given or wanted".into());
         }
         let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let mut options = ImportOptions::default();
-        let inputs = graph.input.iter().filter(|i| !stored.contains(&i.name));
-        for (info, t) in inputs.zip(&given) {
-            let declared = info
-                .r#type
-                .as_ref()
-                .and_then(|t| t.tensor_type.as_ref())
-                .map_or(0, |t| t.elem_type);
-            let (shape, elements) = as_declared(t, declared).numbers()?;
-            options.shapes.insert(info.name.clone(), shape);
-            values.insert(info.name.clone(), elements);
+        for held in &given {
+            if held.tensors.is_empty() {
+                options.fixed.insert(held.name.clone(), vec![]);
+            }
+            for t in &held.tensors {
+                let (shape, elements) = t.tensor.numbers()?;
+                options.shapes.insert(t.name.clone(), shape);
+                values.insert(t.name.clone(), elements);
+            }
         }
-        let wanted_types: Vec<i32> = graph.output.iter().map(declared).collect();
         let float = loop {
             match FloatModel::read(bytes, &options) {
                 Err(ConvertError::Unknown { input: Some(input), .. }) if !options.fixed.contains_key(&input) => {
@@ -123,22 +121,28 @@ impl Case {
             .map(|(name, _)| values.get(name).cloned().unwrap_or_default())
             .collect();
         let outputs: Vec<Output> = match leg {
-            Leg::Float => float.run(&open).into_iter().map(|o| (o.shape, o.values)).collect(),
+            Leg::Float => {
+                let outputs = float.run(&open).into_iter();
+                outputs.map(|o| (o.name, o.shape, o.values)).collect()
+            }
             Leg::Integer => {
                 let names = float.inputs().map(|(name, _)| name.to_string());
                 integers(bytes, &options, &names.zip(open).collect())?
             }
         };
-        if outputs.len() < wanted.len() {
+        if outputs.len() != wanted.len() {
             return Err(format!("{} outputs of {}", outputs.len(), wanted.len()).into());
         }
-        for (((found, values), want), declared) in outputs.iter().zip(&wanted).zip(wanted_types) {
-            let want = &as_declared(want, declared);
-            let (shape, elements) = want.numbers()?;
+        for want in &wanted {
+            let found = outputs.iter().find(|(name, ..)| *name == want.name);
+            let Some((_, found, values)) = found else {
+                return Err(format!("no output {:?}", want.name).into());
+            };
+            let (shape, elements) = want.tensor.numbers()?;
             if *found != shape {
                 return Err(format!("wrong shape: {found:?} instead of {shape:?}").into());
             }
-            let exact = !is_real(want.data_type);
+            let exact = !is_real(want.tensor.data_type);
             let finite = elements.iter().filter(|v| v.is_finite());
             let largest = finite.fold(0.0f64, |largest, v| largest.max(v.abs()));
             for (got, want) in values.iter().zip(&elements) {
@@ -163,14 +167,72 @@ impl Case {
     }
 }
 
-fn tensors(files: &[Vec<u8>]) -> Result<Vec<TensorProto>, Box<dyn Error>> {
-    let tensors = files.iter().map(|bytes| TensorProto::decode(bytes.as_slice()));
-    let tensors: Result<Vec<TensorProto>, _> = tensors.collect();
-    tensors.map_err(|_| "a sequence or optional is given or wanted".into())
+/// A file of a sequence: of `onnx.proto`, what cases hold.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SequenceProto {
+    #[prost(message, repeated, tag = "3")]
+    tensor_values: Vec<TensorProto>,
 }
 
-/// An output: its shape and elements.
-type Output = (Vec<usize>, Vec<f64>);
+/// A file of an optional; it holds nothing where both are missing.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OptionalProto {
+    #[prost(message, optional, tag = "3")]
+    tensor_value: Option<TensorProto>,
+    #[prost(message, optional, tag = "5")]
+    sequence_value: Option<SequenceProto>,
+}
+
+/// A tensor under the name that the converter has for it.
+struct Named {
+    name: String,
+    tensor: TensorProto,
+}
+
+/// What a value of the graph is in a case.
+struct Held {
+    name: String,
+    tensors: Vec<Named>,
+}
+
+/// Reads the files of a case by the types that the graph declares.
+fn held(infos: &[&ValueInfoProto], files: &[Vec<u8>]) -> Result<Vec<Held>, Box<dyn Error>> {
+    let mut all = vec![];
+    for (info, file) in infos.iter().zip(files) {
+        let of = |held: &Option<Box<ContainerTypeProto>>| held.as_ref().and_then(|t| t.elem_type.as_deref().cloned());
+        let declared = info.r#type.clone().unwrap_or_default();
+        let file = file.as_slice();
+        let single = of(&declared.optional_type);
+        let inner = of(&single.as_ref().unwrap_or(&declared).sequence_type);
+        let (list, single_tensor) = match (&single, &inner) {
+            (None, None) => (vec![TensorProto::decode(file)?], true),
+            (None, Some(_)) => (SequenceProto::decode(file)?.tensor_values, false),
+            (Some(_), None) => (OptionalProto::decode(file)?.tensor_value.into_iter().collect(), true),
+            (Some(_), Some(_)) => {
+                let sequence = OptionalProto::decode(file)?.sequence_value;
+                (sequence.unwrap_or_default().tensor_values, false)
+            }
+        };
+        let of_elements = inner.or(single).unwrap_or(declared).tensor_type;
+        let elem_type = of_elements.map_or(0, |t| t.elem_type);
+        let named = |(i, t): (usize, &TensorProto)| Named {
+            name: if single_tensor {
+                info.name.clone()
+            } else {
+                format!("{}.{i}", info.name)
+            },
+            tensor: as_declared(t, elem_type),
+        };
+        all.push(Held {
+            name: info.name.clone(),
+            tensors: list.iter().enumerate().map(named).collect(),
+        });
+    }
+    Ok(all)
+}
+
+/// An output: its name, shape and elements.
+type Output = (String, Vec<usize>, Vec<f64>);
 
 /// Converts a model and runs it in the engine.
 fn integers(
@@ -198,7 +260,12 @@ fn integers(
     for (name, values) in &options.fixed {
         converter = converter.fix(name, values.clone());
     }
-    let graph = converter.convert()?.graph;
+    let absent = |list: Vec<EmptyOutput>| list.into_iter().map(|o| (o.name, o.shape, vec![]));
+    let (graph, empty) = match converter.convert() {
+        Ok(conversion) => (conversion.graph, conversion.report.empty_outputs),
+        Err(ConvertError::Empty { outputs }) => return Ok(absent(outputs).collect()),
+        Err(e) => return Err(e.into()),
+    };
     let program = Program::new(graph.clone(), &engine_limits()).map_err(|e| e.to_string())?;
     let quantised: Vec<Vec<i32>> = graph
         .inputs
@@ -210,15 +277,13 @@ fn integers(
     let outputs = results.iter().zip(program.outputs()).map(|(values, info)| {
         let unit = (-f64::from(info.fraction_bits)).exp2();
         let shape = info.shape.iter().map(|e| *e as usize).collect();
-        (shape, values.iter().map(|v| f64::from(*v) * unit).collect())
+        (
+            info.name.clone(),
+            shape,
+            values.iter().map(|v| f64::from(*v) * unit).collect(),
+        )
     });
-    Ok(outputs.collect())
-}
-
-/// Element type of a value.
-fn declared(info: &ValueInfoProto) -> i32 {
-    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    tensor.map_or(0, |t| t.elem_type)
+    Ok(outputs.chain(absent(empty)).collect())
 }
 
 /// Some files hold the bits of bfloat16 numbers as integers.

@@ -38,8 +38,15 @@ fn value(name: &str, data_type: DataType, shape: &[i64]) -> ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
             tensor_type: Some(tensor),
+            ..Default::default()
         }),
     }
+}
+
+fn container(of: Option<TypeProto>) -> Option<Box<ContainerTypeProto>> {
+    Some(Box::new(ContainerTypeProto {
+        elem_type: of.map(Box::new),
+    }))
 }
 
 impl Builder {
@@ -55,6 +62,30 @@ impl Builder {
 
     pub fn typed_input(mut self, name: &str, data_type: DataType, shape: &[i64]) -> Self {
         self.graph.input.push(value(name, data_type, shape));
+        self
+    }
+
+    /// A sequence of float tensors of this shape.
+    pub fn sequence_input(mut self, name: &str, shape: &[i64]) -> Self {
+        let mut input = value(name, DataType::Float, shape);
+        let sequence_type = container(input.r#type.take());
+        input.r#type = Some(TypeProto {
+            sequence_type,
+            ..Default::default()
+        });
+        self.graph.input.push(input);
+        self
+    }
+
+    /// A float tensor of this shape that may be given or not.
+    pub fn optional_input(mut self, name: &str, shape: &[i64]) -> Self {
+        let mut input = value(name, DataType::Float, shape);
+        let optional_type = container(input.r#type.take());
+        input.r#type = Some(TypeProto {
+            optional_type,
+            ..Default::default()
+        });
+        self.graph.input.push(input);
         self
     }
 

@@ -6,8 +6,12 @@ mod runner;
 
 use std::io::{Cursor, Read};
 
+use aiinference_convert::proto::{DataType, TensorProto};
+use prost::Message;
 use runner::{Case, Leg, Verdict};
 use zip::ZipArchive;
+
+use crate::common::Builder;
 
 /// The cases in a zip file of their folders, by name.
 fn cases() -> Vec<Case> {
@@ -49,6 +53,37 @@ fn operators_give_the_reference_answers_in_doubles() {
 fn operators_give_the_reference_answers_in_integers() {
     let failed = failed(Leg::Integer);
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn an_output_without_elements_has_a_shape_to_be_right() {
+    let tensor = |dims: &[i64], values: &[f32]| TensorProto {
+        dims: dims.to_vec(),
+        data_type: DataType::Float as i32,
+        float_data: values.to_vec(),
+        ..Default::default()
+    };
+    let model = Builder::default()
+        .input("x", &[3, 2])
+        .ints("from", &[1], &[2])
+        .ints("to", &[1], &[5])
+        .ints("axes", &[1], &[1])
+        .node("Slice", &["x", "from", "to", "axes"], &["y"], vec![])
+        .output("y")
+        .build();
+    let case = |dims: &[i64]| Case {
+        name: "slice".into(),
+        model: model.clone(),
+        inputs: vec![tensor(&[3, 2], &[0.5; 6]).encode_to_vec()],
+        outputs: vec![tensor(dims, &[]).encode_to_vec()],
+    };
+    for leg in [Leg::Float, Leg::Integer] {
+        assert_eq!(case(&[3, 0]).check(leg), Verdict::Constant);
+        let Verdict::Failed(reason) = case(&[0, 3]).check(leg) else {
+            panic!("it is right");
+        };
+        assert!(reason.contains("wrong shape"), "{reason}");
+    }
 }
 
 #[test]

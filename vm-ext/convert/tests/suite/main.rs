@@ -11,5 +11,6 @@ mod operators;
 mod provable;
 mod quantised;
 mod semantics;
+mod sequences;
 mod shipped_models;
 mod trees;
