@@ -74,14 +74,15 @@ pub struct Args {
     /// End the model at this value of the ONNX file instead of at its outputs, say before a sigmoid (repeatable)
     #[arg(long, value_name = "VALUE")]
     end_at: Vec<String>,
-    /// Give an input its value once and for all, say one that decides shapes; it is no input of the converted model
-    /// (repeatable)
+    /// Give an input its value once and for all, say one that decides shapes; it is no input of the converted model.
+    /// No value after the = means an optional that is not given, or a sequence without elements (repeatable)
     #[arg(long, value_name = "INPUT=X,Y,..", value_parser = fixed)]
     fix: Vec<(String, Vec<f64>)>,
     /// The extent of an axis that the ONNX file leaves open, by the name it has there (repeatable); the batch axis is 1
     #[arg(long, value_name = "NAME=N", value_parser = extent)]
     dim: Vec<(String, usize)>,
-    /// The shape of an input that the ONNX file leaves open (repeatable)
+    /// The shape of an input that the ONNX file leaves open, or of INPUT.0, INPUT.1, .. where it is a sequence; none
+    /// after the = is that of a single number (repeatable)
     #[arg(long, value_name = "INPUT=N,M,..", value_parser = shape)]
     shape: Vec<(String, Vec<usize>)>,
     /// Where the module goes
@@ -121,11 +122,12 @@ fn percentile(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `NAME=LIST`, the numbers of the list parted by commas.
+/// `NAME=LIST`, the numbers of the list parted by commas; nothing after the sign is a list of none.
 fn named<T: FromStr>(text: &str, what: &str) -> Result<(String, Vec<T>), String> {
     let (name, list) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
     let parse = |item: &str| item.trim().parse().map_err(|_| format!("{item:?} is no {what}"));
-    Ok((name.into(), list.split(',').map(parse).collect::<Result<_, _>>()?))
+    let items = list.split(',').filter(|_| !list.is_empty());
+    Ok((name.into(), items.map(parse).collect::<Result<_, _>>()?))
 }
 
 fn fixed(text: &str) -> Result<(String, Vec<f64>), String> {
@@ -276,6 +278,13 @@ fn print(report: &Report) {
             output.name, output.difference.max_abs_error, output.difference.mean_abs_error, output.difference.cosine
         );
     }
+    for output in &report.empty_outputs {
+        println!(
+            "  output {:<16} has no elements (shape {:?}): left out",
+            output.name.escape_debug().to_string(),
+            output.shape
+        );
+    }
     if let Some(metrics) = &report.metrics {
         for (name, float, integer) in [
             ("AUC", metrics.float.auc, metrics.integer.auc),
@@ -304,4 +313,19 @@ fn print(report: &Report) {
         "  {} parameters, {} gas a run, {} bytes of memory",
         report.parameters, report.gas, report.peak_bytes
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_names_may_hold_nothing_and_extents_may_not() {
+        assert_eq!(fixed("o="), Ok(("o".into(), vec![])));
+        assert_eq!(fixed("o=1.5,-2"), Ok(("o".into(), vec![1.5, -2.0])));
+        assert_eq!(shape("s.0="), Ok(("s.0".into(), vec![])));
+        assert!(fixed("o").is_err());
+        assert!(fixed("o=1,").is_err());
+        assert!(extent("N=").is_err());
+    }
 }
