@@ -107,13 +107,13 @@ impl<'a> Converter<'a> {
     }
 
     /// Gives an input its value once and for all: one that decides shapes, for example. It is no input of the converted
-    /// model.
+    /// model. No numbers stand for an optional that is not given, and for a sequence without elements.
     pub fn fix(mut self, input: impl Into<String>, values: Vec<f64>) -> Self {
         self.import.fixed.insert(input.into(), values);
         self
     }
 
-    /// The shape of an input, where the file leaves it open.
+    /// The shape of an input, where the file leaves it open; of `NAME.0`, `NAME.1` and so on where it is a sequence.
     pub fn shape(mut self, input: impl Into<String>, extents: Vec<usize>) -> Self {
         self.import.shapes.insert(input.into(), extents);
         self

@@ -12,9 +12,11 @@ use crate::{eval, fuse};
 pub struct ImportOptions {
     /// Extents of open axes, by the names that the file gives them. An open first axis is 1 otherwise.
     pub extents: BTreeMap<String, usize>,
-    /// Whole shapes of inputs, by their names.
+    /// Whole shapes of inputs, by their names. An input that is a sequence has as many elements as `NAME.0`, `NAME.1` and
+    /// so on are given shapes here: each is an input by itself.
     pub shapes: BTreeMap<String, Vec<usize>>,
-    /// Inputs that always have the same value: those that decide shapes, for example.
+    /// Inputs that always have the same value: those that decide shapes, for example. No numbers stand for an optional that
+    /// is not given, and for a sequence without elements.
     pub fixed: BTreeMap<String, Vec<f64>>,
     /// Values at which the model ends, instead of at its outputs.
     pub ends: Vec<String>,

@@ -201,10 +201,13 @@ impl<'a> Importer<'a> {
                         "give the model's outputs other names and export it again",
                     ));
                 }
+                let labels = self.labels.get(&id).map_or(&[][..], Vec::as_slice);
+                let stored = self.build.store(text_size(labels));
+                stored.map_err(|fault| self.explain(fault, &name, "Output"))?;
                 self.build.net.outputs.push(NetOutput {
                     name,
                     value: id,
-                    labels: self.labels.get(&id).cloned().unwrap_or_default(),
+                    labels: labels.to_vec(),
                 });
             }
         }

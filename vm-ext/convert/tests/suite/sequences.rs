@@ -185,6 +185,34 @@ fn long_names_of_very_many_outputs_are_refused() {
 }
 
 #[test]
+fn long_class_names_of_very_many_outputs_are_refused() {
+    let classes: Vec<String> = (0..4096).map(|i| format!("{i:01024}")).collect();
+    let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+    let attributes = vec![
+        strings("classlabels_strings", &classes),
+        floats("coefficients", &vec![1.0; classes.len()]),
+        floats("intercepts", &vec![0.0; classes.len()]),
+    ];
+    let sequence = |labels: usize| {
+        Builder::default()
+            .input("x", &[1, 1])
+            .node_in(
+                "ai.onnx.ml",
+                "LinearClassifier",
+                &["x"],
+                &["label", "scores"],
+                attributes.clone(),
+            )
+            .node("SequenceConstruct", &vec!["label"; labels], &["y"], vec![])
+            .output("y")
+            .build()
+    };
+    assert!(FloatModel::read(&sequence(8), &ImportOptions::default()).is_ok());
+    let error = refusal(&sequence(1024), &ImportOptions::default()).to_string();
+    assert!(error.contains("numbers are stored"), "{error}");
+}
+
+#[test]
 fn an_optional_is_given_unless_it_is_fixed_to_nothing() {
     let then = Builder::default()
         .node("OptionalGetElement", &["o"], &["a"], vec![])
