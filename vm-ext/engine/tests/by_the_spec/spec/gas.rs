@@ -10,7 +10,7 @@ use super::{infer, Array, Graph, Op, Scan, Trees, Type, Window};
 pub fn table() -> &'static BTreeMap<&'static str, u128> {
     static TABLE: OnceLock<BTreeMap<&'static str, u128>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let page = include_str!("../../../../docs/spec/gas.md");
+        let page = include_str!("../../../../../docs/spec/gas.md");
         let row = |line: &'static str| {
             let mut cells = line.strip_prefix("| ")?.split(" | ");
             let (name, number) = (cells.next()?, cells.next()?);
