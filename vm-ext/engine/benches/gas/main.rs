@@ -27,8 +27,9 @@ use families::FAMILIES;
 /// hold then (`docs/spec/gas.md`).
 const LOADING: u64 = 60_000_000;
 
-/// How often a node is run beside once, to tell what it takes without what surrounds it.
-const TIMES: usize = 4;
+/// How often a node is run beside once, to tell what it takes without what surrounds it: so often that its runs come to half of what the
+/// whole pays, as what disturbs the whole would else be taken for the node's; within these.
+const TIMES: [u64; 2] = [4, 2048];
 
 /// Time over gas of the only node of a graph, `ns` being that of the whole, without what is paid for inputs and outputs. None for
 /// products, whose weights would lie in other memory each time, and for graphs of several nodes.
@@ -42,12 +43,14 @@ fn alone(
     if matches!(graph.nodes[..], [Op::MatMul { .. } | Op::Conv2d { .. }]) {
         return None;
     }
-    let program = Program::new(common::repeated(graph, 1 + TIMES)?, &LIMITS).ok()?;
+    let once = Program::new(graph.clone(), &LIMITS).ok()?;
+    let own = once.nodes().first()?.cost.gas.max(1);
+    let times = (once.run_gas() / 2 / own).clamp(TIMES[0], TIMES[1]);
+    let program = Program::new(common::repeated(graph, 1 + times as usize)?, &LIMITS).ok()?;
     let all = time(&mut || {
         std::hint::black_box(program.run(inputs, kernels).expect("inputs within their ranges"));
     });
-    let gas = program.nodes()[0].cost.gas * TIMES as u64;
-    Some((all - ns) * 1000.0 / gas as f64)
+    Some((all - ns) * 1000.0 / (own * times) as f64)
 }
 
 /// What the command line asks for.
