@@ -97,7 +97,7 @@ verifier-code: ## compile the verifier of proofs again from its Solidity source,
 differential: build ## compare every CPU and guest Wasm bit by bit on random operations, graphs and all models (needs qemu-user)
 	@scripts/differential.sh $(DIFFERENTIAL)
 
-gas: contracts ## search the shapes of every operation, and requests, for what takes longer than its gas pays for (15 minutes, on a quiet machine)
+gas: contracts ## search the shapes of every operation, and requests, for what takes longer than its gas pays for (wants a quiet machine)
 	cargo bench --workspace --bench gas --bench schedule
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (60) each (needs a nightly toolchain)
