@@ -10,6 +10,7 @@ use core::arch::x86_64::*;
 
 use crate::ops::exp2::{EXP2, KNOT_BITS};
 
+use super::ahead::Ahead;
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
@@ -177,15 +178,15 @@ macro_rules! products {
                             let out = out.as_mut_ptr().add((p * rows + r) * WIDE);
                             let out = (out, rows * WIDE);
                             done = match (two, rows - r) {
-                                (true, 16 | 8..12) => tile::<8, 2, 1>((a, lda), k, (b, stride), out),
-                                (true, 12..) => tile::<12, 2, 1>((a, lda), k, (b, stride), out),
-                                (true, 4..) => tile::<4, 2, 1>((a, lda), k, (b, stride), out),
-                                (true, _) => tile::<2, 2, 4>((a, lda), k, (b, stride), out),
-                                (_, 16 | 8..12) => tile::<8, 1, 1>((a, lda), k, (b, stride), out),
-                                (_, 12..) => tile::<12, 1, 1>((a, lda), k, (b, stride), out),
-                                (_, 4..) => tile::<4, 1, 2>((a, lda), k, (b, stride), out),
-                                (_, 2..) => tile::<2, 1, 4>((a, lda), k, (b, stride), out),
-                                _ => tile::<1, 1, 4>((a, lda), k, (b, stride), out),
+                                (true, 16 | 8..12) => tile::<8, 2, 1>((a, lda), k, (b, stride), out, r),
+                                (true, 12..) => tile::<12, 2, 1>((a, lda), k, (b, stride), out, r),
+                                (true, 4..) => tile::<4, 2, 1>((a, lda), k, (b, stride), out, r),
+                                (true, _) => tile::<2, 2, 4>((a, lda), k, (b, stride), out, r),
+                                (_, 16 | 8..12) => tile::<8, 1, 1>((a, lda), k, (b, stride), out, r),
+                                (_, 12..) => tile::<12, 1, 1>((a, lda), k, (b, stride), out, r),
+                                (_, 4..) => tile::<4, 1, 2>((a, lda), k, (b, stride), out, r),
+                                (_, 2..) => tile::<2, 1, 4>((a, lda), k, (b, stride), out, r),
+                                _ => tile::<1, 1, 4>((a, lda), k, (b, stride), out, r),
                             };
                         }
                         p += if two { 2 } else { 1 };
@@ -194,7 +195,7 @@ macro_rules! products {
                 }
             }
 
-            /// R rows against P panels, whose results are `panel` apart. Gives R.
+            /// R rows, of a block those from `first` on, against P panels, whose results are `panel` apart. Gives R.
             ///
             /// # Safety
             /// As for `sums`; `out` is writable for R * 16 elements of each panel.
@@ -204,8 +205,10 @@ macro_rules! products {
                 k: usize,
                 (b, stride): (*const i16, usize),
                 (out, panel): (*mut i32, usize),
+                first: usize,
             ) -> usize {
-                let sums = sums::<R, P, U>((a, lda), k, (b, stride));
+                let ahead = (P == 2).then(|| Ahead::new(b, stride, first));
+                let sums = sums::<R, P, U>((a, lda), k, (b, stride), ahead);
                 for (r, sums) in sums.iter().enumerate() {
                     for (p, sum) in sums.iter().enumerate() {
                         _mm512_storeu_si512(out.add(p * panel + r * WIDE).cast(), *sum);
@@ -215,7 +218,8 @@ macro_rules! products {
             }
 
             /// Sums over k of R rows against P panels `stride` apart. Each is taken in U parts: a single one would wait for its own last
-            /// addition. Nothing in the loop is checked for overflow: such checks keep sums out of registers.
+            /// addition. Nothing in the loop is checked for overflow: such checks keep sums out of registers. What `ahead` says is
+            /// brought near meanwhile.
             ///
             /// # Safety
             /// The features; `a` is readable for k elements at each of R rows lda apart, `b` for 32 elements per pair of k (an odd k
@@ -226,13 +230,17 @@ macro_rules! products {
                 (a, lda): (*const i16, usize),
                 k: usize,
                 (b, stride): (*const i16, usize),
+                ahead: Option<Ahead<R>>,
             ) -> [[__m512i; P]; R] {
                 let mut parts = [[[_mm512_setzero_si512(); P]; R]; U];
-                let (mut a, mut b) = (a, b);
+                let (mut a, mut b, mut ahead) = (a, b, ahead);
                 for _ in 0..k / (2 * U) {
                     for sums in &mut parts {
                         let pair = |r: usize| a.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned();
                         tile_step(pair, (b, stride), sums);
+                        if let Some(ahead) = &mut ahead {
+                            ahead.step();
+                        }
                         (a, b) = (a.add(2), b.add(2 * WIDE));
                     }
                 }
@@ -315,7 +323,7 @@ macro_rules! products {
                 let mut from = 0;
                 while from < k {
                     let end = from + block.min(k - from);
-                    let sums = sums::<R, 1, U>((a.add(from), lda), end - from, (b.add(from * WIDE), 0));
+                    let sums = sums::<R, 1, U>((a.add(from), lda), end - from, (b.add(from * WIDE), 0), None);
                     for (total, sum) in totals.iter_mut().zip(sums.as_flattened()) {
                         let sum = *sum;
                         let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum));

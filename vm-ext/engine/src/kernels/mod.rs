@@ -6,6 +6,8 @@
 //! words of 32 bits a quad. With 16-bit weights k goes in pairs and activations are read where they are.
 
 #[cfg(target_arch = "x86_64")]
+mod ahead;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;

@@ -8,6 +8,7 @@
 
 use core::arch::x86_64::*;
 
+use super::ahead::Ahead;
 use super::{avx512, Bytes, Kernels, PanelsOf8, RowsOf8, Width, QUAD, WIDE};
 
 /// The set, where the machine has AVX-512 (F, BW, DQ and VL) and VNNI.
@@ -280,9 +281,14 @@ impl Tiles {
     ) -> usize {
         let (mut a, mut b) = (self.a.add(first * self.stride), self.b);
         let mut sums = [[[[_mm512_setzero_si512(); P]; R]; 2]; U];
+        // Weights are the columns where those are signed.
+        let mut ahead = Ahead::<R>::new(self.b, self.next, first);
         for _ in 0..self.quads / U {
             for sums in &mut sums {
                 step::<R, P, A, B, SIGNED>((a, self.stride), (b, self.next), sums);
+                if SIGNED && P == 2 {
+                    ahead.step();
+                }
                 (a, b) = (a.add(A), b.add(B * WIDE));
             }
         }
