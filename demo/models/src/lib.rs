@@ -27,7 +27,7 @@ pub struct Source {
 /// The tree ensemble of `credit-score`.
 pub const GBDT: Source = Source {
     name: "gbdt",
-    golden: "gbdt",
+    golden: "gbdt-2",
     folder: "contracts/credit-score/model",
     calibration: "calibration.npz",
     labels: Some("label"),
@@ -35,13 +35,13 @@ pub const GBDT: Source = Source {
 /// The perceptron of `credit-score`.
 pub const MLP: Source = Source {
     name: "mlp",
-    golden: "mlp-2",
+    golden: "mlp-3",
     ..GBDT
 };
 /// The mood of `dynamic-nft`.
 pub const MOOD: Source = Source {
     name: "mood",
-    golden: "mood-2",
+    golden: "mood-3",
     folder: "contracts/dynamic-nft/model",
     calibration: "mood_calibration.npz",
     labels: None,
@@ -49,7 +49,7 @@ pub const MOOD: Source = Source {
 /// The painter of `dynamic-nft`.
 pub const PAINTER: Source = Source {
     name: "painter",
-    golden: "painter-3",
+    golden: "painter-4",
     calibration: "painter_calibration.npz",
     ..MOOD
 };

@@ -1,4 +1,4 @@
-//! Golden vectors of the shipped models: module, inputs, outputs. They hold op-set 0's meaning in place.
+//! Golden vectors of the shipped models: module, inputs, outputs. They hold the meaning of op-set 1, and of its drafts, in place.
 //!
 //! All vectors in the folder are replayed, those of models that were replaced since, too. `golden/<name>.wasm` is the module as it was converted, `golden/<name>.txt` inputs and outputs of some runs, as the
 //! engine's integers (long outputs by the SHA-256 of their little-endian 32-bit integers). They are written once, by

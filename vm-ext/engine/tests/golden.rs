@@ -7,77 +7,13 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::Write;
 
 use aiinference_engine::graph::{Array, Graph, Input, Op, Output, Rescale, Scanned, State, Window};
 use aiinference_engine::{format, Kernels, Program};
+use common::golden::{folder, vectors, Vector};
 use common::{oracle, random, self_test, LIMITS};
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// One file: lines `graph HEX`, `weights HEX`, then `input NUMBERS..` and `output NUMBERS..`, in order.
-struct Vector {
-    graph: Vec<u8>,
-    weights: Vec<u8>,
-    inputs: Vec<Vec<i32>>,
-    outputs: Vec<Vec<i32>>,
-}
-
-impl Vector {
-    fn read(text: &str) -> Self {
-        let mut vector = Vector {
-            graph: vec![],
-            weights: vec![],
-            inputs: vec![],
-            outputs: vec![],
-        };
-        for line in text.lines() {
-            let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
-            let bytes = || -> Vec<u8> {
-                (0..rest.len() / 2)
-                    .map(|i| u8::from_str_radix(&rest[2 * i..2 * i + 2], 16).expect("hex"))
-                    .collect()
-            };
-            let numbers = || rest.split_whitespace().map(|n| n.parse().expect("a number")).collect();
-            match key {
-                "graph" => vector.graph = bytes(),
-                "weights" => vector.weights = bytes(),
-                "input" => vector.inputs.push(numbers()),
-                "output" => vector.outputs.push(numbers()),
-                _ => panic!("unknown line {key:?}"),
-            }
-        }
-        vector
-    }
-
-    fn write(&self) -> String {
-        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |s, b| s + &format!("{b:02x}"));
-        let mut text = format!("graph {}\nweights {}\n", hex(&self.graph), hex(&self.weights));
-        for (key, lists) in [("input", &self.inputs), ("output", &self.outputs)] {
-            for list in lists {
-                let numbers: Vec<String> = list.iter().map(i32::to_string).collect();
-                writeln!(text, "{key} {}", numbers.join(" ")).expect("a string");
-            }
-        }
-        text
-    }
-}
-
-fn vectors() -> BTreeMap<String, Vector> {
-    let files = fs::read_dir(folder()).expect("the folder of golden vectors");
-    files
-        .map(|file| {
-            let path = file.expect("a file").path();
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, Vector::read(&fs::read_to_string(&path).expect("a text file")))
-        })
-        .collect()
-}
 
 #[test]
 fn golden_vectors_hold_for_every_kernel_set() {

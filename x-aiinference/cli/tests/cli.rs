@@ -85,7 +85,7 @@ fn a_model_is_converted_inspected_and_run() {
     let facts = json(&desk.run(&["inspect", "model.wasm", "--json"]).stdout);
     assert_eq!(facts["inputs"][0]["name"], "applicant");
     assert_eq!(facts["outputs"][0]["name"], "probability");
-    assert_eq!(facts["op_set"], 0);
+    assert_eq!(facts["op_set"], 1);
     assert_eq!(facts["checksum"].as_str().unwrap().len(), 64);
     assert!(facts["gas"]["run"].as_u64().unwrap() > 0);
     let people = text(&desk.run(&["inspect", "model.wasm"]).stdout);

@@ -2,6 +2,7 @@
 //! shares: limits, random models, an allocator that counts.
 #![allow(dead_code, unused_imports)]
 
+pub mod golden;
 pub mod oracle;
 pub mod self_test;
 

@@ -48,7 +48,7 @@ impl Reader<'_> {
             rule(r.byte()? == byte, "the magic")?;
         }
         rule(r.u()? == 0, "the format version is 0")?;
-        rule(r.u()? == 0, "the op-set is not above the engine's")?;
+        rule(r.u()? <= 1, "the op-set is not above the engine's")?;
 
         let mut keys = vec![];
         let header = r.list(|r| Ok((r.u()?, r.flag()?, r.bytes()?)))?;

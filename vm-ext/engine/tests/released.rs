@@ -1,0 +1,68 @@
+//! What was released stays as it is. `tests/released/` lists, for every op-set, the golden vectors that it was released with and their
+//! SHA-256, and this file holds the SHA-256 of each list. Nobody changes either: another meaning is another op-set, with vectors and a
+//! list of its own. Golden vectors may be added; the lists do not name those.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use aiinference_engine::graph::OP_SET;
+use aiinference_engine::{format, Kernels, Program};
+use common::golden::{self, vectors};
+use common::LIMITS;
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of `op-set-1.sha256`.
+const OP_SET_1: &str = "f48bb355c283aaf876acf54f9769328dd7b99b58e3e87423672b390b3f2e07a4";
+
+fn released(list: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/released")
+        .join(list);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[test]
+fn the_vectors_of_op_set_1_are_those_of_its_release() {
+    let list = released("op-set-1.sha256");
+    assert_eq!(sha256(list.as_bytes()), OP_SET_1);
+    for line in list.lines() {
+        let (hash, name) = line.split_once("  ").expect("a hash and a name");
+        let bytes = fs::read(golden::folder().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(sha256(&bytes), hash, "{name}");
+    }
+}
+
+#[test]
+fn op_set_1_means_what_its_drafts_meant() {
+    assert_eq!(OP_SET, 1);
+    for (name, vector) in vectors() {
+        let draft = format::decode(&vector.graph, &vector.weights, &LIMITS).expect("a golden model");
+        let programs = [0, 1].map(|op_set| {
+            let mut graph = draft.clone();
+            graph.op_set = op_set;
+            let file = format::encode(&graph);
+            let program = Program::load(&file.graph, &file.weights, &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(program.op_set(), op_set, "{name}");
+            program
+        });
+        let inputs: Vec<&[i32]> = vector.inputs.iter().map(Vec::as_slice).collect();
+        for program in &programs {
+            let outputs = program
+                .run(&inputs, &Kernels::scalar())
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(outputs, vector.outputs, "{name}");
+        }
+        let [draft, released] = programs;
+        assert_eq!(
+            (draft.run_gas(), draft.peak_bytes()),
+            (released.run_gas(), released.peak_bytes()),
+            "{name}"
+        );
+    }
+}
