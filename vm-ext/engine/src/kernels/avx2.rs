@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 
 use crate::ops::exp2::EXP2;
 
+use super::ahead::Ahead;
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
@@ -292,10 +293,10 @@ fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, 
                 let (a, b) = (a.as_ptr().add(r * lda), b.as_ptr().add(p * stride));
                 let out = out.as_mut_ptr().add((p * rows + r) * WIDE);
                 done = match rows - r {
-                    6.. => tile::<6, 2>(a, lda, k, b, out),
-                    4.. => tile::<4, 2>(a, lda, k, b, out),
-                    2.. => tile::<2, 2>(a, lda, k, b, out),
-                    _ => tile::<1, 2>(a, lda, k, b, out),
+                    6.. => tile::<6, 2>(a, lda, k, b, out, Ahead::new(b, stride, r)),
+                    4.. => tile::<4, 2>(a, lda, k, b, out, Ahead::new(b, stride, r)),
+                    2.. => tile::<2, 2>(a, lda, k, b, out, Ahead::new(b, stride, r)),
+                    _ => tile::<1, 2>(a, lda, k, b, out, Ahead::new(b, stride, r)),
                 };
             }
         }
@@ -303,7 +304,7 @@ fn wide(a: &[i16], lda: usize, rows: usize, k: usize, b: &[i16], stride: usize, 
     }
 }
 
-/// R rows against a panel of V * 8 columns. Gives R.
+/// R rows against a panel of V * 8 columns, bringing near what `ahead` says. Gives R.
 ///
 /// # Safety
 /// AVX2; `a` is readable for k elements at each of R rows lda apart, `b` for V * 16 elements per pair of k
@@ -315,16 +316,17 @@ unsafe fn tile<const R: usize, const V: usize>(
     k: usize,
     b: *const i16,
     out: *mut i32,
+    mut ahead: Ahead<R, 1>,
 ) -> usize {
     let mut sums = [[_mm256_setzero_si256(); V]; R];
-    pairs_of(k, (a, lda), b, &mut sums);
+    pairs_of(k, (a, lda), b, &mut sums, || ahead.step());
     for (i, sum) in sums.iter().flatten().enumerate() {
         _mm256_storeu_si256(out.add(i * 8).cast(), *sum);
     }
     R
 }
 
-/// Adds the products of k elements of R rows and of a panel of V * 8 columns.
+/// Adds the products of k elements of R rows and of a panel of V * 8 columns; calls `ahead` for every pair of k.
 ///
 /// Nothing here is checked for overflow: such checks keep sums out of registers.
 ///
@@ -337,9 +339,11 @@ unsafe fn pairs_of<const R: usize, const V: usize>(
     (a, lda): (*const i16, usize),
     b: *const i16,
     sums: &mut [[__m256i; V]; R],
+    mut ahead: impl FnMut(),
 ) {
     let (mut a, mut b) = (a, b);
     for _ in 0..k / 2 {
+        ahead();
         pair_step(|r| a.add(r.wrapping_mul(lda)).cast::<i32>().read_unaligned(), b, sums);
         (a, b) = (a.add(2), b.add(16 * V));
     }
@@ -412,7 +416,7 @@ unsafe fn block_tile<const R: usize, const V: usize>(
     while from < k {
         let end = from + block.min(k - from);
         let mut sums = [[_mm256_setzero_si256(); V]; R];
-        pairs_of(end - from, (a.add(from), lda), b.add(from * 8 * V), &mut sums);
+        pairs_of(end - from, (a.add(from), lda), b.add(from * 8 * V), &mut sums, || {});
         for (totals, sums) in totals.iter_mut().zip(&sums) {
             for (total, sum) in totals.iter_mut().zip(sums) {
                 let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(*sum));

@@ -230,7 +230,7 @@ macro_rules! products {
                 (a, lda): (*const i16, usize),
                 k: usize,
                 (b, stride): (*const i16, usize),
-                ahead: Option<Ahead<R>>,
+                ahead: Option<Ahead<R, P>>,
             ) -> [[__m512i; P]; R] {
                 let mut parts = [[[_mm512_setzero_si512(); P]; R]; U];
                 let (mut a, mut b, mut ahead) = (a, b, ahead);

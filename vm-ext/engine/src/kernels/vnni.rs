@@ -282,7 +282,7 @@ impl Tiles {
         let (mut a, mut b) = (self.a.add(first * self.stride), self.b);
         let mut sums = [[[[_mm512_setzero_si512(); P]; R]; 2]; U];
         // Weights are the columns where those are signed.
-        let mut ahead = Ahead::<R>::new(self.b, self.next, first);
+        let mut ahead = Ahead::<R, P>::new(self.b, self.next, first);
         for _ in 0..self.quads / U {
             for sums in &mut sums {
                 step::<R, P, A, B, SIGNED>((a, self.stride), (b, self.next), sums);
