@@ -17,6 +17,42 @@ const RUNS: usize = 8;
 /// Longer outputs are kept as a hash.
 const LONG: usize = 256;
 
+/// What op-set 1 was released with, and its SHA-256. Nobody changes these: another meaning is another op-set, with vectors of its own.
+const RELEASED: [(&str, &str); 8] = [
+    (
+        "gbdt-2.wasm",
+        "ae013644229f9c741c897e941cf21de58e256d5383ba1a422ff06a2b00f7fe56",
+    ),
+    (
+        "gbdt-2.txt",
+        "17459d9d824855ae6b0a25904cbe031f89c6cd8b1220b377d28e4a81d04d1e45",
+    ),
+    (
+        "mlp-3.wasm",
+        "07620ba099e672f2b5eba63c732593f273ee56f636f297409f4a2c8d9c540520",
+    ),
+    (
+        "mlp-3.txt",
+        "cc1c9a74bbc2d1025155e9160d0f7bce66cc759ed000beedc5bf2e1928ecd9fb",
+    ),
+    (
+        "mood-3.wasm",
+        "0d9e8d6d7df70195b53d9e9e5ee1842da7bdd2cec9166438b26efe8ce8bff3e4",
+    ),
+    (
+        "mood-3.txt",
+        "d2668cfca4aa7af7daa85a947cfce89054926f72b7554ec9cfe6e99ac9d6c0d9",
+    ),
+    (
+        "painter-4.wasm",
+        "f780dd01aff692c82ee761db7ed8225a5ff01b01e812027ba0b8ddebeffd5af1",
+    ),
+    (
+        "painter-4.txt",
+        "e8a910c080a369301bf1578e19a1411438c0d7508511f814862b09d454ee1201",
+    ),
+];
+
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
@@ -75,6 +111,14 @@ fn all_golden_models_give_their_outputs_on_all_kernels() {
             runs += 1;
         }
         assert_eq!(runs, RUNS, "{name}");
+    }
+}
+
+#[test]
+fn the_vectors_of_op_set_1_are_those_of_its_release() {
+    for (name, hash) in RELEASED {
+        let bytes = fs::read(path(name)).unwrap();
+        assert_eq!(hex::encode(Sha256::digest(bytes)), hash, "{name}");
     }
 }
 
