@@ -354,7 +354,13 @@ fn main() {
     }
     cases.push(("Perceptron 64-128-64-10".into(), Box::new(perceptron)));
     println!("products alone");
-    for (m, k, n) in [(128, 384, 384), (128, 1536, 384), (784, 576, 128), (1, 384, 384)] {
+    for (m, k, n) in [
+        (128, 384, 384),
+        (128, 1536, 384),
+        (128, 384, 1536),
+        (784, 576, 128),
+        (1, 384, 384),
+    ] {
         for (name, range) in RANGES {
             let name = format!("Products {m}x{k}x{n} {name} x i8");
             if name.contains(&filter) {
