@@ -92,7 +92,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Width {
-    /// 16 bits for small models, else 8; 11 for provable ones
+    /// Layer by layer: 8 bits where that adds little error, else up to 16; 11 for provable models
     #[default]
     Auto,
     I8,

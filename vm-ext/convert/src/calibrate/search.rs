@@ -5,7 +5,7 @@
 //! greedily, by error per gas. Gas is that of the whole model at every step, errors are measured again with each step that a limit
 //! depends on.
 
-use super::knobs::{knobs, Knob, LADDER, SHORT_LADDER};
+use super::knobs::{knobs, Knob, Part, LADDER, SHORT_LADDER};
 use super::{program, Bench, Context, Precisions, Tell};
 use crate::error::{ConvertError, Result};
 use crate::samples::Samples;
@@ -226,6 +226,17 @@ impl Search<'_, '_> {
         Ok(self.widening().is_some())
     }
 
+    /// All weights as wide as the ladder goes: a few narrow layers may hide what each of them would bring by itself.
+    fn widest_weights(&self) -> Vec<usize> {
+        let knobs = self.knobs.iter().zip(&self.effects).zip(&self.at);
+        knobs
+            .map(|((knob, effects), at)| match knob.part {
+                Part::Weights => effects.len() - 1,
+                Part::Value => *at,
+            })
+            .collect()
+    }
+
     /// The least error within a cost.
     fn widest(&mut self, limit: u64) -> Result<Precisions> {
         let mut gas = self.gas(&self.at)?;
@@ -236,8 +247,15 @@ impl Search<'_, '_> {
             self.at[step.knob] = step.rung;
             gas = after;
         }
-        let fits = self.at.clone();
-        let least = self.trial(&fits)?;
+        let mut fits = self.at.clone();
+        let mut least = self.trial(&fits)?;
+        let wide = self.widest_weights();
+        if wide != fits && self.gas(&wide)? <= limit {
+            let tried = self.trial(&wide)?;
+            if tried.error < least.error {
+                (self.at, fits, least) = (wide.clone(), wide, tried);
+            }
+        }
         self.free(least.error * FREE)?;
         self.barred.iter_mut().flatten().for_each(|b| *b = false);
         let mut trial = self.trial(&self.at.clone())?;
@@ -284,6 +302,13 @@ impl Search<'_, '_> {
     fn cheapest(&mut self, limit: f64) -> Result<Vec<Precisions>> {
         let mut trial = self.trial(&self.at.clone())?;
         let good = |t: &super::trial::Trial| t.drop <= limit;
+        let wide = self.widest_weights();
+        if !good(&trial) && wide != self.at {
+            let tried = self.trial(&wide)?;
+            if tried.error < trial.error {
+                (self.at, trial) = (wide, tried);
+            }
+        }
         while !good(&trial) && !self.spent() {
             let Some(step) = self.widening() else {
                 if self.look(&trial)? {

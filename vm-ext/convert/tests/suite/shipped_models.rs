@@ -138,6 +138,25 @@ fn gas_between_two_widths_buys_accuracy_between_them() {
 }
 
 #[test]
+fn a_cost_that_wide_weights_keep_to_gives_a_model_no_worse_than_they_do() {
+    let data = Dataset::from_npz(&file("dynamic-nft", "painter_calibration.npz")).unwrap();
+    let onnx = file("dynamic-nft", "painter.onnx");
+    let convert = |options| Converter::new(&onnx, &data).options(options).convert().unwrap().report;
+    let wide = convert(Options {
+        weights: Weights::I16,
+        ..Options::default()
+    });
+    let chosen = convert(Options {
+        max_gas: Some(wide.gas),
+        ..Options::default()
+    });
+    assert!(chosen.gas <= wide.gas);
+    let [chosen, wide] = [chosen, wide].map(|report| report.outputs[0].difference.rmse);
+    // The search looks at some of the samples.
+    assert!(chosen < 1.05 * wide, "{chosen} {wide}");
+}
+
+#[test]
 fn a_provable_credit_model_loses_less_with_tuned_shifts() {
     let options = Options {
         provable: true,
