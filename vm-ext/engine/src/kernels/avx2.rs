@@ -12,7 +12,13 @@ use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
 use super::sse2::{self, check, check_panels};
-use super::{Arithmetic, Bytes, Channel, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
+use super::{Arithmetic, Bytes, Ends, Kernels, Words, SPLIT, WIDE};
+
+mod depthwise;
+mod pack;
+mod rescale;
+
+use rescale::{rescale_columns, rescale_columns_to, rescale_rows, rescale_rows_to};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -25,18 +31,20 @@ pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
     bytes: Bytes {
         columns: quads::columns,
+        pack_pixels: pack::pack_pixels,
         rows: quads::rows,
         dot: dot_i8::dot,
         ..sse2::KERNELS.bytes
     },
     words: Words {
-        pack_pairs: compiled::PACK_PAIRS,
+        pack_pairs: pack::pack_pairs,
         tile: wide,
         blocks: wide_blocks,
         dot: dot_i16::dot,
     },
     depthwise,
     depthwise_wide,
+    depthwise_to: depthwise::depthwise_rows,
     ends: Ends {
         // SAFETY (all): the machine has AVX2.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
@@ -522,243 +530,6 @@ dot!(dot_i8, i8, |p: *const i8| _mm256_cvtepi8_epi16(_mm_loadu_si128(
     p.cast()
 )));
 dot!(dot_i16, i16, |p: *const i16| _mm256_loadu_si256(p.cast()));
-
-/// Rescaling parameters of 8 lanes, the even and odd ones apart as 64-bit lanes.
-#[derive(Clone, Copy)]
-struct Vectors {
-    bias: __m256i,
-    /// Low halves count.
-    multiplier: [__m256i; 2],
-    shift: [__m256i; 2],
-    /// `2^62 + r`: makes the product non-negative, so that a logical shift rounds down.
-    lift: [__m256i; 2],
-    /// `2^62 >> shift`, taken off again; exact, as shifts are at most 62.
-    drop: [__m256i; 2],
-    /// Whether no lane can leave 32 bits before it is clamped: sums are below 2^31, and no multiplier is above `2^shift`.
-    shrinks: bool,
-}
-
-/// The range that results are clamped to.
-#[derive(Clone, Copy)]
-struct Range {
-    /// As 32-bit lanes.
-    narrow: [__m256i; 2],
-    /// As 64-bit lanes.
-    wide: [__m256i; 2],
-}
-
-impl Range {
-    #[target_feature(enable = "avx2")]
-    fn new(low: i32, high: i32) -> Self {
-        Range {
-            narrow: [low, high].map(|v| _mm256_set1_epi32(v)),
-            wide: [low, high].map(|v| _mm256_set1_epi64x(v.into())),
-        }
-    }
-}
-
-/// Whether a sum below 2^31 stays so.
-fn shrinks(multiplier: i32, shift: u8) -> bool {
-    u64::from(multiplier.unsigned_abs()) <= 1 << (shift & 63)
-}
-
-impl Vectors {
-    #[target_feature(enable = "avx2")]
-    fn new(lanes: &Lanes<i32>, first: usize) -> Self {
-        let b = |i: usize| lanes.bias[first + i];
-        let of = |odd: usize| {
-            let m = |i: usize| i64::from(lanes.multiplier[first + 2 * i + odd]);
-            let s = |i: usize| i64::from(lanes.shift[first + 2 * i + odd]);
-            (
-                _mm256_setr_epi64x(m(0), m(1), m(2), m(3)),
-                _mm256_setr_epi64x(s(0), s(1), s(2), s(3)),
-            )
-        };
-        let (even, odd) = (of(0), of(1));
-        let all = lanes.multiplier[first..first + 8].iter().zip(&lanes.shift[first..]);
-        Vectors::of(
-            _mm256_setr_epi32(b(0), b(1), b(2), b(3), b(4), b(5), b(6), b(7)),
-            [even.0, odd.0],
-            [even.1, odd.1],
-            all.fold(true, |all, (m, s)| all & shrinks(*m, *s)),
-        )
-    }
-
-    /// The same for all lanes.
-    #[target_feature(enable = "avx2")]
-    fn alike(channel: &Channel<i32>) -> Self {
-        Vectors::of(
-            _mm256_set1_epi32(channel.bias),
-            [_mm256_set1_epi64x(channel.multiplier.into()); 2],
-            [_mm256_set1_epi64x(channel.shift.into()); 2],
-            shrinks(channel.multiplier, channel.shift),
-        )
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn of(bias: __m256i, multiplier: [__m256i; 2], shift: [__m256i; 2], shrinks: bool) -> Self {
-        let one = _mm256_set1_epi64x(1);
-        let top = _mm256_set1_epi64x(1 << 62);
-        let lift = |shift: __m256i| _mm256_add_epi64(top, _mm256_srli_epi64::<1>(_mm256_sllv_epi64(one, shift)));
-        Vectors {
-            bias,
-            multiplier,
-            shift,
-            lift: [lift(shift[0]), lift(shift[1])],
-            drop: [_mm256_srlv_epi64(top, shift[0]), _mm256_srlv_epi64(top, shift[1])],
-            shrinks,
-        }
-    }
-
-    /// Eight lanes: `clamp(((acc + bias) * multiplier + r) >> shift, low, high)`.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn apply(&self, acc: __m256i, range: &Range) -> __m256i {
-        let acc = _mm256_add_epi32(acc, self.bias);
-        let half = |acc: __m256i, odd: usize| {
-            let product = _mm256_mul_epi32(acc, self.multiplier[odd]);
-            let lifted = _mm256_srlv_epi64(_mm256_add_epi64(product, self.lift[odd]), self.shift[odd]);
-            _mm256_sub_epi64(lifted, self.drop[odd])
-        };
-        let (even, odd) = (half(acc, 0), half(_mm256_srli_epi64::<32>(acc), 1));
-        let join = |even: __m256i, odd: __m256i| _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
-        if self.shrinks {
-            let [low, high] = range.narrow;
-            return _mm256_max_epi32(_mm256_min_epi32(join(even, odd), high), low);
-        }
-        let [low, high] = range.wide;
-        let clamp = |y: __m256i| {
-            let y = _mm256_blendv_epi8(y, high, _mm256_cmpgt_epi64(y, high));
-            _mm256_blendv_epi8(y, low, _mm256_cmpgt_epi64(low, y))
-        };
-        join(clamp(even), clamp(odd))
-    }
-
-    /// The same in place, for 8 elements.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn apply_to(&self, eight: &mut [i32], range: &Range) {
-        assert_eq!(eight.len(), 8);
-        let at = eight.as_mut_ptr().cast::<__m256i>();
-        // SAFETY: 8 elements.
-        unsafe { _mm256_storeu_si256(at, self.apply(_mm256_loadu_si256(at), range)) };
-    }
-}
-
-/// Panels of rows of 16 columns.
-#[target_feature(enable = "avx2")]
-fn rescale_columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {
-    let range = Range::new(low, high);
-    let panel = acc.len() / lanes.len().max(1);
-    for (panel, lanes) in acc.chunks_exact_mut(panel.max(1)).zip(lanes) {
-        let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, 8)];
-        for row in panel.chunks_exact_mut(WIDE) {
-            for (eight, vectors) in row.chunks_exact_mut(8).zip(&vectors) {
-                vectors.apply_to(eight, &range);
-            }
-        }
-    }
-}
-
-/// The same with a channel for each row.
-#[target_feature(enable = "avx2")]
-fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32) {
-    let range = Range::new(low, high);
-    for (r, channel) in channels.iter().enumerate() {
-        let vectors = Vectors::alike(channel);
-        for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
-            for eight in panel[r * WIDE..(r + 1) * WIDE].chunks_exact_mut(8) {
-                vectors.apply_to(eight, &range);
-            }
-        }
-    }
-}
-
-/// Panels of rows of 16 columns, stored.
-#[target_feature(enable = "avx2")]
-fn rescale_columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>) {
-    let range = Range::new(low, high);
-    let panel = (sums.len() / lanes.len().max(1)).max(1);
-    let store = Store::new(target, panel / WIDE, lanes.len());
-    for (p, (panel, lanes)) in sums.chunks_exact(panel).zip(lanes).enumerate() {
-        let vectors = [Vectors::new(lanes, 0), Vectors::new(lanes, 8)];
-        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
-            // SAFETY: 16 elements; as many rows and panels as were announced.
-            unsafe {
-                let row = row.as_ptr();
-                let first = vectors[0].apply(_mm256_loadu_si256(row.cast()), &range);
-                let second = vectors[1].apply(_mm256_loadu_si256(row.add(8).cast()), &range);
-                store.row(p, r, first, second);
-            }
-        }
-    }
-}
-
-/// The same with a channel for each row.
-#[target_feature(enable = "avx2")]
-fn rescale_rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
-    let range = Range::new(low, high);
-    let panel = (channels.len() * WIDE).max(1);
-    let store = Store::new(target, channels.len(), sums.len() / panel);
-    for (r, channel) in channels.iter().enumerate() {
-        let vectors = Vectors::alike(channel);
-        for (p, panel) in sums.chunks_exact(panel).enumerate() {
-            let row = &panel[r * WIDE..][..WIDE];
-            // SAFETY: as above.
-            unsafe {
-                let row = row.as_ptr();
-                let first = vectors.apply(_mm256_loadu_si256(row.cast()), &range);
-                let second = vectors.apply(_mm256_loadu_si256(row.add(8).cast()), &range);
-                store.row(p, r, first, second);
-            }
-        }
-    }
-}
-
-/// Stores rows of 16 columns of panels.
-struct Store {
-    out: *mut i16,
-    stride: usize,
-    columns: usize,
-}
-
-impl Store {
-    /// Panics unless the target holds so many rows of its columns, and the panels all of them.
-    fn new(target: Target<'_>, rows: usize, panels: usize) -> Self {
-        let Target { out, stride, columns } = target;
-        assert!(columns <= panels * WIDE && (panels == 0 || columns > (panels - 1) * WIDE));
-        assert!(rows == 0 || (rows - 1) * stride + columns <= out.len());
-        Store {
-            out: out.as_mut_ptr(),
-            stride,
-            columns,
-        }
-    }
-
-    /// # Safety
-    /// AVX2; panel and row are among those announced.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn row(&self, panel: usize, row: usize, first: __m256i, second: __m256i) {
-        let sixteen = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(first, second));
-        let from = panel.wrapping_mul(WIDE);
-        let out = self.out.add(row.wrapping_mul(self.stride).wrapping_add(from));
-        match self.columns.wrapping_sub(from) {
-            WIDE.. => _mm256_storeu_si256(out.cast(), sixteen),
-            count => {
-                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-                let pairs = _mm256_cmpgt_epi32(_mm256_set1_epi32((count / 2) as i32), lanes);
-                _mm256_maskstore_epi32(out.cast(), pairs, sixteen);
-                if count % 2 == 1 {
-                    let mut all = [0i16; WIDE];
-                    _mm256_storeu_si256(all.as_mut_ptr().cast(), sixteen);
-                    *out.add(count.wrapping_sub(1)) = *all.as_ptr().add(count.wrapping_sub(1));
-                }
-            }
-        }
-    }
-}
 
 /// Interpolates between knots: two neighbours are gathered in one word of 32 bits.
 #[target_feature(enable = "avx2")]

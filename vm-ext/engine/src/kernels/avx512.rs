@@ -15,7 +15,11 @@ use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
 use super::sse2::{check, check_panels, pair};
-use super::{avx2, Arithmetic, Bytes, Channel, Depthwise, Ends, Kernels, Lanes, Target, Words, SPLIT, WIDE};
+use super::{avx2, Arithmetic, Bytes, Depthwise, Ends, Kernels, Words, SPLIT, WIDE};
+
+mod rescale;
+
+use rescale::{narrow_columns, rescale_columns, rescale_columns_to, rescale_rows, rescale_rows_to};
 
 // This looks at what the operating system keeps of the registers, too.
 cpufeatures::new!(detected, "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -35,6 +39,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     words: plain::WORDS,
     depthwise: plain::depthwise,
     depthwise_wide: avx2::depthwise_wide,
+    depthwise_to: avx2::KERNELS.depthwise_to,
     ends: Ends {
         // SAFETY (all): the machine has AVX-512.
         columns: |acc, lanes, low, high| unsafe { rescale_columns(acc, lanes, low, high) },
@@ -82,7 +87,6 @@ macro_rules! products {
             use super::*;
 
             pub const WORDS: Words = Words {
-                pack_pairs: compiled::PACK_PAIRS,
                 tile: wide,
                 blocks: wide_blocks,
                 ..avx2::KERNELS.words
@@ -451,186 +455,6 @@ products!(
         sum
     }
 );
-
-/// Rescaling parameters of 16 lanes, the even and odd ones apart as 64-bit lanes.
-#[derive(Clone, Copy)]
-struct Vectors {
-    bias: __m512i,
-    /// Low halves count.
-    multiplier: [__m512i; 2],
-    shift: [__m512i; 2],
-    /// `r` of the formula.
-    half: [__m512i; 2],
-}
-
-impl Vectors {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn of_lanes(lanes: &Lanes<i32>) -> Self {
-        // SAFETY: each list has 16 elements.
-        let (bias, multiplier, shift) = unsafe {
-            (
-                _mm512_loadu_si512(lanes.bias.as_ptr().cast()),
-                _mm512_loadu_si512(lanes.multiplier.as_ptr().cast()),
-                _mm512_cvtepu8_epi32(_mm_loadu_si128(lanes.shift.as_ptr().cast())),
-            )
-        };
-        Vectors::new(bias, multiplier, shift)
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn of_channel(channel: &Channel<i32>) -> Self {
-        Vectors::new(
-            _mm512_set1_epi32(channel.bias),
-            _mm512_set1_epi32(channel.multiplier),
-            _mm512_set1_epi32(channel.shift.into()),
-        )
-    }
-
-    /// From 32-bit lanes.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn new(bias: __m512i, multiplier: __m512i, shift: __m512i) -> Self {
-        let low = _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff));
-        let shift = [low, _mm512_srli_epi64::<32>(shift)];
-        let half = |shift| _mm512_srli_epi64::<1>(_mm512_sllv_epi64(_mm512_set1_epi64(1), shift));
-        Vectors {
-            bias,
-            multiplier: [multiplier, _mm512_srli_epi64::<32>(multiplier)],
-            shift,
-            half: [half(shift[0]), half(shift[1])],
-        }
-    }
-
-    /// Sixteen lanes: `clamp(((acc + bias) * multiplier + r) >> shift, low, high)`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn apply(&self, acc: __m512i, low: __m512i, high: __m512i) -> __m512i {
-        let acc = _mm512_add_epi32(acc, self.bias);
-        let rescaled = |acc: __m512i, odd: usize| {
-            let product = _mm512_mul_epi32(acc, self.multiplier[odd]);
-            let y = _mm512_srav_epi64(_mm512_add_epi64(product, self.half[odd]), self.shift[odd]);
-            _mm512_max_epi64(_mm512_min_epi64(y, high), low)
-        };
-        let even = rescaled(acc, 0);
-        let odd = rescaled(_mm512_srli_epi64::<32>(acc), 1);
-        _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, _mm512_slli_epi64::<32>(odd))
-    }
-
-    /// The same in place, for 16 elements.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn apply_to(&self, sixteen: &mut [i32], low: __m512i, high: __m512i) {
-        assert_eq!(sixteen.len(), WIDE);
-        let at = sixteen.as_mut_ptr();
-        // SAFETY: 16 elements.
-        unsafe { _mm512_storeu_si512(at.cast(), self.apply(_mm512_loadu_si512(at.cast()), low, high)) };
-    }
-}
-
-/// Panels of rows of 16 columns.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32) {
-    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
-    let panel = acc.len() / lanes.len().max(1);
-    for (panel, lanes) in acc.chunks_exact_mut(panel.max(1)).zip(lanes) {
-        let vectors = Vectors::of_lanes(lanes);
-        for row in panel.chunks_exact_mut(WIDE) {
-            vectors.apply_to(row, low, high);
-        }
-    }
-}
-
-/// The same with a channel for each row.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_rows(acc: &mut [i32], channels: &[Channel<i32>], low: i32, high: i32) {
-    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
-    for (r, channel) in channels.iter().enumerate() {
-        let vectors = Vectors::of_channel(channel);
-        for panel in acc.chunks_exact_mut(channels.len() * WIDE) {
-            vectors.apply_to(&mut panel[r * WIDE..(r + 1) * WIDE], low, high);
-        }
-    }
-}
-
-/// Panels of rows of 16 columns, stored.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_columns_to(sums: &[i32], lanes: &[Lanes<i32>], low: i32, high: i32, target: Target<'_>) {
-    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
-    let panel = (sums.len() / lanes.len().max(1)).max(1);
-    let store = Store::new(target, panel / WIDE, lanes.len());
-    for (p, (panel, lanes)) in sums.chunks_exact(panel).zip(lanes).enumerate() {
-        let vectors = Vectors::of_lanes(lanes);
-        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
-            // SAFETY: 16 elements; as many rows and panels as were announced.
-            unsafe { store.row(p, r, vectors.apply(_mm512_loadu_si512(row.as_ptr().cast()), low, high)) };
-        }
-    }
-}
-
-/// The low halves of panels of rows of 16 columns, stored.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn narrow_columns(values: &[i32], rows: usize, target: Target<'_>) {
-    let panel = (rows * WIDE).max(1);
-    let store = Store::new(target, rows, values.len() / panel);
-    for (p, panel) in values.chunks_exact(panel).enumerate() {
-        for (r, row) in panel.chunks_exact(WIDE).enumerate() {
-            // SAFETY: as above.
-            unsafe { store.row(p, r, _mm512_loadu_si512(row.as_ptr().cast())) };
-        }
-    }
-}
-
-/// The same with a channel for each row.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rescale_rows_to(sums: &[i32], channels: &[Channel<i32>], low: i32, high: i32, target: Target<'_>) {
-    let (low, high) = (_mm512_set1_epi64(low.into()), _mm512_set1_epi64(high.into()));
-    let panel = (channels.len() * WIDE).max(1);
-    let store = Store::new(target, channels.len(), sums.len() / panel);
-    for (r, channel) in channels.iter().enumerate() {
-        let vectors = Vectors::of_channel(channel);
-        for (p, panel) in sums.chunks_exact(panel).enumerate() {
-            let row = &panel[r * WIDE..][..WIDE];
-            // SAFETY: as above.
-            unsafe { store.row(p, r, vectors.apply(_mm512_loadu_si512(row.as_ptr().cast()), low, high)) };
-        }
-    }
-}
-
-/// Stores rows of 16 columns of panels.
-struct Store {
-    out: *mut i16,
-    stride: usize,
-    /// Columns of the last panel.
-    last: (usize, __mmask16),
-}
-
-impl Store {
-    /// Panics unless the target holds so many rows of its columns, and the panels all of them.
-    fn new(target: Target<'_>, rows: usize, panels: usize) -> Self {
-        let Target { out, stride, columns } = target;
-        assert!(columns <= panels * WIDE && (panels == 0 || columns > (panels - 1) * WIDE));
-        assert!(rows == 0 || (rows - 1) * stride + columns <= out.len());
-        let last = panels.saturating_sub(1);
-        Store {
-            out: out.as_mut_ptr(),
-            stride,
-            last: (
-                last,
-                u16::MAX.unbounded_shr((WIDE - columns.saturating_sub(last * WIDE)) as u32),
-            ),
-        }
-    }
-
-    /// # Safety
-    /// AVX-512; panel and row are among those announced.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn row(&self, panel: usize, row: usize, values: __m512i) {
-        let at = row.wrapping_mul(self.stride).wrapping_add(panel.wrapping_mul(WIDE));
-        let mask = if panel == self.last.0 { self.last.1 } else { u16::MAX };
-        _mm256_mask_storeu_epi16(self.out.add(at), mask, _mm512_cvtepi32_epi16(values));
-    }
-}
 
 /// Interpolates between knots: two neighbours are gathered in one word of 32 bits.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

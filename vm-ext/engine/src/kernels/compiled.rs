@@ -44,7 +44,6 @@ macro_rules! compiled_for {
             compile!($features, max_narrow(a: &[i16], b: &[i16], out: &mut [i16]));
             compile!($features, compare_narrow(a: &[i16], b: &[i16], out: &mut [i16], kind: Comparison));
             compile!($features, select_narrow(condition: &[i16], a: &[i16], b: &[i16], out: &mut [i16]));
-            compile!($features, pack_pairs(source: &[i16], start: usize, offsets: &[i32], panel: &mut [i16]));
             compile!($features, table(x: &mut [i32], table: &[i16; 513]));
             compile!($features, exponentials(x: &[i32], power: Power, out: &mut [i32]) -> u64);
             compile!($features, shares(e: &mut [i32], sum: u64));
@@ -58,8 +57,6 @@ macro_rules! compiled_for {
             compile!($features, totals(sums: &mut [i32], x: &[i16], step: usize));
 
             // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
-            pub const PACK_PAIRS: fn(&[i16], usize, &[i32], &mut [i16]) =
-                |source, start, offsets, panel| unsafe { pack_pairs(source, start, offsets, panel) };
             pub const ENDS: Ends = Ends {
                 columns: |acc, lanes, low, high| unsafe { columns(acc, lanes, low, high) },
                 rows: |acc, channels, low, high| unsafe { rows(acc, channels, low, high) },

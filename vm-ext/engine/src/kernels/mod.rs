@@ -151,6 +151,48 @@ pub(crate) struct Channel<B> {
     pub bias: B,
     pub multiplier: i32,
     pub shift: u8,
+    /// The same in another form, of 32 bits.
+    pub high: Option<HighWord>,
+}
+
+impl Channel<i32> {
+    pub fn new(bias: i32, multiplier: i32, shift: u8) -> Self {
+        Channel {
+            bias,
+            multiplier,
+            shift,
+            high: HighWord::new(bias, multiplier, shift),
+        }
+    }
+}
+
+/// Rescaling whose result is what is left of the high word of a 64-bit product: `(acc * multiplier + addend) >> 32 >> down`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HighWord {
+    pub multiplier: i32,
+    /// `bias * multiplier + r`.
+    pub addend: i64,
+    pub down: u8,
+}
+
+impl HighWord {
+    /// Where the shift is 32 or more, or the multiplier, being below half of `2^shift`, can be multiplied by what is missing: results
+    /// then fit 32 bits. The product with a sum stays below 2^62 in magnitude, as it was, or as both fit 31 bits and a sign.
+    pub fn new(bias: i32, multiplier: i32, shift: u8) -> Option<Self> {
+        let wide = i64::from(multiplier);
+        let (multiplier, down) = match shift {
+            32.. => (multiplier, shift - 32),
+            _ if multiplier == 0 => (0, 0),
+            _ if 2 * wide.abs() < 1 << shift => ((wide << (32 - shift)) as i32, 0),
+            _ => return None,
+        };
+        let half = (1i64 << 31) << (down & 31);
+        Some(HighWord {
+            multiplier,
+            addend: i64::from(bias).wrapping_mul(multiplier.into()).wrapping_add(half),
+            down,
+        })
+    }
 }
 
 /// Those of 16 neighbouring columns.
@@ -208,6 +250,23 @@ pub(crate) struct Ends {
 /// is `source[start + offsets[t] + p * step]`.
 pub(crate) type Depthwise<S> = fn(&[i16], usize, &[i32], usize, &[i16], &mut [S]);
 
+/// Rows of pixels of a result, each a sum over few taps: tap t of pixel c of row r is `source[offsets[t] + r * pitch + c * step]`.
+#[derive(Clone, Copy)]
+pub(crate) struct DepthwiseRows<'a> {
+    pub source: &'a [i16],
+    pub offsets: &'a [i32],
+    pub weights: &'a [i16],
+    /// From pixel to pixel of a row.
+    pub step: usize,
+    /// From row to row.
+    pub pitch: usize,
+    /// Pixels of a row; there are as many rows as fill the results.
+    pub columns: usize,
+}
+
+/// Rescales and stores such sums, which fit 32 bits: `(rows, channel, low, high, out)`, out holding one row after another.
+pub(crate) type DepthwiseTo = fn(DepthwiseRows<'_>, &Channel<i32>, i32, i32, &mut [i16]);
+
 /// The loops over single elements; formulas in [`portable`].
 #[derive(Clone, Copy)]
 #[allow(clippy::type_complexity)]
@@ -257,6 +316,7 @@ pub struct Kernels {
     pub(crate) words: Words,
     pub(crate) depthwise: Depthwise<i32>,
     pub(crate) depthwise_wide: Depthwise<i64>,
+    pub(crate) depthwise_to: DepthwiseTo,
     pub(crate) ends: Ends,
     pub(crate) arithmetic: Arithmetic,
 }

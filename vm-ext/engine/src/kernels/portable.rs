@@ -5,7 +5,7 @@
 use crate::graph::Comparison;
 use crate::ops::exp2::{EXP2, KNOT_BITS};
 
-use super::{rescale as rescale_one, Channel, Lanes, Target, WIDE};
+use super::{rescale as rescale_one, Channel, DepthwiseRows, Lanes, Target, WIDE};
 
 /// How a product or sum ends: shift and output range.
 #[derive(Clone, Copy, Debug)]
@@ -339,6 +339,26 @@ pub(super) fn depthwise_wide(
         for (sum, x) in sums.iter_mut().zip(source) {
             // At most 2^30 each; their sum is below 2^46 (the certificate).
             *sum = sum.wrapping_add(i64::from(i32::from(*x).wrapping_mul(w)));
+        }
+    }
+}
+
+/// The same rescaled and stored; see [`super::DepthwiseTo`].
+#[inline(always)]
+pub(super) fn depthwise_rows(rows: DepthwiseRows<'_>, channel: &Channel<i32>, low: i32, high: i32, out: &mut [i16]) {
+    let end = End {
+        shift: channel.shift,
+        low,
+        high,
+    };
+    let mut sums = [0i32; 4 * WIDE];
+    for (r, out) in out.chunks_exact_mut(rows.columns.max(1)).enumerate() {
+        for (i, out) in out.chunks_mut(sums.len()).enumerate() {
+            let start = r * rows.pitch + i * sums.len() * rows.step;
+            let sums = &mut sums[..out.len()];
+            depthwise(rows.source, start, rows.offsets, rows.step, rows.weights, sums);
+            rescale(sums, channel.bias.into(), channel.multiplier, end);
+            narrow(sums, out);
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     },
     depthwise: portable::depthwise,
     depthwise_wide: portable::depthwise_wide,
+    depthwise_to: portable::depthwise_rows,
     ends: Ends {
         columns: portable::columns,
         rows: portable::rows,

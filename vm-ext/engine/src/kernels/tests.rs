@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::portable::{End, Neighbours, Power};
-use super::{Channel, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
+use super::{Channel, DepthwiseRows, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
 use crate::graph::Comparison;
 
 /// A small generator (xorshift64*).
@@ -212,6 +212,56 @@ fn depthwise(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     assert_eq!(pooled(set), pooled(scalar), "{taps} or {pixels} elements, step {step}");
 }
 
+/// Rows of pixels, up to the last element of what they are summed over, and rescaled in either form.
+fn depthwise_rows(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
+    let (taps, step, columns, count) = (
+        draw.int(1, 12) as usize,
+        draw.int(1, 3) as usize,
+        draw.int(1, 70) as usize,
+        draw.int(1, 9) as usize,
+    );
+    // Some narrower than what the taps of their last pixels reach: rows that lie in one another.
+    let pitch = draw.int(1, 80) as usize;
+    let mut offsets: Vec<i32> = draw.list(taps, 0, 90);
+    for i in 1..taps {
+        // Neighbours, often.
+        if draw.int(0, 1) == 0 {
+            offsets[i] = offsets[i - 1] + 1;
+        }
+    }
+    let furthest = *offsets.iter().max().unwrap() as usize;
+    let beyond = if draw.int(0, 1) == 0 {
+        0
+    } else {
+        draw.int(0, 40) as usize
+    };
+    let length = furthest + (count - 1) * pitch + (columns - 1) * step + 1 + beyond;
+    let source: Vec<i16> = draw.list(length, -32768, 32767);
+    let weights: Vec<i16> = draw.list(taps, -3000, 3000);
+    let shift = draw.int(0, 62) as u8;
+    let most = (1 << draw.int(0, 31)) - 1;
+    let channel = Channel::new(draw.int(-1 << 20, 1 << 20) as i32, draw.int(-most, most) as i32, shift);
+    let (low, high) = (draw.int(-32768, 0) as i32, draw.int(0, 32767) as i32);
+    let stored = |kernels: &Kernels| {
+        let mut out = alloc::vec![7i16; count * columns];
+        let rows = DepthwiseRows {
+            source: &source,
+            offsets: &offsets,
+            weights: &weights,
+            step,
+            pitch,
+            columns,
+        };
+        (kernels.depthwise_to)(rows, &channel, low, high, &mut out);
+        out
+    };
+    assert_eq!(
+        stored(set),
+        stored(scalar),
+        "{taps} taps, {count} rows of {columns}, step {step}, pitch {pitch}, {channel:?}"
+    );
+}
+
 /// Of sums whose product with any multiplier stays below 2^62.
 fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     let most = (1 << 30) - 1;
@@ -225,11 +275,16 @@ fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     // What is stored in 16 bits fits them.
     let (low_16, high_16) = (low.clamp(-32768, 0), high.clamp(0, 32767));
     let lanes = |draw: &mut Draw| {
+        // Some of small multipliers and long shifts throughout: such have a quicker form.
+        let (factor, least) = match draw.int(0, 1) {
+            0 => (1 << 31, 0),
+            _ => (1 << draw.int(0, 31), draw.int(0, 32)),
+        };
         let mut lanes = Lanes::default();
         for c in 0..WIDE {
             lanes.bias[c] = draw.int(-most, most) as i32;
-            lanes.multiplier[c] = draw.int(-(1 << 31), (1 << 31) - 1) as i32;
-            lanes.shift[c] = draw.int(0, 62) as u8;
+            lanes.multiplier[c] = draw.int(-factor, factor - 1) as i32;
+            lanes.shift[c] = draw.int(least, 62) as u8;
         }
         lanes
     };
@@ -244,11 +299,7 @@ fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
     };
     let channel = |i: usize| {
         let (lanes, c) = (&lanes[i / WIDE], i % WIDE);
-        Channel {
-            bias: lanes.bias[c],
-            multiplier: lanes.multiplier[c],
-            shift: lanes.shift[c],
-        }
+        Channel::new(lanes.bias[c], lanes.multiplier[c], lanes.shift[c])
     };
     let channels: Vec<Channel<i32>> = (0..rows).map(channel).collect();
     // Of 64 bits, with multipliers of 16.
@@ -266,6 +317,7 @@ fn ends(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         bias: i64::from(channel.bias) << 12,
         multiplier: channel.multiplier >> 16,
         shift: channel.shift,
+        high: None,
     };
     let wide_channels: Vec<Channel<i64>> = channels.iter().map(wide_channel).collect();
     let (columns, stride) = (panels * WIDE - panels.min(5), panels * WIDE + 3);
@@ -487,6 +539,7 @@ proptest! {
             bytes(&set, &scalar, draw);
             words(&set, &scalar, draw);
             depthwise(&set, &scalar, draw);
+            depthwise_rows(&set, &scalar, draw);
             ends(&set, &scalar, draw);
             arithmetic(&set, &scalar, draw);
         }

@@ -9,7 +9,7 @@ use super::Scale;
 use crate::infer::{ConvShape, Sums};
 use crate::kernels::pack::{ByteRows, Rows};
 use crate::kernels::{
-    aligned_mut, aligned_short_mut, Channel, Kernels, Width, LINE, QUAD, QUAD_WORDS, SHORT_LINE, WIDE,
+    aligned_mut, aligned_short_mut, Channel, DepthwiseRows, Kernels, Width, LINE, QUAD, QUAD_WORDS, SHORT_LINE, WIDE,
 };
 use crate::plan::Room;
 use crate::shape::Slide;
@@ -66,6 +66,14 @@ pub(crate) fn joined(slide: &Slide) -> bool {
     slide.strides == [1, 1] && slide.padded[1] <= 2 * slide.out[1]
 }
 
+/// Pixels of a row of results: rows that follow one another in the padded image as they do there are one.
+pub(crate) fn columns(slide: &Slide) -> usize {
+    match slide.strides == [1, 1] && slide.padded[1] == slide.out[1] {
+        true => slide.out[0] * slide.out[1],
+        false => slide.out[1],
+    }
+}
+
 /// Scratch space: a padded image, where the taps lie in it, a panel, and sums.
 pub(crate) fn scratch(shape: &ConvShape, narrow: bool, sums: Sums) -> Room {
     if sums == Sums::I64 {
@@ -110,7 +118,7 @@ impl Conv {
             Sums::I32 => shape.channels,
             _ => 0,
         };
-        let channels = (0..channels).map(|c| scale.channel(c, |bias| bias as i32)).collect();
+        let channels = (0..channels).map(|c| scale.channel(c)).collect();
         Conv {
             shape,
             weights,
@@ -328,7 +336,7 @@ impl Conv {
             None => {
                 let mut channels = [Channel::default(); CHANNEL_BLOCK];
                 for (i, c) in channels[..rows].iter_mut().enumerate() {
-                    *c = self.scale.channel(channel + i, |bias| bias);
+                    *c = self.scale.wide_channel(channel + i);
                 }
                 let totals = &pass.totals[..sums.len()];
                 (pass.kernels.ends.wide_rows)(totals, &channels[..rows], low, high, sums);
@@ -354,6 +362,17 @@ impl Conv {
         }
         let (low, high) = (self.scale.rescale.low, self.scale.rescale.high);
         let (offsets, kernels) = (pass.offsets, pass.kernels);
+        if let (Some(channel), ViewMut::I16(out)) = (self.channels.get(self.place(channel)), &mut *pass.out) {
+            let rows = DepthwiseRows {
+                source,
+                offsets,
+                weights,
+                step: stride_w,
+                pitch: stride_h * slide.padded[1],
+                columns: columns(slide),
+            };
+            return (kernels.depthwise_to)(rows, channel, low, high, &mut out[base..base + out_h * out_w]);
+        }
         let mut sum = |start: usize, count: usize, sums: &mut [i32]| {
             let all = count.next_multiple_of(WIDE);
             match self.channels.get(self.place(channel)) {
@@ -364,7 +383,7 @@ impl Conv {
                 None => {
                     let totals = &mut pass.totals[..all];
                     (kernels.depthwise_wide)(source, start, offsets, stride_w, weights, &mut totals[..count]);
-                    let end = [self.scale.channel(channel, |bias| bias)];
+                    let end = [self.scale.wide_channel(channel)];
                     (kernels.ends.wide_rows)(totals, &end, low, high, &mut sums[..all]);
                 }
             }
@@ -528,10 +547,38 @@ fn pad(x: &[i16], slide: &Slide, padded: &mut [i16]) {
         .chunks_exact(height * width)
         .zip(padded.chunks_exact_mut(padded_h * padded_w))
     {
+        if width == padded_w {
+            padded[slide.before[0] * width..][..x.len()].copy_from_slice(x);
+            continue;
+        }
         let rows = padded.chunks_exact_mut(padded_w).skip(slide.before[0]);
         for (x, row) in x.chunks_exact(width).zip(rows) {
-            row[slide.before[1]..slide.before[1] + width].copy_from_slice(x);
+            copy_row(x, &mut row[slide.before[1]..slide.before[1] + width]);
         }
+    }
+}
+
+/// Copies a row, a few elements at a time, of which the last overlap those before: of a length that the compiler knows, where a
+/// call for every row would take longer than what it does.
+#[inline(always)]
+fn copy_row(x: &[i16], y: &mut [i16]) {
+    match x.len() {
+        64.. => y.copy_from_slice(x),
+        WIDE.. => overlapping::<WIDE>(x, y),
+        8.. => overlapping::<8>(x, y),
+        4.. => overlapping::<4>(x, y),
+        _ => y.iter_mut().zip(x).for_each(|(y, x)| *y = *x),
+    }
+}
+
+/// Of N elements or more.
+#[inline(always)]
+fn overlapping<const N: usize>(x: &[i16], y: &mut [i16]) {
+    for (x, y) in x.chunks_exact(N).zip(y.chunks_exact_mut(N)) {
+        y.copy_from_slice(x);
+    }
+    if let (Some(x), Some(y)) = (x.last_chunk::<N>(), y.last_chunk_mut::<N>()) {
+        *y = *x;
     }
 }
 

@@ -53,13 +53,21 @@ impl Scale {
         )
     }
 
-    /// A channel for the kernels.
-    pub fn channel<B>(&self, channel: usize, bias_as: impl Fn(i64) -> B) -> Channel<B> {
+    /// A channel for the kernels, whose sums take 32 bits.
+    pub fn channel(&self, channel: usize) -> Channel<i32> {
+        let (bias, multiplier, shift) = self.of(channel);
+        // It fits (the certificate).
+        Channel::new(bias as i32, multiplier, shift)
+    }
+
+    /// The same of sums of 64 bits.
+    pub fn wide_channel(&self, channel: usize) -> Channel<i64> {
         let (bias, multiplier, shift) = self.of(channel);
         Channel {
-            bias: bias_as(bias),
+            bias,
             multiplier,
             shift,
+            high: None,
         }
     }
 

@@ -22,6 +22,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         rows(),
         folds(),
         sixteens(),
+        depthwise(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -225,6 +226,37 @@ fn narrow() -> (&'static str, Graph) {
         output(&mut graph, op);
     }
     ("narrow", graph)
+}
+
+/// Channels each with an image of its own: rows longer than a vector and shorter, one and two pixels apart, results of 16 bits and of
+/// 32, multipliers that are rescaled by in either form.
+fn depthwise() -> (&'static str, Graph) {
+    let draw = &mut Draw::new(21);
+    let mut graph = graph(&[(&[1, 2, 2, 35], -900, 900), (&[1, 2, 5, 5], -900, 900)]);
+    for (x, stride, most) in [(0, 1, 32767), (0, 2, 32767), (1, 1, 32767), (1, 1, 1 << 30)] {
+        let largest = if most > 32767 { 99 } else { 9 };
+        let op = Op::Conv2d {
+            x,
+            weights: Array::I8(draw.list(18, |d| d.int(-largest, largest) as i8)),
+            channels: 2,
+            bias: draw.list(2, |d| d.int(-99, 99)),
+            window: Window {
+                kernel: [3, 3],
+                strides: [stride; 2],
+                dilations: [1, 1],
+                pads: [1; 4],
+            },
+            groups: 2,
+            rescale: Rescale {
+                multipliers: vec![1, -3000],
+                shifts: vec![0, 12],
+                low: -most,
+                high: most,
+            },
+        };
+        output(&mut graph, op);
+    }
+    ("depthwise", graph)
 }
 
 /// Rows that are normalised, with their mean subtracted and without, and products of computed matrices.
