@@ -37,14 +37,22 @@ pub const MAC_WIDE: u64 = 2_000;
 pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
 pub const RESCALE: u64 = 450;
+/// A rescaled element of 16 bits whose result is in the high word of a product of 64 bits.
+pub const RESCALE_HIGH: u64 = 120;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
 pub const MAC_DIRECT: u64 = 45;
+/// The same of one that rescales and stores them while they are at hand.
+pub const MAC_CELL: u64 = 28;
+/// Sixteen results of such a convolution, beside their products.
+pub const CELL: u64 = 2_500;
 /// A line of pixels that a convolution copies.
-pub const LINE: u64 = 6_000;
+pub const LINE: u64 = 3_000;
+/// An element of an image that is padded.
+pub const PADDED: u64 = 150;
 /// An element that a convolution lays out for the tiled kernels.
-pub const GATHER_RUN: u64 = 150;
+pub const GATHER_RUN: u64 = 110;
 /// A piece of a row that a convolution gathers for a tap.
 pub const PIECE: u64 = 3_000;
 /// A line of a window that a convolution of few pixels copies.

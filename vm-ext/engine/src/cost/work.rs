@@ -2,11 +2,11 @@
 
 use super::sum;
 use crate::gas;
-use crate::graph::{Array, Op};
+use crate::graph::{Array, Op, Rescale};
 use crate::infer::{forest_work, matrices, ConvShape, Storage, Sums, ValueType};
 use crate::kernels::lay_out;
 use crate::kernels::pack::Split;
-use crate::kernels::{SPLIT, WIDE};
+use crate::kernels::{HighWord, SPLIT, WIDE};
 use crate::limits::Limits;
 use crate::ops::elementwise::Pair;
 use crate::ops::matmul::{self, ROW_BLOCK};
@@ -30,9 +30,11 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
     match op {
         // That of a Scan is its body's.
         Op::Constant { .. } | Op::Reshape { .. } | Op::Scan { .. } => Work::default(),
-        Op::MatMul { x, weights, .. } => {
+        Op::MatMul {
+            x, weights, rescale, ..
+        } => {
             let (rows, k) = value(x).rows();
-            mat_mul(rows as u64, k as u64, weights, sums)
+            mat_mul(rows as u64, k as u64, weights, sums, rescaled(rescale, out))
         }
         Op::Conv2d {
             x,
@@ -40,6 +42,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             channels,
             window,
             groups,
+            rescale,
             ..
         } => {
             // Inference has built the same shape.
@@ -50,6 +53,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     sums,
                     far(value(x)),
                     out.storage(),
+                    rescaled(rescale, out),
                 ),
                 Err(_) => Work {
                     gas: u64::MAX,
@@ -101,7 +105,16 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
             plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
         }
         Op::Sqrt { .. } => plain(sum!(elements, gas::SQRT)),
-        Op::BatchMatMul { a, b, .. } => batch_mat_mul(value(a), value(b), out, sums),
+        Op::BatchMatMul {
+            a,
+            b,
+            multiplier,
+            shift,
+            ..
+        } => {
+            let high = narrow(&[out]) && HighWord::suits(*multiplier, *shift);
+            batch_mat_mul(value(a), value(b), out, sums, rescale_price(high))
+        }
         Op::LayerNorm { .. } => {
             let (rows, columns) = out.rows();
             Work {
@@ -286,7 +299,7 @@ fn pool_taps(slide: &Slide) -> u64 {
     along(0).saturating_mul(along(1))
 }
 
-fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
+fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums, rescale: u64) -> Work {
     let columns = weights.len() as u64 / k;
     let macs = sum!(rows, k, columns);
     let narrow = matches!(weights, Array::I8(_));
@@ -304,15 +317,15 @@ fn mat_mul(rows: u64, k: u64, weights: &Array, sums: Sums) -> Work {
         );
         return Work { gas, macs, scratch };
     };
-    let gas = sum!(touched; tiles(rows, k, split, flushes, narrow));
+    let gas = sum!(touched; tiles(rows, k, split, flushes, narrow, rescale));
     Work { gas, macs, scratch }
 }
 
 /// Products of so many rows with columns, whose sums over k fit 32 bits, all or by blocks.
-fn tiles(rows: u64, k: u64, split: Split, flushes: u64, narrow: bool) -> u64 {
+fn tiles(rows: u64, k: u64, split: Split, flushes: u64, narrow: bool, rescale: u64) -> u64 {
     let (panels, single) = (split.panels as u64, split.single as u64);
     let mac = if narrow { gas::MAC_I8 } else { gas::MAC_I16 };
-    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { rescale };
     sum!(
         rows, panels, WIDE, k + 1, mac;
         rows, panels, gas::TILE_ROW;
@@ -325,7 +338,7 @@ fn tiles(rows: u64, k: u64, split: Split, flushes: u64, narrow: bool) -> u64 {
     )
 }
 
-fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> Work {
+fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums, rescale: u64) -> Work {
     let ((batch_a, [m, k]), (batch_b, _), (batch, [_, n])) =
         (matrices(&a.shape), matrices(&b.shape), matrices(&out.shape));
     let plan = BroadcastPlan::new([batch_a, batch_b], batch);
@@ -346,7 +359,7 @@ fn batch_mat_mul(a: &ValueType, b: &ValueType, out: &ValueType, sums: Sums) -> W
         let gas = sum!(macs, gas::MAC_WIDE; results, gas::RESCALE_WIDE; products, gas::BATCH);
         return Work { gas, macs, scratch };
     };
-    let each_product = tiles(rows, k, Split::new(n as usize), flushes, false);
+    let each_product = tiles(rows, k, Split::new(n as usize), flushes, false, rescale);
     let gas = sum!(laid_out; products, each_product; products, gas::BATCH);
     Work { gas, macs, scratch }
 }
@@ -397,7 +410,7 @@ fn strided(x: &ValueType) -> u64 {
     }
 }
 
-fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) -> Work {
+fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage, rescale: u64) -> Work {
     let slide = &shape.slide;
     let pixels = slide.out[0] as u64 * slide.out[1] as u64;
     let (batch, channels, groups) = (shape.batch as u64, shape.channels as u64, shape.groups as u64);
@@ -423,7 +436,7 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) 
             touched;
             scratch.bytes(), gas::RESULT_BYTE;
             windowed(shape, far);
-            tiles(windows::rows(shape), taps, Split::new(shape.channels), flushes, narrow)
+            tiles(windows::rows(shape), taps, Split::new(shape.channels), flushes, narrow, rescale)
         );
         return Work { gas, macs, scratch };
     }
@@ -431,8 +444,9 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) 
         true => [slide.image[0] as u64, slide.padded[0] as u64 * slide.padded[1] as u64],
         false => [0, 0],
     };
-    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { gas::RESCALE };
+    let rescale = if flushes > 0 { gas::RESCALE_WIDE } else { rescale };
     let products = match conv::direct(shape) {
+        true if flushes == 0 && out == Storage::I16 => cells(shape, rescale),
         true => direct(shape, flushes > 0, rescale),
         false => tiled(shape, narrow, flushes, rescale, far),
     };
@@ -440,7 +454,7 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage) 
         touched;
         scratch.bytes(), gas::RESULT_BYTE;
         batch, shape.in_channels, rows, gas::LINE;
-        batch, shape.in_channels, elements, gas::MOVE;
+        batch, shape.in_channels, elements, gas::PADDED;
         batch, groups, gas::COPY;
         products
     );
@@ -479,6 +493,57 @@ fn windowed(shape: &ConvShape, far: bool) -> u64 {
     sum!(rows, gas::RUN; rows, window; results, gas::SCATTER)
 }
 
+/// Price of a rescaled element, whose sum takes 32 bits.
+fn rescaled(rescale: &Rescale, out: &ValueType) -> u64 {
+    let mut factors = rescale.multipliers.iter().zip(&rescale.shifts);
+    rescale_price(narrow(&[out]) && factors.all(|(multiplier, shift)| HighWord::suits(*multiplier, *shift)))
+}
+
+/// The same by whether its result has 16 bits and is in the high word of a product.
+fn rescale_price(high: bool) -> u64 {
+    match high {
+        true => gas::RESCALE_HIGH,
+        false => gas::RESCALE,
+    }
+}
+
+/// Products of a convolution whose channels are summed tap by tap and stored at once, sixteen pixels of a row or of two at a time.
+fn cells(shape: &ConvShape, rescale: u64) -> u64 {
+    let slide = &shape.slide;
+    let (taps, lanes, stride) = (shape.taps as u64, WIDE as u64, slide.strides[1] as u64);
+    let [padded_h, padded_w] = slide.padded.map(|extent| extent as u64);
+    let columns = conv::columns(slide) as u64;
+    let rows = slide.out[0] as u64 * slide.out[1] as u64 / columns;
+    let cells = match 2 * columns <= lanes {
+        true => rows.div_ceil(2),
+        false => rows * columns.div_ceil(lanes),
+    };
+    // Those that would read beyond the image are taken in halves; where all of it is shorter, pixel by pixel.
+    let edges = cells.min((stride * lanes).div_ceil(2 * padded_w) + 1);
+    let span = |axis: usize| ((slide.kernel[axis] - 1) * slide.dilations[axis]) as u64;
+    let places = (padded_w * (padded_h - span(0))).saturating_sub(span(1));
+    let short = match (2 * places <= stride * lanes, stride) {
+        (true, _) => rows,
+        (false, 1) => 0,
+        _ => 1,
+    };
+    // Pixels two apart meet neighbouring taps at once, others each with a neighbour that counts for nothing.
+    let steps = match (stride, slide.dilations[1]) {
+        (1, _) => taps,
+        (_, 1) => taps / slide.kernel[1] as u64 * slide.kernel[1].next_multiple_of(2) as u64,
+        _ => 2 * taps,
+    };
+    let channel = sum!(
+        gas::COPY;
+        edges, gas::COPY;
+        short, taps, gas::PIECE;
+        cells + edges, lanes, steps, gas::MAC_CELL;
+        cells + edges, gas::CELL;
+        cells + edges, lanes, rescale
+    );
+    sum!(shape.batch, shape.channels, channel)
+}
+
 /// Products of a convolution whose channels are summed tap by tap.
 fn direct(shape: &ConvShape, wide: bool, rescale: u64) -> u64 {
     let slide = &shape.slide;
@@ -501,7 +566,7 @@ fn direct(shape: &ConvShape, wide: bool, rescale: u64) -> u64 {
     };
     let channel = sum!(
         lines, gas::COPY;
-        height, gas::LINE;
+        height, 2 * gas::LINE;
         short, taps, gas::PIECE;
         sixteens, lanes, taps, mac, stride;
         sixteens, gas::TILE_ROW;

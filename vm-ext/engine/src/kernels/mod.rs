@@ -176,6 +176,11 @@ pub(crate) struct HighWord {
 }
 
 impl HighWord {
+    /// Whether there is one.
+    pub fn suits(multiplier: i32, shift: u8) -> bool {
+        HighWord::new(0, multiplier, shift).is_some()
+    }
+
     /// Where the shift is 32 or more, or the multiplier, being below half of `2^shift`, can be multiplied by what is missing: results
     /// then fit 32 bits. The product with a sum stays below 2^62 in magnitude, as it was, or as both fit 31 bits and a sign.
     pub fn new(bias: i32, multiplier: i32, shift: u8) -> Option<Self> {

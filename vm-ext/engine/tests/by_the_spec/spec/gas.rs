@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::memory::{self, panels, Sums};
-use super::{infer, Array, Graph, Op, Scan, Trees, Type, Window};
+use super::{infer, Array, Graph, Op, Rescale, Scan, Trees, Type, Window};
 
 /// The rows `| NAME | 1,000 | ..` of the page.
 pub fn table() -> &'static BTreeMap<&'static str, u128> {
@@ -119,9 +119,9 @@ fn run_of(operands: &[&[usize]], out: &[usize]) -> (u128, Vec<bool>) {
 }
 
 /// What the tiles of R rows and K columns of a product cost, laid out for `mac` gas a product.
-fn tiles(rows: u128, k: u128, columns: u128, flushes: u128, mac: u128) -> u128 {
+fn tiles(rows: u128, k: u128, columns: u128, flushes: u128, mac: u128, short: u128) -> u128 {
     let (panels, single) = split(columns);
-    let rescale = rescale(flushes);
+    let rescale = rescale(flushes, short);
     rows * panels * (16 * (k + 1) * mac + gas("TILE_ROW") + flushes * gas("FLUSH") + 16 * rescale)
         + rows.div_ceil(48) * panels * gas("TILE")
         + rows * single * (k * gas("MAC_DOT") + (1 + flushes) * gas("DOT"))
@@ -132,8 +132,18 @@ fn split(columns: u128) -> (u128, u128) {
     (panels.into(), single.into())
 }
 
-fn rescale(flushes: u128) -> u128 {
-    gas(if flushes == 0 { "RESCALE" } else { "RESCALE_WIDE" })
+fn rescale(flushes: u128, short: u128) -> u128 {
+    match flushes {
+        0 => short,
+        _ => gas("RESCALE_WIDE"),
+    }
+}
+
+/// What an element costs whose sum takes 32 bits.
+fn rescaled(rescale: &Rescale, y: &Type) -> u128 {
+    let high = |(m, s): (&i128, &i128)| *m == 0 || *s >= 32 || 2 * m.abs() < 1 << s;
+    let all = rescale.multipliers.iter().zip(&rescale.shifts).all(high);
+    gas(if all && narrow(&[y]) { "RESCALE_HIGH" } else { "RESCALE" })
 }
 
 /// The largest power of two of products that fit 32 bits, by what so many come to.
@@ -171,14 +181,25 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
     };
     match op {
         Op::Constant { .. } | Op::Reshape { .. } => 0,
-        Op::MatMul { x, weights, bias, .. } => mat_mul(&types[*x], weights, bias, e),
-        Op::BatchMatMul { a, b, transposed, .. } => batch_mat_mul(&types[*a], &types[*b], *transposed, y),
+        Op::MatMul {
+            x,
+            weights,
+            bias,
+            rescale,
+        } => mat_mul(&types[*x], weights, bias, e, rescaled(rescale, y)),
+        Op::BatchMatMul {
+            a,
+            b,
+            transposed,
+            rescale,
+        } => batch_mat_mul(&types[*a], &types[*b], *transposed, y, rescaled(rescale, y)),
         Op::Conv2d {
             x,
             weights,
             bias,
             window,
             groups,
+            rescale,
             ..
         } => {
             let scratch = memory::scratch(op, y, types);
@@ -187,7 +208,16 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 .zip(scratch)
                 .map(|(size, n)| size * u128::from(n))
                 .sum();
-            conv2d(&types[*x], weights, bias, window, *groups as u128, y, scratch)
+            let operand = &types[*x];
+            conv2d(
+                operand,
+                (weights, bias),
+                window,
+                *groups as u128,
+                y,
+                scratch,
+                rescaled(rescale, y),
+            )
         }
         Op::Rescale { x, axis, bias, rescale } => {
             let channels = bias.len().max(rescale.multipliers.len()).max(1);
@@ -321,7 +351,7 @@ fn touched(bytes: u128) -> u128 {
     bytes * gas(if far { "WEIGHT_BYTE_FAR" } else { "WEIGHT_BYTE" })
 }
 
-fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
+fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128, rescale: u128) -> u128 {
     let k = *x.shape.last().expect("an axis");
     let (rows, columns) = (elements(x) / k as u128, (weights.data.len() / k) as u128);
     let (wide, mac) = if weights.bits == 8 {
@@ -334,7 +364,7 @@ fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
     let k = k as u128;
     touched
         + match flushes {
-            Some(flushes) => tiles(rows, k, columns, flushes, mac),
+            Some(flushes) => tiles(rows, k, columns, flushes, mac, rescale),
             None => {
                 let (panels, single) = split(columns);
                 rows * (16 * panels + single) * k * gas("MAC_WIDE")
@@ -344,7 +374,7 @@ fn mat_mul(x: &Type, weights: &Array, bias: &[i128], e: u128) -> u128 {
         }
 }
 
-fn batch_mat_mul(a: &Type, b: &Type, transposed: bool, y: &Type) -> u128 {
+fn batch_mat_mul(a: &Type, b: &Type, transposed: bool, y: &Type, rescale: u128) -> u128 {
     let batch = |ty: &Type| ty.shape[..ty.shape.len() - 2].to_vec();
     let (m, k) = (a.shape[a.shape.len() - 2] as u128, *a.shape.last().unwrap() as u128);
     let n = *y.shape.last().unwrap() as u128;
@@ -364,12 +394,20 @@ fn batch_mat_mul(a: &Type, b: &Type, transposed: bool, y: &Type) -> u128 {
         Some(flushes) => {
             let (panels, single) = split(n);
             let laid_out = (16 * panels * k.next_multiple_of(2) + single * k) * by_distance("LAY_OUT", b);
-            products * (laid_out + tiles(rows, k, n, flushes, gas("MAC_I16")) + gas("BATCH"))
+            products * (laid_out + tiles(rows, k, n, flushes, gas("MAC_I16"), rescale) + gas("BATCH"))
         }
     }
 }
 
-fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u128, y: &Type, scratch: u128) -> u128 {
+fn conv2d(
+    x: &Type,
+    (weights, bias): (&Array, &[i128]),
+    window: &Window,
+    groups: u128,
+    y: &Type,
+    scratch: u128,
+    short: u128,
+) -> u128 {
     let four = |ty: &Type| [0, 1, 2, 3].map(|axis| ty.shape[axis] as u128);
     let ([batch, channels, height, width], [_, out, oh, ow]) = (four(x), four(y));
     let taps = weights.data.len() / out as usize;
@@ -396,33 +434,58 @@ fn conv2d(x: &Type, weights: &Array, bias: &[i128], window: &Window, groups: u12
             + scratch * gas("RESULT_BYTE")
             + rows * (copied + gas("RUN"))
             + e * gas("SCATTER")
-            + tiles(rows, taps, out, flushes, mac);
+            + tiles(rows, taps, out, flushes, mac, short);
     }
     let padding = window.padding.map(|n| n as u128);
     let (ph, pw) = (height + padding[0] + padding[2], width + padding[1] + padding[3]);
     let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("COPY");
     if padding != [0; 4] {
-        all += batch * channels * (height * gas("LINE") + ph * pw * gas("MOVE"));
+        all += batch * channels * (height * gas("LINE") + ph * pw * gas("PADDED"));
     }
     let of_group = out / groups;
     let [down, across] = window.strides.map(|n| n as u128);
     let joined = down == 1 && across == 1 && pw <= 2 * ow;
-    let ended = gas("TILE_ROW") + 16 * rescale(flushes);
+    let ended = gas("TILE_ROW") + 16 * rescale(flushes, short);
+    if of_group <= 2 && across <= 2 && (ow >= 4 || joined) && flushes == 0 && narrow(&[y]) {
+        let [kh, kw] = window.kernel.map(|n| n as u128);
+        let [dh, dw] = window.dilations.map(|n| n as u128);
+        let (rows, columns) = if down == 1 && across == 1 && pw == ow {
+            (1, oh * ow)
+        } else {
+            (oh, ow)
+        };
+        let cells = if columns <= 8 {
+            rows.div_ceil(2)
+        } else {
+            rows * columns.div_ceil(16)
+        };
+        let edges = ((8 * across).div_ceil(pw) + 1).min(cells);
+        let places = pw * (ph - (kh - 1) * dh) - (kw - 1) * dw;
+        let pixels = if places <= 8 * across { rows } else { across - 1 };
+        let steps = match (across, dw) {
+            (1, _) => taps,
+            (_, 1) => taps / kw * (kw + kw % 2),
+            _ => 2 * taps,
+        };
+        let cell = 16 * steps * gas("MAC_CELL") + gas("CELL") + 16 * short;
+        let channel = (1 + edges) * gas("COPY") + pixels * taps * gas("PIECE") + (cells + edges) * cell;
+        return all + batch * out * channel;
+    }
     if of_group <= 2 && across <= 2 && (ow >= 4 || joined) {
-        let (lines, sixteens, short) = if joined && pw <= 1536 {
+        let (lines, sixteens, few) = if joined && pw <= 1536 {
             let pixels = (oh - 1) * pw + ow;
             let lines = oh.div_ceil(1536 / pw);
             (lines, pixels.div_ceil(16) + lines, if pixels < 16 { 1 } else { 0 })
         } else {
-            let short = ((16 * across).div_ceil(pw) + 1).min(oh);
-            (oh * ow.div_ceil(1536), oh * ow.div_ceil(16), short)
+            let few = ((16 * across).div_ceil(pw) + 1).min(oh);
+            (oh * ow.div_ceil(1536), oh * ow.div_ceil(16), few)
         };
         let products = if flushes == 0 {
             16 * taps * gas("MAC_DIRECT") * across
         } else {
             16 * taps * 2 * gas("MAC_DIRECT") * across + taps.div_ceil(256) * gas("FLUSH")
         };
-        let lines = lines * gas("COPY") + oh * gas("LINE") + short * taps * gas("PIECE");
+        let lines = lines * gas("COPY") + 2 * oh * gas("LINE") + few * taps * gas("PIECE");
         return all + batch * out * (lines + sixteens * (products + ended));
     }
     let panels = (oh * ow).div_ceil(16);
