@@ -121,8 +121,13 @@ impl Slide {
     pub fn inside(&self, axis: usize, at: usize) -> (usize, usize) {
         let start = at * self.strides[axis];
         let (before, dilation) = (self.before[axis], self.dilations[axis]);
-        let first = before.saturating_sub(start).div_ceil(dilation);
-        let end = (self.image[axis] + before).saturating_sub(start).div_ceil(dilation);
+        // Most windows need no division.
+        let steps = |distance: usize| match dilation {
+            1 => distance,
+            _ => distance.div_ceil(dilation),
+        };
+        let first = steps(before.saturating_sub(start));
+        let end = steps((self.image[axis] + before).saturating_sub(start));
         (first, end.min(self.kernel[axis]))
     }
 }
@@ -309,6 +314,15 @@ pub fn tiles(plan: &[[usize; 2]]) -> Option<usize> {
     let (&[across, step], _) = plan.split_last()?;
     let down = plan.iter().position(|[_, step]| *step == 1)?;
     (step != 1 && across >= TILED && plan[down][0] >= TILED).then_some(down)
+}
+
+/// Extents of the last two loops of a transposition, where the last but one walks the operand by single elements, so that a few lines of
+/// it are laid side by side.
+pub fn turned(plan: &[[usize; 2]]) -> Option<[usize; 2]> {
+    match plan {
+        [.., [rows, 1], [few @ 2..TILED, _]] if *rows >= TILED => Some([*rows, *few]),
+        _ => None,
+    }
 }
 
 /// Least extents of what is taken by tiles.

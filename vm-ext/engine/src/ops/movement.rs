@@ -35,19 +35,41 @@ pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut
 /// Gathers by the loops of [`crate::shape::transpose_plan`]: by tiles where there are such, else line by line.
 #[inline(never)]
 pub(crate) fn transpose(x: View<'_>, plan: &[[usize; 2]], out: &mut ViewMut<'_>) {
-    match crate::shape::tiles(plan) {
-        Some(down) => same_storage!(x, out, |x, y| by_tiles(x, plan, down, y)),
-        None => same_storage!(x, out, |x, y| by_lines(x, plan, y)),
+    match (crate::shape::tiles(plan), crate::shape::turned(plan)) {
+        (Some(down), _) => same_storage!(x, out, |x, y| by_tiles(x, plan, down, y)),
+        (None, Some([rows, 2])) => same_storage!(x, out, |x, y| by_few::<_, 2>(x, plan, rows, y)),
+        (None, Some([rows, 3])) => same_storage!(x, out, |x, y| by_few::<_, 3>(x, plan, rows, y)),
+        (None, _) => same_storage!(x, out, |x, y| by_lines(x, plan, y)),
     }
+}
+
+/// Lays N lines of x, of so many elements each, side by side: `y[k * N + i] = x[i * step + k]`, for every step of the outer loops.
+#[inline(never)]
+fn by_few<T: Copy, const N: usize>(x: &[T], plan: &[[usize; 2]], rows: usize, y: &mut [T]) {
+    let Some((&[_, step], outer)) = plan.split_last() else {
+        return;
+    };
+    // The last of the outer loops is that of the rows.
+    let mut results = y.chunks_exact_mut(rows * N);
+    lines_of(&outer[..outer.len().saturating_sub(1)], |at| {
+        let lines: [&[T]; N] = core::array::from_fn(|i| &x[at + i * step..][..rows]);
+        if let Some(y) = results.next() {
+            for (k, y) in y.chunks_exact_mut(N).enumerate() {
+                for (y, line) in y.iter_mut().zip(&lines) {
+                    *y = line[k];
+                }
+            }
+        }
+    });
 }
 
 fn by_lines<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
     let Some((&[run, step], outer)) = plan.split_last() else {
         return;
     };
-    let mut counter = [0usize; HARD_MAX_RANK];
-    let mut at = 0;
-    for y in y.chunks_exact_mut(run) {
+    let mut results = y.chunks_exact_mut(run);
+    lines_of(outer, |at| {
+        let Some(y) = results.next() else { return };
         if step == 1 {
             y.copy_from_slice(&x[at..at + run]);
         } else {
@@ -55,7 +77,18 @@ fn by_lines<T: Copy>(x: &[T], plan: &[[usize; 2]], y: &mut [T]) {
                 *y = *x;
             }
         }
-        for (digit, [extent, step]) in counter.iter_mut().zip(outer.iter().rev()) {
+    });
+}
+
+/// Calls `each` with where in the operand the steps of nested loops lie, outermost first.
+#[inline(always)]
+fn lines_of(loops: &[[usize; 2]], mut each: impl FnMut(usize)) {
+    let mut counter = [0usize; HARD_MAX_RANK];
+    let mut at = 0;
+    let count: usize = loops.iter().map(|[extent, _]| extent).product();
+    for _ in 0..count {
+        each(at);
+        for (digit, [extent, step]) in counter.iter_mut().zip(loops.iter().rev()) {
             *digit += 1;
             at += step;
             if *digit < *extent {
@@ -249,4 +282,40 @@ pub(crate) fn gather_elements(x: View<'_>, columns: usize, indices: View<'_>, co
         }
     }
     same_storage!(x, out, |x, y| go(x, columns, indices, count, y));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transpose;
+    use crate::shape::{transpose_plan, turned};
+    use crate::tensor::{View, ViewMut};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn few_lines_side_by_side_are_where_the_axes_say() {
+        for (shape, axes) in [
+            ([3u32, 2, 5, 7], [0u32, 2, 3, 1]),
+            ([2, 3, 4, 9], [0, 2, 3, 1]),
+            ([2, 3, 4, 9], [2, 0, 3, 1]),
+            ([4, 2, 2, 6], [0, 1, 3, 2]),
+            ([1, 3, 1, 4], [0, 3, 2, 1]),
+        ] {
+            let plan = transpose_plan(&shape, &axes);
+            assert!(turned(&plan).is_some(), "{shape:?} {axes:?}");
+            let count = shape.iter().product::<u32>() as usize;
+            let x: Vec<i16> = (0..count as i16).collect();
+            let mut y = vec![-1i16; count];
+            transpose(View::I16(&x), &plan, &mut ViewMut::I16(&mut y));
+            let extents = axes.map(|axis| shape[axis as usize] as usize);
+            for (i, y) in y.iter().enumerate() {
+                let (mut rest, mut at) = (i, 0);
+                for (axis, extent) in axes.iter().zip(extents).rev() {
+                    at += rest % extent * shape[*axis as usize + 1..].iter().product::<u32>() as usize;
+                    rest /= extent;
+                }
+                assert_eq!(*y, x[at], "{shape:?} {axes:?} {i}");
+            }
+        }
+    }
 }
