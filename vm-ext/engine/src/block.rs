@@ -159,8 +159,8 @@ impl Block {
                 around,
                 multiplier,
                 end,
-            } => reduce::sum(view(x), *around, *multiplier, *end, out),
-            Step::Max { x, around } => reduce::max(view(x), *around, out),
+            } => reduce::sum(view(x), *around, *multiplier, *end, out, kernels),
+            Step::Max { x, around } => reduce::max(view(x), *around, out, kernels),
             Step::Gather { x, indices, around } => movement::gather(view(x), *around, view(indices), out),
             Step::GatherElements { x, indices } => {
                 let (columns, count) = (kind(x).rows().1, this.rows().1);

@@ -40,6 +40,7 @@ const VECTORS: &[(&str, &str)] = vectors!(
     "self-test-folds",
     "self-test-sixteens",
     "self-test-depthwise",
+    "self-test-reductions",
 );
 
 /// Why kernels must not be used.
@@ -228,6 +229,7 @@ mod tests {
             off_by_one!(arithmetic.mul, |a, b, multiplier, end| a),
             off_by_one!(arithmetic.rescale, |x, bias, multiplier, end| x),
             off_by_one!(arithmetic.table, |x, table| x),
+            off_by_one!(arithmetic.roots, |x, end| x),
             off_by_one!(arithmetic.normalise, |x, normal| x),
             off_by_one!(arithmetic.min, |a, b| a),
             off_by_one!(arithmetic.max, |a, b| a),
@@ -245,8 +247,12 @@ mod tests {
             off_by_one!(arithmetic.max_narrow, |a, b, out| out),
             off_by_one!(arithmetic.compare_narrow, |a, b, out, kind| out),
             off_by_one!(arithmetic.select_narrow, |condition, a, b, out| out),
-            off_by_one!(arithmetic.largest, |best, x, step| best),
-            off_by_one!(arithmetic.totals, |sums, x, step| sums),
+            off_by_one!(folds.largest_down, |out, x, step, rows| out),
+            off_by_one!(folds.totals_down, |out, x, step, rows| out),
+            off_by_one!(folds.largest_along, |out, x, taps| out),
+            off_by_one!(folds.totals_along, |out, x, taps| out),
+            with(|kernels| kernels.folds.largest_of = |x| (Kernels::scalar().folds.largest_of)(x) - 1),
+            with(|kernels| kernels.folds.total_of = |x| (Kernels::scalar().folds.total_of)(x) + 1),
             off_by_one!(arithmetic.shares, |e, sum| e),
             with(|kernels| {
                 kernels.arithmetic.exponentials = |x, power, out| {

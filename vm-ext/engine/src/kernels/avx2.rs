@@ -11,6 +11,7 @@ use super::ahead::Ahead;
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
+use super::roots;
 use super::sse2::{self, check, check_panels};
 use super::{Arithmetic, Bytes, Ends, Kernels, Words, SPLIT, WIDE};
 
@@ -54,11 +55,13 @@ pub(super) const KERNELS: Kernels = Kernels {
         ..compiled::ENDS
     },
     arithmetic: Arithmetic {
-        // SAFETY (both): the machine has AVX2.
+        // SAFETY (all): the machine has AVX2.
         table: |x, table| unsafe { interpolate(x, table) },
         exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
+        roots: |x, end| unsafe { roots::roots(x, end) },
         ..compiled::ARITHMETIC
     },
+    folds: compiled::FOLDS,
 };
 
 compiled_for!("avx2");

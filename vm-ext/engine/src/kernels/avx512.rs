@@ -14,6 +14,7 @@ use super::ahead::Ahead;
 use super::compiled::compiled_for;
 use super::portable::{self, Power};
 use super::quads::quad_products;
+use super::roots;
 use super::sse2::{check, check_panels, pair};
 use super::{avx2, Arithmetic, Bytes, Depthwise, Ends, Kernels, Words, SPLIT, WIDE};
 
@@ -50,11 +51,13 @@ pub(super) const KERNELS: Kernels = Kernels {
         ..compiled::ENDS
     },
     arithmetic: Arithmetic {
-        // SAFETY (both): the machine has AVX-512.
+        // SAFETY (all): the machine has AVX-512.
         table: |x, table| unsafe { interpolate(x, table) },
         exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
+        roots: |x, end| unsafe { roots::roots(x, end) },
         ..compiled::ARITHMETIC
     },
+    folds: compiled::FOLDS,
 };
 
 /// Products with 16-bit weights on machines that have `vpdpwssd`.

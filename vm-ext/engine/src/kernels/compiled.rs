@@ -1,11 +1,14 @@
 //! The portable loops again, for machines with wider vectors.
 
-/// Compiles one loop of [`super::portable`] for machines with `$features`.
+/// Compiles one loop of [`super::portable`] or another module for machines with `$features`.
 macro_rules! compile {
-    ($features:literal, $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?) => {
+    ($features:literal, $name:ident($($rest:tt)*) $(-> $result:ty)?) => {
+        compile!($features, portable::$name($($rest)*) $(-> $result)?);
+    };
+    ($features:literal, $bodies:ident::$name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?) => {
         #[target_feature(enable = $features)]
         fn $name($($argument: $type),*) $(-> $result)? {
-            portable::$name($($argument),*)
+            $bodies::$name($($argument),*)
         }
     };
 }
@@ -16,8 +19,9 @@ macro_rules! compiled_for {
     ($features:literal) => {
         mod compiled {
             use super::super::compiled::compile;
+            use super::super::folds::{self, Taps};
             use super::super::portable::{self, End, Neighbours, Normal, Power};
-            use super::super::{Arithmetic, Channel, Ends, Lanes, Target};
+            use super::super::{Arithmetic, Channel, Ends, Folds, Lanes, Target};
             use crate::graph::Comparison;
 
             compile!($features, columns(acc: &mut [i32], lanes: &[Lanes<i32>], low: i32, high: i32));
@@ -53,8 +57,14 @@ macro_rules! compiled_for {
             compile!($features, max(a: &mut [i32], b: &[i32]));
             compile!($features, compare(a: &mut [i32], b: &[i32], kind: Comparison));
             compile!($features, select(a: &mut [i32], b: &[i32], condition: &[i32]));
-            compile!($features, largest(best: &mut [i16], x: &[i16], step: usize));
-            compile!($features, totals(sums: &mut [i32], x: &[i16], step: usize));
+
+            compile!($features, folds::largest_down(out: &mut [i16], x: &[i16], step: usize, rows: usize));
+            compile!($features, folds::totals_down(out: &mut [i32], x: &[i16], step: usize, rows: usize));
+            compile!($features, folds::largest_along(out: &mut [i16], x: &[i16], taps: Taps));
+            compile!($features, folds::totals_along(out: &mut [i32], x: &[i32], taps: Taps));
+            compile!($features, folds::largest_of(x: &[i16]) -> i16);
+            compile!($features, folds::total_of(x: &[i16]) -> i64);
+            compile!($features, roots(x: &mut [i32], end: End));
 
             // SAFETY (all of them): the machine has the features, and the bodies are safe code compiled for it.
             pub const ENDS: Ends = Ends {
@@ -89,6 +99,7 @@ macro_rules! compiled_for {
                 compare_narrow: |a, b, out, kind| unsafe { compare_narrow(a, b, out, kind) },
                 select_narrow: |condition, a, b, out| unsafe { select_narrow(condition, a, b, out) },
                 table: |x, table_of| unsafe { table(x, table_of) },
+                roots: |x, end| unsafe { roots(x, end) },
                 exponentials: |x, power, out| unsafe { exponentials(x, power, out) },
                 shares: |e, sum| unsafe { shares(e, sum) },
                 sums: |x, origin| unsafe { sums(x, origin) },
@@ -97,8 +108,14 @@ macro_rules! compiled_for {
                 max: |a, b| unsafe { max(a, b) },
                 compare: |a, b, kind| unsafe { compare(a, b, kind) },
                 select: |a, b, condition| unsafe { select(a, b, condition) },
-                largest: |best, x, step| unsafe { largest(best, x, step) },
-                totals: |sums, x, step| unsafe { totals(sums, x, step) },
+            };
+            pub const FOLDS: Folds = Folds {
+                largest_down: |out, x, step, rows| unsafe { largest_down(out, x, step, rows) },
+                totals_down: |out, x, step, rows| unsafe { totals_down(out, x, step, rows) },
+                largest_along: |out, x, taps| unsafe { largest_along(out, x, taps) },
+                totals_along: |out, x, taps| unsafe { totals_along(out, x, taps) },
+                largest_of: |x| unsafe { largest_of(x) },
+                total_of: |x| unsafe { total_of(x) },
             };
         }
     };

@@ -13,6 +13,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod compiled;
+pub(crate) mod folds;
 pub(crate) mod lay_out;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
@@ -20,6 +21,8 @@ pub(crate) mod pack;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 mod quads;
+#[cfg(target_arch = "x86_64")]
+mod roots;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
@@ -296,6 +299,7 @@ pub(crate) struct Arithmetic {
     /// `(condition, a, b, out)`.
     pub select_narrow: fn(&[i16], &[i16], &[i16], &mut [i16]),
     pub table: fn(&mut [i32], &[i16; 513]),
+    pub roots: fn(&mut [i32], portable::End),
     pub exponentials: fn(&[i32], portable::Power, &mut [i32]) -> u64,
     pub shares: fn(&mut [i32], u64),
     pub sums: fn(&mut [i32], i32) -> (i64, i64),
@@ -307,10 +311,19 @@ pub(crate) struct Arithmetic {
     pub compare: fn(&mut [i32], &[i32], Comparison),
     /// `(a, b, condition)`: b where the condition is 0, into a.
     pub select: fn(&mut [i32], &[i32], &[i32]),
-    /// `best[i] = max(best[i], x[i * step])`.
-    pub largest: fn(&mut [i16], &[i16], usize),
-    /// `sums[i] += x[i * step]`.
-    pub totals: fn(&mut [i32], &[i16], usize),
+}
+
+/// The loops that fold many elements into one; formulas in [`folds`].
+#[derive(Clone, Copy)]
+#[allow(clippy::type_complexity)]
+pub(crate) struct Folds {
+    /// `(out, x, from row to row, rows)`.
+    pub largest_down: fn(&mut [i16], &[i16], usize, usize),
+    pub totals_down: fn(&mut [i32], &[i16], usize, usize),
+    pub largest_along: fn(&mut [i16], &[i16], folds::Taps),
+    pub totals_along: fn(&mut [i32], &[i32], folds::Taps),
+    pub largest_of: fn(&[i16]) -> i16,
+    pub total_of: fn(&[i16]) -> i64,
 }
 
 /// A set of inner loops.
@@ -324,6 +337,7 @@ pub struct Kernels {
     pub(crate) depthwise_to: DepthwiseTo,
     pub(crate) ends: Ends,
     pub(crate) arithmetic: Arithmetic,
+    pub(crate) folds: Folds,
 }
 
 impl Kernels {

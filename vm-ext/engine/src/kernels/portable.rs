@@ -4,6 +4,7 @@
 
 use crate::graph::Comparison;
 use crate::ops::exp2::{EXP2, KNOT_BITS};
+use crate::ops::root::floor_sqrt;
 
 use super::{rescale as rescale_one, Channel, DepthwiseRows, Lanes, Target, WIDE};
 
@@ -400,36 +401,16 @@ fn each(a: &mut [i32], b: &[i32], f: impl Fn(i32, i32) -> i32) {
     }
 }
 
-/// `best[i] = max(best[i], x[i * step])`.
+/// `clamp(floor(sqrt(max(x, 0) * 2^shift) + 1/2), low, high)`; what the root is taken of is below 2^62.
 #[inline(always)]
-pub(super) fn largest(best: &mut [i16], x: &[i16], step: usize) {
-    strided(best, x, step, |best, x| *best = (*best).max(x));
-}
-
-/// `sums[i] += x[i * step]`; no sum leaves 32 bits (the caller's bound on how many there are).
-#[inline(always)]
-pub(super) fn totals(sums: &mut [i32], x: &[i16], step: usize) {
-    strided(sums, x, step, |sum, x| *sum = sum.wrapping_add(x.into()));
-}
-
-/// Brings every `step`-th element of x to the elements of y.
-#[inline(always)]
-fn strided<Y>(y: &mut [Y], x: &[i16], step: usize, mut each: impl FnMut(&mut Y, i16)) {
-    match step {
-        1 => y.iter_mut().zip(x).for_each(|(y, x)| each(y, *x)),
-        2 => {
-            // Sixteen of thirty-two at a time: of a length that the compiler knows.
-            let whole = (y.len() / WIDE).min(x.len() / (2 * WIDE));
-            let (sixteens, y) = y.split_at_mut(whole * WIDE);
-            let (sources, x) = x.split_at(whole * 2 * WIDE);
-            for (y, x) in sixteens.chunks_exact_mut(WIDE).zip(sources.chunks_exact(2 * WIDE)) {
-                for (i, y) in y.iter_mut().enumerate() {
-                    each(y, x[2 * i]);
-                }
-            }
-            y.iter_mut().zip(x.iter().step_by(2)).for_each(|(y, x)| each(y, *x));
-        }
-        _ => y.iter_mut().zip(x.iter().step_by(step)).for_each(|(y, x)| each(y, *x)),
+pub(super) fn roots(x: &mut [i32], end: End) {
+    let (low, high) = (i64::from(end.low), i64::from(end.high));
+    for x in x {
+        let v = ((*x).max(0) as u64) << (end.shift & 63);
+        let root = u64::from(floor_sqrt(v));
+        // Half a unit more than the root has the square root^2 + root + 1/4.
+        let nearest = root + u64::from(v - root * root > root);
+        *x = (nearest as i64).clamp(low, high) as i32;
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Wrapping arithmetic stands where the caller's certificate rules an overflow out; it never wraps.
 
-use super::{portable, Arithmetic, Bytes, Ends, Kernels, PanelsOf8, RowsOf8, Width, Words, QUAD, QUAD_WORDS, WIDE};
+use super::{
+    folds, portable, Arithmetic, Bytes, Ends, Folds, Kernels, PanelsOf8, RowsOf8, Width, Words, QUAD, QUAD_WORDS, WIDE,
+};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -50,6 +52,7 @@ pub(super) const KERNELS: Kernels = Kernels {
         compare_narrow: portable::compare_narrow,
         select_narrow: portable::select_narrow,
         table: portable::table,
+        roots: portable::roots,
         exponentials: portable::exponentials,
         shares: portable::shares,
         sums: portable::sums,
@@ -58,8 +61,14 @@ pub(super) const KERNELS: Kernels = Kernels {
         max: portable::max,
         compare: portable::compare,
         select: portable::select,
-        largest: portable::largest,
-        totals: portable::totals,
+    },
+    folds: Folds {
+        largest_down: folds::largest_down,
+        totals_down: folds::totals_down,
+        largest_along: folds::largest_along,
+        totals_along: folds::totals_along,
+        largest_of: folds::largest_of,
+        total_of: folds::total_of,
     },
 };
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::folds::Taps;
 use super::portable::{End, Neighbours, Power};
 use super::{Channel, DepthwiseRows, Dot, Kernels, Lanes, PanelsOf8, RowsOf8, Target, Width, QUAD, QUAD_WORDS, WIDE};
 use crate::graph::Comparison;
@@ -203,13 +204,43 @@ fn depthwise(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
         totals
     };
     assert_eq!(totals(set), totals(scalar), "{taps} taps, {pixels} pixels, step {step}");
-    let pooled = |kernels: &Kernels| {
-        let (mut best, mut sums) = (weights.clone(), alloc::vec![7; pixels]);
-        (kernels.arithmetic.largest)(&mut best, &source, step);
-        (kernels.arithmetic.totals)(&mut sums, &source, step);
-        (best, sums)
+}
+
+/// Folds of as many elements as there are, and of one less than vectors would like to read.
+fn folds(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
+    let (count, rows) = (draw.int(0, 50) as usize, draw.int(1, 9) as usize);
+    let step = count + draw.int(0, 9) as usize;
+    let taps = Taps {
+        count: rows,
+        dilation: draw.int(1, 3) as usize,
+        stride: draw.int(1, 4) as usize,
     };
-    assert_eq!(pooled(set), pooled(scalar), "{taps} or {pixels} elements, step {step}");
+    let read = (rows - 1) * step + count;
+    let reach = count.saturating_sub(1) * taps.stride + (rows - 1) * taps.dilation + draw.int(1, 40) as usize;
+    let x: Vec<i16> = draw.list(read.max(reach), -32768, 32767);
+    let wide: Vec<i32> = draw.list(reach, -(1 << 20), 1 << 20);
+    let all = |kernels: &Kernels| {
+        let k = kernels.folds;
+        let mut best = [alloc::vec![7; count], alloc::vec![7; count]];
+        let mut sums = [alloc::vec![7; count], alloc::vec![7; count]];
+        (k.largest_down)(&mut best[0], &x[..read], step, rows);
+        (k.totals_down)(&mut sums[0], &x[..read], step, rows);
+        (k.largest_along)(&mut best[1], &x[..reach], taps);
+        (k.totals_along)(&mut sums[1], &wide, taps);
+        (best, sums, (k.largest_of)(&x[..count]), (k.total_of)(&x[..count]))
+    };
+    assert_eq!(all(set), all(scalar), "{count} of {rows} rows {step} apart, {taps:?}");
+    let (best, sums, largest, total) = all(set);
+    let down = |i: usize| (0..rows).map(move |r| r * step + i);
+    let along = |i: usize| (0..rows).map(move |t| i * taps.stride + t * taps.dilation);
+    for i in 0..count {
+        assert_eq!(Some(best[0][i]), down(i).map(|at| x[at]).max());
+        assert_eq!(sums[0][i], down(i).map(|at| i32::from(x[at])).sum::<i32>());
+        assert_eq!(Some(best[1][i]), along(i).map(|at| x[at]).max());
+        assert_eq!(sums[1][i], along(i).map(|at| wide[at]).sum::<i32>());
+    }
+    assert_eq!(largest, x[..count].iter().copied().max().unwrap_or(i16::MIN));
+    assert_eq!(total, x[..count].iter().map(|x| i64::from(*x)).sum::<i64>());
 }
 
 /// Rows of pixels, up to the last element of what they are summed over, and rescaled in either form.
@@ -405,6 +436,15 @@ fn arithmetic(set: &Kernels, scalar: &Kernels, draw: &mut Draw) {
             run(&|a| (k.mul)(a, &b, multipliers[0], end)),
             run(&|a| (k.rescale)(a, bias, multipliers[1] >> 2, end)),
             run(&|a| (k.table)(a, table)),
+            run(&|a| {
+                (k.roots)(
+                    a,
+                    End {
+                        shift: end.shift & 31,
+                        ..end
+                    },
+                )
+            }),
             run(&|a| (k.min)(a, &b)),
             run(&|a| (k.max)(a, &b)),
             run(&|a| (k.compare)(a, &b, kind)),
@@ -542,6 +582,7 @@ proptest! {
             depthwise_rows(&set, &scalar, draw);
             ends(&set, &scalar, draw);
             arithmetic(&set, &scalar, draw);
+            folds(&set, &scalar, draw);
         }
     }
 }

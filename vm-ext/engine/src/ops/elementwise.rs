@@ -1,6 +1,5 @@
 //! Operations on single elements, in chunks that are widened to 32 bits on the way in.
 
-use super::root::floor_sqrt;
 use super::Scale;
 use crate::graph::{Comparison, Op, Rescale};
 use crate::infer::pick;
@@ -159,16 +158,7 @@ pub(crate) fn is_short(bias: &[i64], rescale: &Rescale) -> bool {
 
 /// Square roots, rounded to the nearest integer; x * 2^shift is below 2^62.
 pub(crate) fn sqrt(x: View<'_>, end: End, out: &mut ViewMut<'_>, kernels: &Kernels) {
-    let (low, high) = (i64::from(end.low), i64::from(end.high));
-    map(x, out, kernels, |chunk| {
-        for x in chunk {
-            let v = ((*x).max(0) as u64) << end.shift;
-            let root = u64::from(floor_sqrt(v));
-            // Half a unit more than the root has the square root^2 + root + 1/4.
-            let nearest = root + u64::from(v - root * root > root);
-            *x = (nearest as i64).clamp(low, high) as i32;
-        }
-    });
+    map(x, out, kernels, |chunk| (kernels.arithmetic.roots)(chunk, end));
 }
 
 /// What becomes of two elements.

@@ -1,6 +1,7 @@
 //! Pooling over the last two axes.
 
 use super::elementwise::CHUNK;
+use crate::kernels::folds::Taps;
 use crate::kernels::{Kernels, WIDE};
 use crate::shape::Slide;
 use crate::tensor::{View, ViewMut};
@@ -10,10 +11,13 @@ use crate::tensor::{View, ViewMut};
 pub(crate) fn max_pool(x: View<'_>, slide: &Slide, out: &mut ViewMut<'_>, kernels: &Kernels) {
     match (x, out) {
         (View::I16(x), ViewMut::I16(out)) if by_lines(slide) => {
-            let largest = kernels.arithmetic.largest;
-            lines(x, slide, i16::MIN, largest, largest, |at, _, line| {
+            let loops = (kernels.folds.largest_down, kernels.folds.largest_along, i16::max);
+            lines(x, slide, i16::MIN, loops, |at, _, line| {
                 out[at..at + line.len()].copy_from_slice(line);
             });
+        }
+        (View::I16(x), ViewMut::I16(out)) if whole_rows(slide) => {
+            whole(x, slide, |at, window| out[at] = (kernels.folds.largest_of)(window));
         }
         (x, out) => windows(x, slide, out, i32::MIN, |best, x| best.max(x), |best, _| best),
     }
@@ -34,19 +38,8 @@ pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mu
     };
     match x {
         View::I16(x) if by_lines(slide) => {
-            let add = |sums: &mut [i32], parts: &[i32], step: usize| match step {
-                1 => sums
-                    .iter_mut()
-                    .zip(parts)
-                    .for_each(|(sum, part)| *sum = sum.wrapping_add(*part)),
-                _ => {
-                    let parts = parts.iter().step_by(step);
-                    sums.iter_mut()
-                        .zip(parts)
-                        .for_each(|(sum, part)| *sum = sum.wrapping_add(*part));
-                }
-            };
-            lines(x, slide, 0, kernels.arithmetic.totals, add, |at, inside, line| {
+            let loops = (kernels.folds.totals_down, kernels.folds.totals_along, i32::wrapping_add);
+            lines(x, slide, 0, loops, |at, inside, line| {
                 let count = |j: usize| {
                     if count_padding {
                         slide.taps() as usize
@@ -69,6 +62,9 @@ pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mu
                 out.store_run(at, line, kernels);
             });
         }
+        View::I16(x) if whole_rows(slide) => whole(x, slide, |at, window| {
+            out.store(at, &[mean((kernels.folds.total_of)(window), window.len())]);
+        }),
         x => windows(x, slide, out, 0i64, |sum, x| sum.wrapping_add(i64::from(x)), mean),
     }
 }
@@ -130,43 +126,121 @@ pub(crate) fn piece(slide: &Slide) -> (usize, usize) {
     (span, (CHUNK - span) / slide.strides[1] + 1)
 }
 
-/// Folds the rows of windows into one line, and that into the windows of a piece of a line of results, then gives the piece: where
-/// it starts, how many elements each of its windows holds, and the folds. `neutral` changes no fold.
+/// How many lines of results are folded at once, where [`piece`] holds a whole one, and columns from one to the next.
+pub(crate) fn together(slide: &Slide) -> (usize, usize) {
+    let stride = slide.strides[1];
+    let (span, at_once) = piece(slide);
+    if slide.out[1] > at_once {
+        return (1, 0);
+    }
+    let pitch = ((slide.out[1] - 1) * stride + span).next_multiple_of(stride);
+    ((CHUNK / pitch).max(1), pitch)
+}
+
+/// Whether every window is whole rows of the image, so that its elements are neighbours: as where the mean of an image is taken.
+pub(crate) fn whole_rows(slide: &Slide) -> bool {
+    slide.kernel[1] == slide.image[1] && slide.padded == slide.image && slide.dilations == [1, 1]
+}
+
+/// Calls `each` with every window of whole rows, and the place of its result.
+fn whole(x: &[i16], slide: &Slide, mut each: impl FnMut(usize, &[i16])) {
+    let [height, width] = slide.image;
+    let mut at = 0;
+    for x in x.chunks_exact(height * width) {
+        for i in 0..slide.out[0] {
+            let first = i * slide.strides[0] * width;
+            each(at, &x[first..first + slide.kernel[0] * width]);
+            at += 1;
+        }
+    }
+}
+
+/// Elements of a buffer of folded rows: of those of a piece, and what sixteens of windows read beyond them.
+const FOLDED: usize = CHUNK + CHUNK / 2;
+
+/// Rows that are folded at once: few enough that a cache holds what neighbouring columns read again.
+const ROWS: usize = 32;
+
+/// A loop that folds rows `step` apart into one line.
+type Down<A> = fn(&mut [A], &[i16], usize, usize);
+
+/// A loop that folds a line into windows along it.
+type Along<A> = fn(&mut [A], &[A], Taps);
+
+/// Folds any number of rows.
+#[inline(always)]
+fn fold_rows<A: Copy>(out: &mut [A], x: &[i16], step: usize, rows: usize, down: Down<A>, join: impl Fn(A, A) -> A) {
+    down(out, x, step, rows.min(ROWS));
+    if rows <= ROWS {
+        return;
+    }
+    let mut part = [out[0]; CHUNK];
+    let part = &mut part[..out.len()];
+    for from in (ROWS..rows).step_by(ROWS) {
+        down(part, &x[from * step..], step, ROWS.min(rows - from));
+        for (all, part) in out.iter_mut().zip(&*part) {
+            *all = join(*all, *part);
+        }
+    }
+}
+
+/// Folds the rows of windows into one line, and that into the windows of a piece of a line of results, or of several lines beside
+/// each other; then gives each: where it starts, how many elements each of its windows holds, and the folds. `neutral` changes no fold.
 fn lines<A: Copy>(
     x: &[i16],
     slide: &Slide,
     neutral: A,
-    rows: fn(&mut [A], &[i16], usize),
-    columns: impl Fn(&mut [A], &[A], usize),
+    (down, along, join): (Down<A>, Along<A>, impl Fn(A, A) -> A),
     mut finish: impl FnMut(usize, &dyn Fn(usize) -> usize, &mut [A]),
 ) {
     let ([height, width], [out_h, out_w]) = (slide.image, slide.out);
-    let (stride, dilation, before) = (slide.strides[1], slide.dilations[1], slide.before[1]);
+    let (stride, before) = (slide.strides[1], slide.before[1]);
+    let taps = Taps {
+        count: slide.kernel[1],
+        dilation: slide.dilations[1],
+        stride,
+    };
     let (span, at_once) = piece(slide);
-    let [mut folded, mut line] = [[neutral; CHUNK]; 2];
-    for (image, x) in x.chunks_exact(height * width).enumerate() {
-        for i in 0..out_h {
-            let (u0, u1) = slide.inside(0, i);
-            for from in (0..out_w).step_by(at_once) {
-                let count = at_once.min(out_w - from);
-                // Sixteen at a time: what is computed beyond them is of no value.
-                let line = &mut line[..count.next_multiple_of(WIDE)];
-                // Columns of the padded image that its windows cover, and which of them are the image's.
-                let covered = (count - 1) * stride + span;
-                let first = from * stride;
-                let (start, end) = (before.max(first), (before + width).min(first + covered));
-                folded[..covered].fill(neutral);
-                for u in u0..u1 {
-                    let row = i * slide.strides[0] + u * slide.dilations[0] - slide.before[0];
-                    if start < end {
-                        let source = &x[row * width + start - before..row * width + end - before];
-                        rows(&mut folded[start - first..end - first], source, 1);
-                    }
+    let (together, pitch) = together(slide);
+    let mut folded = [neutral; FOLDED];
+    let mut line = [neutral; CHUNK];
+    let all = x.len() / (height * width) * out_h;
+    // Rows of the image that the windows of a line hold.
+    let mut rows = [0usize; CHUNK];
+    for first_line in (0..all).step_by(together) {
+        let count_lines = together.min(all - first_line);
+        for from in (0..out_w).step_by(at_once) {
+            let count = at_once.min(out_w - from);
+            // Columns of the padded image that its windows cover, and which of them are the image's.
+            let covered = (count - 1) * stride + span;
+            let first = from * stride;
+            let (start, end) = (before.max(first), (before + width).min(first + covered));
+            let (mut image, mut i) = (first_line / out_h, first_line % out_h);
+            for (l, rows) in rows[..count_lines].iter_mut().enumerate() {
+                let (u0, u1) = slide.inside(0, i);
+                *rows = u1.saturating_sub(u0);
+                let folded = &mut folded[l * pitch..l * pitch + covered];
+                if start >= end || *rows == 0 {
+                    folded.fill(neutral);
+                } else {
+                    let (left, rest) = folded.split_at_mut(start - first);
+                    let (inside, right) = rest.split_at_mut(end - start);
+                    left.fill(neutral);
+                    right.fill(neutral);
+                    let row = image * height + i * slide.strides[0] + u0 * slide.dilations[0] - slide.before[0];
+                    let source = &x[row * width + start - before..];
+                    fold_rows(inside, source, slide.dilations[0] * width, *rows, down, &join);
                 }
-                line.fill(neutral);
-                for v in 0..slide.kernel[1] {
-                    columns(line, &folded[v * dilation..], stride);
+                i += 1;
+                if i == out_h {
+                    (image, i) = (image + 1, 0);
                 }
+            }
+            // Sixteen at a time: what is computed beyond them, and between lines, is of no value.
+            let apart = pitch / stride;
+            let windows = ((count_lines - 1) * apart + count).next_multiple_of(WIDE);
+            along(&mut line[..windows], &folded, taps);
+            for (l, rows) in rows[..count_lines].iter().enumerate() {
                 let inside = |j: usize| {
                     let start = (from + j) * stride;
                     // Most windows lie on the image.
@@ -174,9 +248,10 @@ fn lines<A: Copy>(
                         true => (0, slide.kernel[1]),
                         false => slide.inside(1, from + j),
                     };
-                    (u1 - u0) * (v1 - v0)
+                    rows * (v1 - v0)
                 };
-                finish((image * out_h + i) * out_w + from, &inside, &mut line[..count]);
+                let at = (first_line + l) * out_w + from;
+                finish(at, &inside, &mut line[l * apart..l * apart + count]);
             }
         }
     }
@@ -235,7 +310,84 @@ fn windows_of<T: Copy + Into<i32>, A: Copy>(
 
 #[cfg(test)]
 mod tests {
-    use super::Divisor;
+    use super::{avg_pool, by_lines, max_pool, whole_rows, Divisor};
+    use crate::graph::Window;
+    use crate::kernels::Kernels;
+    use crate::shape::Slide;
+    use crate::tensor::{View, ViewMut};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    /// Elements of 32 bits are walked window by window.
+    #[test]
+    fn lines_and_whole_rows_give_what_windows_give() {
+        let mut seed = 1u64;
+        let mut draw = |least: u32, most: u32| {
+            seed = seed
+                .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                .wrapping_add(0x1405_7b7e_f767_814f);
+            least + (seed >> 33) as u32 % (most - least + 1)
+        };
+        let (mut in_lines, mut whole) = (0, 0);
+        for i in 0..4000 {
+            let (images, width) = (draw(1, 5), [draw(1, 40), draw(200, 700)][usize::from(i % 5 == 0)]);
+            let height = [draw(1, 12), draw(60, 150)][usize::from(i % 7 == 0)];
+            let dilations = [1, draw(1, 3)];
+            let kernel = match i % 9 {
+                0 => [draw(1, height), width],
+                1 => [height, draw(1, 3).min(width)],
+                _ => [draw(1, height.min(5)), draw(1, width.min(5))],
+            };
+            let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilations[axis]);
+            let mut pad = |axis: usize| if i % 3 == 0 { 0 } else { draw(0, reach[axis].min(2)) };
+            let pads = [pad(0), pad(1), pad(0), pad(1)];
+            let window = Window {
+                kernel,
+                strides: [draw(1, 3), draw(1, 9)],
+                dilations,
+                pads,
+            };
+            let Ok(slide) = Slide::new(height, width, &window) else {
+                continue;
+            };
+            // Every window holds an element.
+            if dilations[1] > 1 && pads != [0; 4] {
+                continue;
+            }
+            (in_lines, whole) = (
+                in_lines + usize::from(by_lines(&slide)),
+                whole + usize::from(whole_rows(&slide) && !by_lines(&slide)),
+            );
+            let x: Vec<i16> = (0..images * height * width)
+                .map(|_| draw(0, 65535) as u16 as i16)
+                .collect();
+            let x32: Vec<i32> = x.iter().map(|x| i32::from(*x)).collect();
+            let results = slide.out[0] * slide.out[1] * images as usize;
+            for kernels in [Kernels::scalar(), Kernels::auto()] {
+                let (mut narrow, mut wide) = (vec![7i16; results], vec![7i32; results]);
+                let same = |narrow: &[i16], wide: &[i32]| narrow.iter().zip(wide).all(|(a, b)| i32::from(*a) == *b);
+                max_pool(View::I16(&x), &slide, &mut ViewMut::I16(&mut narrow), &kernels);
+                max_pool(View::I32(&x32), &slide, &mut ViewMut::I32(&mut wide), &kernels);
+                assert!(same(&narrow, &wide), "{slide:?}");
+                avg_pool(
+                    View::I16(&x),
+                    &slide,
+                    i % 2 == 0,
+                    &mut ViewMut::I16(&mut narrow),
+                    &kernels,
+                );
+                avg_pool(
+                    View::I32(&x32),
+                    &slide,
+                    i % 2 == 0,
+                    &mut ViewMut::I32(&mut wide),
+                    &kernels,
+                );
+                assert!(same(&narrow, &wide), "{slide:?}");
+            }
+        }
+        assert!(in_lines > 500 && whole > 100, "{in_lines} {whole}");
+    }
 
     /// All counts, with sums at the ends, and around those where the quotient moves on.
     #[test]

@@ -1,15 +1,15 @@
 //! Square roots of integers, without a division.
 
 /// Knots of the first estimate.
-const KNOTS: usize = 192;
+const KNOTS: usize = 256;
 
-/// `2^30 / sqrt(z)` in the middle of each 256th of z from 1/4 to 1.
-const INVERSE_ROOTS: [u32; KNOTS] = {
+/// `2^30 / sqrt(z)` in the middle of each 256th of z from 1/4 to 1; 0 below.
+pub(crate) static INVERSE_ROOTS: [u32; KNOTS] = {
     let mut table = [0u32; KNOTS];
-    let mut i = 0;
+    let mut i = KNOTS / 4;
     while i < KNOTS {
-        // z = (2 * (64 + i) + 1) / 512, so the square of what is sought is 2^69 / (129 + 2 * i): below 2^62.
-        let square = ((1u128 << 69) / (129 + 2 * i as u128)) as u64;
+        // z = (2 * i + 1) / 512, so the square of what is sought is 2^69 / (2 * i + 1): below 2^62.
+        let square = ((1u128 << 69) / (2 * i as u128 + 1)) as u64;
         let (mut root, mut bit) = (0u64, 1u64 << 31);
         while bit > 0 {
             if (root + bit) * (root + bit) <= square {
@@ -42,7 +42,7 @@ pub(crate) fn floor_sqrt(v: u64) -> u32 {
     let w = (v | u64::from(v == 0)) << up;
     // z in 32 bits, y its inverse root in 30.
     let z = (w >> 30) as u32;
-    let mut y = INVERSE_ROOTS[((z >> 24) as usize).saturating_sub(64).min(KNOTS - 1)];
+    let mut y = INVERSE_ROOTS[(z >> 24) as usize & (KNOTS - 1)];
     for _ in 0..2 {
         // Below 2^32, and z * y^2 is about 1.
         let square = (product(y, y) >> 30) as u32;

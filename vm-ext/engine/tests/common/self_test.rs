@@ -23,6 +23,7 @@ pub fn cases() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
         folds(),
         sixteens(),
         depthwise(),
+        reductions(),
     ];
     let draw = &mut Draw::new(4);
     let cases = graphs.into_iter();
@@ -461,6 +462,35 @@ fn sixteens() -> (&'static str, Graph) {
         output(&mut graph, Op::Concat { xs: all, axis: 0 });
     }
     ("sixteens", graph)
+}
+
+/// Sums and largest elements of rows and columns, of 16 bits, and square roots.
+fn reductions() -> (&'static str, Graph) {
+    let mut graph = graph(&[
+        (&[2, 3, 19], -32768, 32767),
+        (&[35], -32768, 32767),
+        (&[5], 0, i32::MAX),
+    ]);
+    for axis in [1, 2] {
+        let (low, high) = (-(1 << 21), 1 << 21);
+        output(
+            &mut graph,
+            Op::ReduceSum {
+                x: 0,
+                axis,
+                multiplier: 1,
+                shift: 0,
+                low,
+                high,
+            },
+        );
+        output(&mut graph, Op::ReduceMax { x: 0, axis });
+    }
+    for (x, shift) in [(1, 15), (1, 2), (2, 31), (2, 0)] {
+        let (low, high) = (0, i32::MAX);
+        output(&mut graph, Op::Sqrt { x, shift, low, high });
+    }
+    ("reductions", graph)
 }
 
 /// Single elements: Rescale, Add, Mul, Clamp and both kinds of Table.
