@@ -4,7 +4,7 @@
 //! consensus-breaking release.
 
 /// Every node: dispatch, allocation, set-up.
-pub const NODE: u64 = 300_000;
+pub const NODE: u64 = 150_000;
 /// Every byte of the memory that a run takes, once: it is fetched and zeroed.
 pub const ARENA_BYTE: u64 = 500;
 /// Every byte of a result: it is written where others were before.
@@ -70,21 +70,23 @@ pub const POOL_TAP_FAR: u64 = 40_000;
 /// An element copied from anywhere in a far operand.
 pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of an operation that goes from 16 bits to 16 bits by way of no more than 32.
-pub const NARROW: u64 = 400;
+pub const NARROW: u64 = 250;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 1_500;
 /// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
 pub const COLUMN: u64 = 3_500;
+/// A line of neighbours that a short Rescale rescales alike.
+pub const LINE_RESCALED: u64 = 20_000;
 /// An element of Div.
-pub const DIV: u64 = 15_000;
+pub const DIV: u64 = 11_000;
 /// An element of Min, Max or Compare.
 pub const COMPARE: u64 = 1_300;
 /// An element of Select.
 pub const SELECT: u64 = 2_000;
 /// The same from 16 bits to 16 bits.
-pub const SELECT_NARROW: u64 = 600;
+pub const SELECT_NARROW: u64 = 400;
 /// An element of Sqrt.
-pub const SQRT: u64 = 15_000;
+pub const SQRT: u64 = 7_000;
 /// An element of a computed matrix laid out for the tiled kernels.
 pub const LAY_OUT: u64 = 2_000;
 /// The same of a far matrix.
@@ -96,9 +98,11 @@ pub const LAYER_NORM: u64 = 4_000;
 /// A row of LayerNorm.
 pub const LAYER_NORM_ROW: u64 = 80_000;
 /// An element that ReduceSum or ReduceMax looks at.
-pub const REDUCE: u64 = 2_500;
+pub const REDUCE: u64 = 1_000;
+/// The same of 16 bits, or one of a window of whole rows.
+pub const REDUCE_NARROW: u64 = 400;
 /// A run of up to 256 neighbours that they fold into as many others.
-pub const REDUCE_STEP: u64 = 15_000;
+pub const REDUCE_STEP: u64 = 4_000;
 /// An element that they give.
 pub const REDUCED: u64 = 6_000;
 /// An element or run of elements that Gather or GatherElements finds by number.
@@ -106,25 +110,27 @@ pub const GATHERED: u64 = 6_000;
 /// The same in a far operand.
 pub const GATHERED_FAR: u64 = 40_000;
 /// A time of a Scan, beside its body and what is copied.
-pub const SCAN: u64 = 60_000;
+pub const SCAN: u64 = 30_000;
 /// An element of a state that is carried from one time to the next.
 pub const CARRIED: u64 = 2_000;
 /// An element that TopK looks at.
 pub const TOP_K: u64 = 3_000;
 /// A level of the heap of TopK that an element may sink through.
-pub const TOP_K_LEVEL: u64 = 6_000;
+pub const TOP_K_LEVEL: u64 = 7_000;
 /// An element of Pad's operand.
-pub const PAD: u64 = 1_000;
+pub const PAD: u64 = 300;
 /// A run of neighbouring elements treated alike.
 pub const RUN: u64 = 40_000;
+/// A run of operands that are broadcast together.
+pub const STRETCH: u64 = 15_000;
 /// A run of neighbouring elements copied for a convolution, or a line or tile of others.
 pub const COPY: u64 = 15_000;
 /// An element of Clamp.
 pub const CLAMP: u64 = 800;
 /// An element of a Table of 513 knots.
-pub const TABLE: u64 = 800;
+pub const TABLE: u64 = 500;
 /// An element of a Table of 256 entries.
-pub const TABLE_BYTES: u64 = 1_500;
+pub const TABLE_BYTES: u64 = 1_000;
 /// An element of Softmax.
 pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
@@ -133,26 +139,38 @@ pub const SOFTMAX_ROW: u64 = 70_000;
 pub const POOL_TAP: u64 = 3_000;
 /// An element that pooling gives.
 pub const POOL: u64 = 20_000;
-/// A line that pooling folds at once.
-pub const FOLD: u64 = 15_000;
+/// A line that pooling folds at once, or a piece of it.
+pub const FOLD: u64 = 35_000;
+/// A row that is folded into it.
+pub const FOLD_ROW: u64 = 4_000;
 /// An element of it.
-pub const FOLDED: u64 = 200;
-/// The same where it folds elements that are not neighbours.
-pub const FOLDED_APART: u64 = 700;
+pub const FOLDED: u64 = 100;
+/// The same of a far operand's rows.
+pub const FOLDED_FAR: u64 = 300;
+/// The same where a line's windows begin two apart.
+pub const FOLDED_PAIRS: u64 = 250;
+/// The same where they begin further apart.
+pub const FOLDED_APART: u64 = 1_000;
 /// A mean of a window that is folded so.
-pub const MEAN: u64 = 6_000;
-/// An element copied with its neighbours.
+pub const MEAN: u64 = 4_500;
+/// An element copied with its neighbours into scratch space or out of it.
 pub const MOVE: u64 = 300;
+/// The same by an operation that does nothing else.
+pub const MOVED: u64 = 100;
 /// A run of neighbouring elements, beside them.
-pub const MOVE_RUN: u64 = 6_000;
+pub const MOVE_RUN: u64 = 5_000;
 /// An element of a matrix that is transposed tile by tile.
 pub const TURN: u64 = 500;
 /// The same of a far matrix.
-pub const TURN_FAR: u64 = 2_800;
+pub const TURN_FAR: u64 = 2_000;
 /// An element copied from anywhere.
 pub const MOVE_STRIDED: u64 = 6_000;
+/// The same of one no more than [`SPACED`] elements from the last.
+pub const MOVE_SPACED: u64 = 1_500;
+/// Elements apart that share a cache line.
+pub const SPACED: u64 = 8;
 /// An element that ArgMax looks at.
-pub const ARG_MAX: u64 = 2_000;
+pub const ARG_MAX: u64 = 1_200;
 /// A level of a tree of a forest of up to 512 KiB.
 pub const TREE_LEVEL: u64 = 10_000;
 /// A level of a tree of a forest of up to 8 MiB.
@@ -168,4 +186,4 @@ pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
 pub const UPSAMPLE: u64 = 2_500;
 /// An element of the model's inputs and outputs.
-pub const PORT: u64 = 5_000;
+pub const PORT: u64 = 2_000;

@@ -76,6 +76,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     sum!(elements, each; laid_out, gas::COLUMN; gas::RUN)
                 }
                 (1, false) => sum!(elements, gas::COLUMN; gas::RUN),
+                (_, true) => sum!(elements, each; outer, channels, gas::LINE_RESCALED),
                 _ => sum!(elements, each; outer, channels, gas::RUN),
             })
         }
@@ -93,7 +94,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                 Some(Pair::Add { .. } | Pair::Mul { .. }) => gas::ARITHMETIC,
                 _ => gas::COMPARE,
             };
-            plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
+            plain(sum!(elements, each; elements / plan.run() as u64, gas::STRETCH))
         }
         Op::Select { condition, a, b } => {
             let operands = [condition, a, b].map(value);
@@ -102,7 +103,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                 true => gas::SELECT_NARROW,
                 false => gas::SELECT,
             };
-            plain(sum!(elements, each; elements / plan.run() as u64, gas::RUN))
+            plain(sum!(elements, each; elements / plan.run() as u64, gas::STRETCH))
         }
         Op::Sqrt { .. } => plain(sum!(elements, gas::SQRT)),
         Op::BatchMatMul {
@@ -130,11 +131,15 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                 _ => sum!(extent, inner.div_ceil(elementwise::CHUNK)),
             };
             let all = value(x).elements();
-            plain(sum!(all, gas::REDUCE; outer, steps, gas::REDUCE_STEP; elements, gas::REDUCED))
+            let each = match narrow(&[value(x)]) {
+                true => gas::REDUCE_NARROW,
+                false => gas::REDUCE,
+            };
+            plain(sum!(all, each; outer, steps, gas::REDUCE_STEP; elements, gas::REDUCED))
         }
         Op::Gather { x, axis, .. } => {
             let [_, _, inner] = shape::around(&value(x).shape, *axis as usize);
-            plain(sum!(elements, gas::MOVE; elements / inner as u64, gathered(value(x))))
+            plain(sum!(elements, gas::MOVED; elements / inner as u64, gathered(value(x))))
         }
         Op::GatherElements { x, .. } => {
             let (rows, _) = out.rows();
@@ -154,11 +159,11 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         Op::Pad { x, before, .. } => {
             let x = value(x);
             let plan = PadPlan::new(&x.shape, before, &out.shape);
-            plain(sum!(elements, gas::MOVE; x.elements(), gas::PAD; x.elements() / plan.run(), gas::MOVE_RUN))
+            plain(sum!(elements, gas::MOVED; x.elements(), gas::PAD; x.elements() / plan.run(), gas::MOVE_RUN))
         }
         Op::Broadcast { x, .. } => {
             let plan = BroadcastPlan::new([&value(x).shape], &out.shape);
-            plain(sum!(elements, gas::MOVE; elements / plan.run() as u64, gas::MOVE_RUN))
+            plain(sum!(elements, gas::MOVED; elements / plan.run() as u64, gas::MOVE_RUN))
         }
         Op::Clamp { x, .. } => {
             let each = if narrow(&[value(x), out]) {
@@ -196,7 +201,11 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     0
                 };
                 let lines = elements / slide.out[1] as u64;
-                return plain(sum!(lines, folded(&slide); elements, mean));
+                return plain(sum!(lines, folded(&slide, far(value(x))); elements, mean));
+            }
+            let whole = |slide: &Slide| narrow(&[value(x)]) && pool::whole_rows(slide);
+            if let Some(slide) = slide.filter(whole) {
+                return plain(sum!(elements, gas::POOL; elements, slide.taps(), gas::REDUCE_NARROW));
             }
             // Inference has built the same one.
             let taps = slide.map_or(u64::MAX, |slide| pool_taps(&slide));
@@ -210,7 +219,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         Op::Upsample2d { x, .. } => {
             let x = value(x);
             let (rows, _) = out.rows();
-            plain(sum!(elements, gas::MOVE; x.elements(), gas::UPSAMPLE; rows, gas::MOVE_STRIDED))
+            plain(sum!(elements, gas::MOVED; x.elements(), gas::UPSAMPLE; rows, gas::MOVE_STRIDED))
         }
         Op::Transpose { x, axes } => {
             let plan = shape::transpose_plan(&value(x).shape, axes);
@@ -224,22 +233,30 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     let each = if far(value(x)) { gas::TURN_FAR } else { gas::TURN };
                     sum!(elements, each; runs, pieces, gas::MOVE_RUN; runs / rows as u64, tiles, gas::COPY)
                 }
-                None if step == 1 => sum!(elements, gas::MOVE; runs, gas::MOVE_RUN),
-                None => sum!(elements, strided(value(x)); runs, gas::COPY),
+                None if step == 1 => sum!(elements, gas::MOVED; runs, gas::MOVE_RUN),
+                None => match shape::turned(&plan).filter(|_| !far(value(x))) {
+                    Some([rows, few]) => {
+                        let turned = elements / (rows * few) as u64;
+                        sum!(elements, gas::TURN; turned, few, gas::MOVE_RUN; turned, gas::COPY)
+                    }
+                    None => sum!(elements, strided(value(x), step); runs, gas::COPY),
+                },
             })
         }
         Op::Concat { xs, axis } => {
             let [outer, _, _] = shape::around(&out.shape, *axis as usize);
-            plain(sum!(elements, gas::MOVE; outer, xs.len(), gas::MOVE_RUN))
+            plain(sum!(elements, gas::MOVED; outer, xs.len(), gas::MOVE_RUN))
         }
         Op::Slice {
             x, axis, step, length, ..
         } => {
             let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
+            // Of a far operand lines may be fetched from memory one by one.
+            let run = if far(value(x)) { gas::COPY } else { gas::MOVE_RUN };
             match (*step, inner) {
-                (1, _) => plain(sum!(elements, gas::MOVE; outer, gas::MOVE_RUN)),
-                (_, 1) => plain(sum!(elements, strided(value(x)); outer, gas::MOVE_RUN)),
-                _ => plain(sum!(elements, gas::MOVE; outer, *length, gas::MOVE_RUN)),
+                (1, _) => plain(sum!(elements, gas::MOVED; outer, run)),
+                (_, 1) => plain(sum!(elements, strided(value(x), *step as usize); outer, run)),
+                _ => plain(sum!(elements, gas::MOVED; outer, *length, run)),
             }
         }
         Op::ArgMax { x } => plain(sum!(value(x).elements(), gas::ARG_MAX; elements, gas::RUN)),
@@ -277,18 +294,20 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
 }
 
 /// Price of a line of results of a pooling that folds lines.
-fn folded(slide: &Slide) -> u64 {
+fn folded(slide: &Slide, far: bool) -> u64 {
     let ([rows, columns], width) = (slide.kernel, slide.out[1]);
     let (span, at_once) = pool::piece(slide);
     let pieces = width.div_ceil(at_once);
-    let along = if slide.strides[1] == 1 {
-        gas::FOLDED
-    } else {
-        gas::FOLDED_APART
+    let down = if far { gas::FOLDED_FAR } else { gas::FOLDED };
+    let along = match slide.strides[1] {
+        1 => gas::FOLDED,
+        2 => gas::FOLDED_PAIRS,
+        _ => gas::FOLDED_APART,
     };
     sum!(
-        pieces, rows + columns, gas::FOLD;
-        rows, width * slide.strides[1] + pieces * span, gas::FOLDED;
+        pieces, gas::FOLD;
+        pieces, rows, gas::FOLD_ROW;
+        rows, width * slide.strides[1] + pieces * span, down;
         columns, width + WIDE * pieces, along
     )
 }
@@ -385,9 +404,9 @@ fn far(x: &ValueType) -> bool {
 
 /// Price of a slice without `axis`.
 pub(super) fn slice(x: &ValueType, axis: u32) -> u64 {
-    let [outer, _, inner] = shape::around(&x.shape, axis as usize);
+    let [outer, extent, inner] = shape::around(&x.shape, axis as usize);
     match inner {
-        1 => sum!(outer, strided(x)),
+        1 => sum!(outer, strided(x, extent)),
         _ => sum!(outer, inner, gas::MOVE; outer, gas::RUN),
     }
 }
@@ -401,12 +420,15 @@ fn gathered(x: &ValueType) -> u64 {
     }
 }
 
-/// Price of an element copied from anywhere.
-fn strided(x: &ValueType) -> u64 {
-    if far(x) {
-        gas::MOVE_STRIDED_FAR
-    } else {
-        gas::MOVE_STRIDED
+/// [`gas::SPACED`] as a pattern.
+const SPACED: usize = gas::SPACED as usize;
+
+/// Price of an element copied from so many elements after the last.
+fn strided(x: &ValueType, step: usize) -> u64 {
+    match (far(x), step) {
+        (true, _) => gas::MOVE_STRIDED_FAR,
+        (false, 0..=SPACED) => gas::MOVE_SPACED,
+        (false, _) => gas::MOVE_STRIDED,
     }
 }
 

@@ -71,10 +71,13 @@ pub(crate) fn rescale_channels(
     if inner == 1 {
         // Channels alternate from element to element.
         let mut channel = 0;
-        map(x, out, kernels, |chunk| {
-            for x in chunk {
-                *x = scale.apply(channel, i64::from(*x));
-                channel = if channel + 1 == channels { 0 } else { channel + 1 };
+        map(x, out, kernels, |mut chunk| {
+            while !chunk.is_empty() {
+                let count = chunk.len().min(channels - channel);
+                let (now, rest) = chunk.split_at_mut(count);
+                scale.apply_neighbours(channel, now);
+                channel = (channel + count) % channels;
+                chunk = rest;
             }
         });
         return;
@@ -120,10 +123,12 @@ fn columns(x: &[i16], scale: &Scale, channels: usize, out: &mut [i16], kernels: 
     let (low, high) = (scale.rescale.low, scale.rescale.high);
     let [mut multipliers, mut addends, mut shifts] = [[0i32; CHUNK]; 3];
     let row = (CHUNK / channels).max(1).saturating_mul(channels).min(x.len());
+    let mut channel = 0;
     for first in (0..row).step_by(CHUNK) {
         let count = CHUNK.min(row - first);
         for i in 0..count {
-            let (bias, multiplier, shift) = scale.of((first + i) % channels);
+            let (bias, multiplier, shift) = scale.of(channel);
+            channel = if channel + 1 == channels { 0 } else { channel + 1 };
             let half = ((1u32 << (shift & 31)) >> 1) as i32;
             (multipliers[i], shifts[i]) = (multiplier, shift.into());
             // Both fit where the channel is short.

@@ -83,6 +83,31 @@ impl Scale {
         lanes
     }
 
+    /// Rescales elements in place, each with a channel of its own from `first` on.
+    pub fn apply_neighbours(&self, first: usize, x: &mut [i32]) {
+        let (multipliers, shifts) = (&self.rescale.multipliers, &self.rescale.shifts);
+        let (low, high) = (self.rescale.low, self.rescale.high);
+        let each = first..first + x.len();
+        // Whole lists of one length need no choice for every element.
+        match (
+            self.bias.get(each.clone()),
+            multipliers.get(each.clone()),
+            shifts.get(each),
+        ) {
+            (Some(bias), Some(multipliers), Some(shifts)) => {
+                for (((x, bias), multiplier), shift) in x.iter_mut().zip(bias).zip(multipliers).zip(shifts) {
+                    let sum = i64::from(*x).wrapping_add(*bias);
+                    *x = crate::kernels::rescale(sum, *multiplier, *shift, low, high);
+                }
+            }
+            _ => {
+                for (i, x) in x.iter_mut().enumerate() {
+                    *x = self.apply(first + i, i64::from(*x));
+                }
+            }
+        }
+    }
+
     /// Rescales an exact sum without its bias.
     #[inline]
     pub fn apply(&self, channel: usize, sum: i64) -> i32 {

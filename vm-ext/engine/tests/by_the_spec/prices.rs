@@ -186,3 +186,59 @@ fn large_operands_cost_the_same_by_both() {
         );
     }
 }
+
+/// Lines that few axes turn, windows of whole rows, and elements a few apart.
+#[test]
+fn what_is_read_in_order_costs_the_same_by_both() {
+    let transpose = |shape: [u32; 4], axes: [u32; 4]| {
+        let op = Op::Transpose {
+            x: 0,
+            axes: axes.to_vec(),
+        };
+        (shape, op)
+    };
+    let pool = |shape: [u32; 4], kernel, pads| {
+        let window = Window {
+            kernel,
+            strides: [1, 2],
+            dilations: [1, 1],
+            pads,
+        };
+        (shape, Op::MaxPool2d { x: 0, window })
+    };
+    let slice = |step| {
+        let (x, axis, start, length) = (0, 3, 0, 2);
+        let op = Op::Slice {
+            x,
+            axis,
+            start,
+            step,
+            length,
+        };
+        ([1, 2, 3, 20], op)
+    };
+    let cases = [
+        transpose([3, 2, 5, 7], [0, 2, 3, 1]),
+        transpose([3, 2, 5, 3], [0, 2, 3, 1]),
+        transpose([3, 4, 5, 7], [0, 2, 3, 1]),
+        transpose([2, 3, 4, 9], [2, 0, 3, 1]),
+        transpose([2, 3, 4, 9], [3, 0, 2, 1]),
+        transpose([4, 9, 1, 3], [0, 3, 2, 1]),
+        transpose([1, 20, 1, 9], [0, 3, 2, 1]),
+        transpose([1, 20, 3, 3], [0, 2, 1, 3]),
+        transpose([1, 20, 3, 3], [3, 0, 2, 1]),
+        pool([2, 3, 9, 3], [2, 3], [0; 4]),
+        pool([2, 3, 9, 3], [2, 3], [1, 0, 0, 0]),
+        pool([2, 3, 9, 3], [1, 2], [0; 4]),
+        pool([2, 3, 9, 30], [3, 3], [0, 1, 0, 1]),
+        slice(8),
+        slice(9),
+    ];
+    for (i, (shape, op)) in cases.into_iter().enumerate() {
+        for high in [9, 1 << 20] {
+            let bytes = format::encode(&graph(vec![input(&shape, -9, high)], vec![op.clone()]));
+            let took = both(&format!("case {i}"), &bytes.graph, &bytes.weights, &LIMITS);
+            assert!(took.is_some(), "case {i}");
+        }
+    }
+}

@@ -175,7 +175,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         (extents(rest), *last as u128)
     };
     let broadcast = |each: &str, operands: &[&usize]| {
-        let run = if operands.len() == 1 { "MOVE_RUN" } else { "RUN" };
+        let run = if operands.len() == 1 { "MOVE_RUN" } else { "STRETCH" };
         let operands: Vec<&[usize]> = operands.iter().map(|x| shape(x)).collect();
         e * gas(each) + e / run_of(&operands, &y.shape).0 * gas(run)
     };
@@ -239,7 +239,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
             match around(&y.shape, *axis) {
                 [_, extent, 1] if short => e * each + e.min(extent.max(256)) * gas("COLUMN") + gas("RUN"),
                 [_, _, 1] => e * gas("COLUMN") + gas("RUN"),
-                [outer, extent, _] => e * each + outer * extent * gas("RUN"),
+                [outer, extent, _] => e * each + outer * extent * gas(if short { "LINE_RESCALED" } else { "RUN" }),
             }
         }
         Op::Add {
@@ -271,7 +271,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
             let short = narrow(&[&types[*condition], &types[*a], &types[*b], y]);
             broadcast(if short { "SELECT_NARROW" } else { "SELECT" }, &[condition, a, b])
         }
-        Op::Broadcast { x, .. } => broadcast("MOVE", &[x]),
+        Op::Broadcast { x, .. } => broadcast("MOVED", &[x]),
         Op::Sqrt { .. } => e * gas("SQRT"),
         Op::Clamp { x, .. } => {
             let short = narrow(&[&types[*x], y]);
@@ -293,43 +293,55 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 };
                 return lines + e * mean;
             }
+            let whole =
+                window.kernel[1] == shape(x)[3] as i128 && window.padding == [0; 4] && window.dilations == [1, 1];
+            if whole && narrow(&[&types[*x]]) {
+                let taps = (window.kernel[0] * window.kernel[1]) as u128;
+                return e * gas("POOL") + e * taps * gas("REDUCE_NARROW");
+            }
             e * gas("POOL") + e * inside(0) * inside(1) * by_distance("POOL_TAP", &types[*x])
         }
         Op::Upsample2d { x, .. } => {
             let (rows, _) = rows_of(y);
-            e * gas("MOVE") + elements(&types[*x]) * gas("UPSAMPLE") + rows * gas("MOVE_STRIDED")
+            e * gas("MOVED") + elements(&types[*x]) * gas("UPSAMPLE") + rows * gas("MOVE_STRIDED")
         }
         Op::Transpose { x, axes } => transpose(&types[*x], axes),
         Op::Concat { xs, axis } => {
             let [outer, _, _] = around(&y.shape, *axis);
-            e * gas("MOVE") + outer * xs.len() as u128 * gas("MOVE_RUN")
+            e * gas("MOVED") + outer * xs.len() as u128 * gas("MOVE_RUN")
         }
         Op::Slice {
             x, axis, step, length, ..
         } => {
             let [outer, _, inner] = around(&y.shape, *axis);
             let (each, runs) = match (*step, inner) {
-                (1, _) => (gas("MOVE"), outer),
-                (_, 1) => (by_distance("MOVE_STRIDED", &types[*x]), outer),
-                _ => (gas("MOVE"), outer * *length as u128),
+                (1, _) => (gas("MOVED"), outer),
+                (_, 1) => (strided(&types[*x], *step as u128), outer),
+                _ => (gas("MOVED"), outer * *length as u128),
             };
-            e * each + runs * gas("MOVE_RUN")
+            let far = bytes(&types[*x]) > gas("FAR_BYTES");
+            e * each + runs * gas(if far { "COPY" } else { "MOVE_RUN" })
         }
         Op::Gather { x, axis, .. } => {
             let [_, _, inner] = around(shape(x), *axis);
-            e * gas("MOVE") + e / inner * by_distance("GATHERED", &types[*x])
+            e * gas("MOVED") + e / inner * by_distance("GATHERED", &types[*x])
         }
         Op::GatherElements { x, .. } => e * by_distance("GATHERED", &types[*x]) + rows_of(y).0 * gas("RUN"),
         Op::Pad { x, before, after, .. } => {
             let padded = (0..before.len()).rev().find(|axis| before[*axis] + after[*axis] > 0);
             let run = extents(&shape(x)[padded.unwrap_or(0)..]);
             let x = elements(&types[*x]);
-            e * gas("MOVE") + x * gas("PAD") + x / run * gas("MOVE_RUN")
+            e * gas("MOVED") + x * gas("PAD") + x / run * gas("MOVE_RUN")
         }
         Op::ReduceSum { x, axis, .. } | Op::ReduceMax { x, axis } => {
             let [outer, extent, inner] = around(shape(x), *axis);
             let steps = if inner == 1 { 1 } else { extent * inner.div_ceil(256) };
-            elements(&types[*x]) * gas("REDUCE") + outer * steps * gas("REDUCE_STEP") + e * gas("REDUCED")
+            let each = gas(if narrow(&[&types[*x]]) {
+                "REDUCE_NARROW"
+            } else {
+                "REDUCE"
+            });
+            elements(&types[*x]) * each + outer * steps * gas("REDUCE_STEP") + e * gas("REDUCED")
         }
         Op::ArgMax { x } => elements(&types[*x]) * gas("ARG_MAX") + e * gas("RUN"),
         Op::TopK { x, k } => {
@@ -538,9 +550,13 @@ fn folded(x: &Type, window: &Window, y: &Type) -> Option<u128> {
         && span <= 64
         && sw <= 8;
     let pieces = ow.div_ceil((256 - span.min(256)) / sw + 1);
-    let along = gas(if sw == 1 { "FOLDED" } else { "FOLDED_APART" });
-    let line = pieces * (kh + kw) * gas("FOLD")
-        + kh * (ow * sw + pieces * span) * gas("FOLDED")
+    let along = gas(match sw {
+        1 => "FOLDED",
+        2 => "FOLDED_PAIRS",
+        _ => "FOLDED_APART",
+    });
+    let line = pieces * (gas("FOLD") + kh * gas("FOLD_ROW"))
+        + kh * (ow * sw + pieces * span) * by_distance("FOLDED", x)
         + kw * (ow + 16 * pieces) * along;
     lines.then_some(elements(y) / ow * line)
 }
@@ -549,19 +565,20 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
     let axes: Vec<usize> = axes.iter().copied().filter(|axis| x.shape[*axis] > 1).collect();
     let next = |axis: usize| (axis + 1..x.shape.len()).find(|axis| x.shape[*axis] > 1);
     let Some(last) = axes.last() else {
-        return elements(x) * (gas("MOVE") + gas("MOVE_RUN"));
+        return elements(x) * (gas("MOVED") + gas("MOVE_RUN"));
     };
     let follow = axes
         .windows(2)
         .rev()
         .take_while(|pair| next(pair[0]) == Some(pair[1]))
         .count();
+    let run_axes = follow + 1;
     let run: u128 = axes[axes.len() - 1 - follow..]
         .iter()
         .map(|axis| x.shape[*axis] as u128)
         .product();
     if next(*last).is_none() {
-        return elements(x) * gas("MOVE") + elements(x) / run * gas("MOVE_RUN");
+        return elements(x) * gas("MOVED") + elements(x) / run * gas("MOVE_RUN");
     }
     // Where x's last axis is in the result, and what precedes it there as in x.
     let end = axes.iter().position(|axis| next(*axis).is_none()).unwrap();
@@ -580,7 +597,21 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
             + elements(x) / run * run.div_ceil(32) * gas("MOVE_RUN")
             + tiles * gas("COPY");
     }
-    elements(x) * by_distance("MOVE_STRIDED", x) + elements(x) / run * gas("COPY")
+    // Where what follows x's last axis in the result is its run, of 2 or 3.
+    let follows = axes.len() - (end + 1) == run_axes;
+    if follows && run < 4 && down >= 4 && bytes(x) <= gas("FAR_BYTES") {
+        return elements(x) * gas("TURN") + elements(x) / (run * down) * (run * gas("MOVE_RUN") + gas("COPY"));
+    }
+    let step: u128 = x.shape[last + 1..].iter().map(|n| *n as u128).product();
+    elements(x) * strided(x, step) + elements(x) / run * gas("COPY")
+}
+
+/// An element copied from so many elements after the last.
+fn strided(x: &Type, step: u128) -> u128 {
+    match step <= gas("SPACED") && bytes(x) <= gas("FAR_BYTES") {
+        true => gas("MOVE_SPACED"),
+        false => by_distance("MOVE_STRIDED", x),
+    }
 }
 
 fn forest(trees: &Trees, features: u128) -> u128 {
@@ -629,7 +660,7 @@ fn scan_of(scan: &Scan, op: &Op, y: &Type, types: &[Type]) -> u128 {
     let slices = scan.scanned.iter().map(|scanned| {
         let x = &types[scanned.x];
         match around(&x.shape, scanned.axis) {
-            [outer, _, 1] => outer * by_distance("MOVE_STRIDED", x),
+            [outer, extent, 1] => outer * strided(x, extent),
             [outer, _, inner] => outer * inner * gas("MOVE") + outer * gas("RUN"),
         }
     });
