@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_vectors_stay_small() {
-        assert!(VECTORS.iter().map(|(_, text)| text.len()).sum::<usize>() < 84_000);
+        assert!(VECTORS.iter().map(|(_, text)| text.len()).sum::<usize>() < 88_000);
     }
 
     /// The scalar kernels with one loop replaced.
