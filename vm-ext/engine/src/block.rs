@@ -185,12 +185,8 @@ impl Block {
             Step::Transpose { x, plan } => movement::transpose(view(x), plan, out),
             Step::Concat { xs, axis } => {
                 let [_, extent, inner] = shape::around(&this.shape, *axis);
-                let mut offset = 0;
-                for x in xs {
-                    let part = kind(x).shape[*axis] as usize * inner;
-                    movement::concat_part(view(x), part, extent * inner, offset, out);
-                    offset += part;
-                }
+                let operands = xs.iter().map(|x| (view(x), kind(x).shape[*axis] as usize * inner));
+                movement::concat(operands, extent * inner, out);
             }
             Step::Slice {
                 x,

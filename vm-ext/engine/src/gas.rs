@@ -74,7 +74,7 @@ pub const NARROW: u64 = 250;
 /// An element of Add, Mul or Rescale.
 pub const ARITHMETIC: u64 = 1_500;
 /// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
-pub const COLUMN: u64 = 3_500;
+pub const COLUMN: u64 = 4_000;
 /// A line of neighbours that a short Rescale rescales alike.
 pub const LINE_RESCALED: u64 = 20_000;
 /// An element of Div.
@@ -136,15 +136,15 @@ pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
 pub const SOFTMAX_ROW: u64 = 70_000;
 /// An element that pooling looks at.
-pub const POOL_TAP: u64 = 3_000;
+pub const POOL_TAP: u64 = 3_500;
 /// An element that pooling gives.
-pub const POOL: u64 = 20_000;
+pub const POOL: u64 = 30_000;
 /// A line that pooling folds at once, or a piece of it.
 pub const FOLD: u64 = 35_000;
 /// A row that is folded into it.
 pub const FOLD_ROW: u64 = 4_000;
 /// An element of it.
-pub const FOLDED: u64 = 100;
+pub const FOLDED: u64 = 130;
 /// The same of a far operand's rows.
 pub const FOLDED_FAR: u64 = 300;
 /// The same where a line's windows begin two apart.
@@ -159,10 +159,14 @@ pub const MOVE: u64 = 300;
 pub const MOVED: u64 = 100;
 /// A run of neighbouring elements, beside them.
 pub const MOVE_RUN: u64 = 5_000;
+/// A run of neighbours that Slice takes out of an operand.
+pub const SLICED: u64 = 8_000;
 /// An element of a matrix that is transposed tile by tile.
 pub const TURN: u64 = 500;
 /// The same of a far matrix.
 pub const TURN_FAR: u64 = 2_000;
+/// A line of up to 32 neighbours that such a tile reads.
+pub const TURN_LINE: u64 = 2_000;
 /// An element copied from anywhere.
 pub const MOVE_STRIDED: u64 = 6_000;
 /// The same of one no more than [`SPACED`] elements from the last.

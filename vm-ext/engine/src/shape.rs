@@ -121,13 +121,13 @@ impl Slide {
     pub fn inside(&self, axis: usize, at: usize) -> (usize, usize) {
         let start = at * self.strides[axis];
         let (before, dilation) = (self.before[axis], self.dilations[axis]);
-        // Most windows need no division.
-        let steps = |distance: usize| match dilation {
-            1 => distance,
-            _ => distance.div_ceil(dilation),
-        };
-        let first = steps(before.saturating_sub(start));
-        let end = steps((self.image[axis] + before).saturating_sub(start));
+        // Most windows lie on the image, and need no division.
+        let after = self.image[axis] + before;
+        if start >= before && start + (self.kernel[axis] - 1) * dilation < after {
+            return (0, self.kernel[axis]);
+        }
+        let first = before.saturating_sub(start).div_ceil(dilation);
+        let end = after.saturating_sub(start).div_ceil(dilation);
         (first, end.min(self.kernel[axis]))
     }
 }

@@ -165,6 +165,14 @@ impl Rows {
 }
 
 impl<'a> View<'a> {
+    /// So many elements from `start` on.
+    pub fn part(self, start: usize, count: usize) -> View<'a> {
+        match self {
+            View::I16(v) => View::I16(&v[start..start + count]),
+            View::I32(v) => View::I32(&v[start..start + count]),
+        }
+    }
+
     /// Reads elements from `start` on.
     pub fn load(self, start: usize, out: &mut [i32]) {
         let end = start + out.len();

@@ -231,7 +231,13 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     let pieces = run.div_ceil(movement::TILE);
                     let tiles = pieces * rows.div_ceil(movement::TILE);
                     let each = if far(value(x)) { gas::TURN_FAR } else { gas::TURN };
-                    sum!(elements, each; runs, pieces, gas::MOVE_RUN; runs / rows as u64, tiles, gas::COPY)
+                    let lines = elements / rows as u64 * rows.div_ceil(movement::TILE) as u64;
+                    sum!(
+                        elements, each;
+                        runs, pieces, gas::MOVE_RUN;
+                        lines, gas::TURN_LINE;
+                        runs / rows as u64, tiles, gas::COPY
+                    )
                 }
                 None if step == 1 => sum!(elements, gas::MOVED; runs, gas::MOVE_RUN),
                 None => match shape::turned(&plan).filter(|_| !far(value(x))) {
@@ -252,7 +258,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         } => {
             let [outer, _, inner] = shape::around(&out.shape, *axis as usize);
             // Of a far operand lines may be fetched from memory one by one.
-            let run = if far(value(x)) { gas::COPY } else { gas::MOVE_RUN };
+            let run = if far(value(x)) { gas::COPY } else { gas::SLICED };
             match (*step, inner) {
                 (1, _) => plain(sum!(elements, gas::MOVED; outer, run)),
                 (_, 1) => plain(sum!(elements, strided(value(x), *step as usize); outer, run)),

@@ -4,7 +4,7 @@ use super::Scale;
 use crate::graph::{Comparison, Op, Rescale};
 use crate::infer::pick;
 use crate::kernels::portable::{End, Neighbours};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, WIDE};
 use crate::shape::{BroadcastPlan, Loop};
 use crate::tensor::{View, ViewMut};
 
@@ -72,6 +72,13 @@ pub(crate) fn rescale_channels(
         // Channels alternate from element to element.
         let mut channel = 0;
         map(x, out, kernels, |mut chunk| {
+            if channels < WIDE {
+                for x in chunk {
+                    *x = scale.apply(channel, i64::from(*x));
+                    channel = if channel + 1 == channels { 0 } else { channel + 1 };
+                }
+                return;
+            }
             while !chunk.is_empty() {
                 let count = chunk.len().min(channels - channel);
                 let (now, rest) = chunk.split_at_mut(count);

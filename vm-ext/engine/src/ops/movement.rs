@@ -21,11 +21,26 @@ pub(crate) fn upsample(x: View<'_>, width: usize, factors: [usize; 2], out: &mut
         let wide = width * right;
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(down * wide)) {
             let (first, others) = y.split_at_mut(wide);
-            for (x, y) in x.iter().zip(first.chunks_exact_mut(right)) {
-                y.fill(*x);
+            match right {
+                2 => times::<T, 2>(x, first),
+                3 => times::<T, 3>(x, first),
+                4 => times::<T, 4>(x, first),
+                _ => {
+                    for (x, y) in x.iter().zip(first.chunks_exact_mut(right)) {
+                        y.fill(*x);
+                    }
+                }
             }
             for other in others.chunks_exact_mut(wide) {
                 other.copy_from_slice(first);
+            }
+        }
+    }
+    /// Each element N times, which compilers make of few stores.
+    fn times<T: Copy, const N: usize>(x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y.chunks_exact_mut(N)) {
+            for y in y {
+                *y = *x;
             }
         }
     }
@@ -160,8 +175,25 @@ fn turn<T: Copy>(
     }
 }
 
+/// Elements of a result that operands are joined to at once, so that a cache holds them until the last operand is there.
+const JOINED: usize = 1 << 13;
+
+/// Copies operands `[outer, part]`, given with their parts, next to each other, to rows of `row` elements.
+pub(crate) fn concat<'a>(operands: impl Iterator<Item = (View<'a>, usize)> + Clone, row: usize, out: &mut ViewMut<'_>) {
+    let (all, at_once) = (out.len() / row, (JOINED / row).max(1));
+    for first in (0..all).step_by(at_once) {
+        let rows = at_once.min(all - first);
+        let mut block = out.part(first * row, rows * row);
+        let mut offset = 0;
+        for (x, part) in operands.clone() {
+            concat_part(x.part(first * part, rows * part), part, row, offset, &mut block);
+            offset += part;
+        }
+    }
+}
+
 /// Copies operand elements `[outer, extent * inner]` next to those of other operands: to `offset` in rows of `row`.
-pub(crate) fn concat_part(x: View<'_>, part: usize, row: usize, offset: usize, out: &mut ViewMut<'_>) {
+fn concat_part(x: View<'_>, part: usize, row: usize, offset: usize, out: &mut ViewMut<'_>) {
     fn go<T: Copy>(x: &[T], part: usize, row: usize, offset: usize, y: &mut [T]) {
         for (x, y) in x.chunks_exact(part).zip(y.chunks_exact_mut(row)) {
             y[offset..offset + part].copy_from_slice(x);

@@ -25,6 +25,7 @@ pub(crate) fn sum(
             let Folds {
                 totals_down, total_of, ..
             } = kernels.folds;
+            let mut results = [0i32; CHUNK];
             narrow(
                 x,
                 around,
@@ -35,7 +36,6 @@ pub(crate) fn sum(
                     if let [sum] = sums {
                         return out.store(at, &[finish(*sum)]);
                     }
-                    let mut results = [0i32; CHUNK];
                     let results = &mut results[..sums.len()];
                     for (y, sum) in results.iter_mut().zip(sums) {
                         *y = finish(*sum);
@@ -119,11 +119,11 @@ fn wide<A: Copy>(
         }
         return;
     }
-    let mut results = [0i32; CHUNK];
+    let (mut results, mut folded) = ([0i32; CHUNK], [start; CHUNK]);
     for (block, x) in x.chunks_exact(extent * inner).enumerate() {
         for from in (0..inner).step_by(CHUNK) {
             let count = CHUNK.min(inner - from);
-            let mut folded = [start; CHUNK];
+            folded[..count].fill(start);
             for row in x.chunks_exact(inner) {
                 for (acc, x) in folded[..count].iter_mut().zip(&row[from..from + count]) {
                     *acc = step(*acc, *x);

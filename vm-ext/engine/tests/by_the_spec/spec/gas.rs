@@ -320,7 +320,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 _ => (gas("MOVED"), outer * *length as u128),
             };
             let far = bytes(&types[*x]) > gas("FAR_BYTES");
-            e * each + runs * gas(if far { "COPY" } else { "MOVE_RUN" })
+            e * each + runs * gas(if far { "COPY" } else { "SLICED" })
         }
         Op::Gather { x, axis, .. } => {
             let [_, _, inner] = around(shape(x), *axis);
@@ -595,6 +595,7 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
         let tiles = elements(x) / (run * down) * run.div_ceil(32) * down.div_ceil(32);
         return elements(x) * by_distance("TURN", x)
             + elements(x) / run * run.div_ceil(32) * gas("MOVE_RUN")
+            + elements(x) / down * down.div_ceil(32) * gas("TURN_LINE")
             + tiles * gas("COPY");
     }
     // Where what follows x's last axis in the result is its run, of 2 or 3.
