@@ -138,7 +138,7 @@ pub const SOFTMAX_ROW: u64 = 70_000;
 /// An element that pooling looks at.
 pub const POOL_TAP: u64 = 3_500;
 /// An element that pooling gives.
-pub const POOL: u64 = 30_000;
+pub const POOL: u64 = 36_000;
 /// A line that pooling folds at once, or a piece of it.
 pub const FOLD: u64 = 35_000;
 /// A row that is folded into it.
