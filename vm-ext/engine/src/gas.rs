@@ -10,9 +10,9 @@ pub const ARENA_BYTE: u64 = 500;
 /// Every byte of a result: it is written where others were before.
 pub const RESULT_BYTE: u64 = 200;
 /// A product of the tiled kernels, 8-bit weights.
-pub const MAC_I8: u64 = 21;
+pub const MAC_I8: u64 = 20;
 /// A product of the tiled kernels, 16-bit weights.
-pub const MAC_I16: u64 = 21;
+pub const MAC_I16: u64 = 20;
 /// A byte of weights, once per run.
 pub const WEIGHT_BYTE: u64 = 60;
 /// The same of weights that are more than [`FAR_BYTES`] together.
@@ -38,14 +38,14 @@ pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
 pub const RESCALE: u64 = 450;
 /// A rescaled element of 16 bits whose result is in the high word of a product of 64 bits.
-pub const RESCALE_HIGH: u64 = 120;
+pub const RESCALE_HIGH: u64 = 150;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
 pub const MAC_DIRECT: u64 = 45;
 /// The same of one that rescales and stores them while they are at hand.
 pub const MAC_CELL: u64 = 28;
-/// Sixteen results of such a convolution, beside their products.
+/// Sixteen results of such a convolution, beside their products; less than sixteen of a row of a tile.
 pub const CELL: u64 = 2_500;
 /// A line of pixels that a convolution copies.
 pub const LINE: u64 = 3_000;
@@ -92,7 +92,7 @@ pub const LAY_OUT: u64 = 2_000;
 /// The same of a far matrix.
 pub const LAY_OUT_FAR: u64 = 6_000;
 /// A product of matrices of a batch, beside what it consists of.
-pub const BATCH: u64 = 120_000;
+pub const BATCH: u64 = 150_000;
 /// An element of LayerNorm.
 pub const LAYER_NORM: u64 = 4_000;
 /// A row of LayerNorm.

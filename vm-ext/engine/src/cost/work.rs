@@ -354,6 +354,7 @@ fn tiles(rows: u64, k: u64, split: Split, flushes: u64, narrow: bool, rescale: u
     sum!(
         rows, panels, WIDE, k + 1, mac;
         rows, panels, gas::TILE_ROW;
+        rows, u64::from(!split.in_panels().is_multiple_of(WIDE)), gas::CELL;
         rows.div_ceil(ROW_BLOCK as u64), panels, gas::TILE;
         rows, panels, flushes, gas::FLUSH;
         rows, panels, WIDE, rescale;
@@ -563,7 +564,7 @@ fn cells(shape: &ConvShape, rescale: u64) -> u64 {
     };
     let channel = sum!(
         gas::COPY;
-        edges, gas::COPY;
+        edges + short, gas::COPY;
         short, taps, gas::PIECE;
         cells + edges, lanes, steps, gas::MAC_CELL;
         cells + edges, gas::CELL;
@@ -649,6 +650,7 @@ fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool)
         batch, groups, panels, tiles, gas::TILE;
         batch, channels, panels, wide, taps + 1, mac;
         batch, channels, panels, gas::TILE_ROW;
+        batch, channels, u64::from(!pixels.is_multiple_of(wide)), gas::CELL;
         batch, channels, panels, flushes, gas::FLUSH;
         batch, channels, panels, wide, rescale
     )

@@ -155,6 +155,7 @@ pub(crate) struct Channel<B> {
     pub multiplier: i32,
     pub shift: u8,
     /// The same in another form, of 32 bits.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub high: Option<HighWord>,
 }
 

@@ -379,12 +379,20 @@ pub(super) fn narrow(first: __m256i, second: __m256i, [low, high]: [__m256i; 2])
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn store_some(sixteen: __m256i, count: usize, out: *mut i16) {
-    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    let pairs = _mm256_cmpgt_epi32(_mm256_set1_epi32((count / 2) as i32), lanes);
-    _mm256_maskstore_epi32(out.cast(), pairs, sixteen);
-    if count % 2 == 1 {
-        let mut all = [0i16; WIDE];
-        _mm256_storeu_si256(all.as_mut_ptr().cast(), sixteen);
-        *out.add(count.wrapping_sub(1)) = *all.as_ptr().add(count.wrapping_sub(1));
+    let (mut rest, mut out) = (_mm256_castsi256_si128(sixteen), out);
+    if count & 8 != 0 {
+        _mm_storeu_si128(out.cast(), rest);
+        (rest, out) = (_mm256_extracti128_si256::<1>(sixteen), out.add(8));
+    }
+    if count & 4 != 0 {
+        _mm_storel_epi64(out.cast(), rest);
+        (rest, out) = (_mm_srli_si128::<8>(rest), out.add(4));
+    }
+    if count & 2 != 0 {
+        out.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(rest));
+        (rest, out) = (_mm_srli_si128::<4>(rest), out.add(2));
+    }
+    if count & 1 != 0 {
+        *out = _mm_cvtsi128_si32(rest) as i16;
     }
 }

@@ -124,6 +124,7 @@ fn tiles(rows: u128, k: u128, columns: u128, flushes: u128, mac: u128, short: u1
     let rescale = rescale(flushes, short);
     rows * panels * (16 * (k + 1) * mac + gas("TILE_ROW") + flushes * gas("FLUSH") + 16 * rescale)
         + rows.div_ceil(48) * panels * gas("TILE")
+        + if columns % 16 > 3 { rows * gas("CELL") } else { 0 }
         + rows * single * (k * gas("MAC_DOT") + (1 + flushes) * gas("DOT"))
 }
 
@@ -480,7 +481,7 @@ fn conv2d(
             _ => 2 * taps,
         };
         let cell = 16 * steps * gas("MAC_CELL") + gas("CELL") + 16 * short;
-        let channel = (1 + edges) * gas("COPY") + pixels * taps * gas("PIECE") + (cells + edges) * cell;
+        let channel = (1 + edges + pixels) * gas("COPY") + pixels * taps * gas("PIECE") + (cells + edges) * cell;
         return all + batch * out * channel;
     }
     if of_group <= 2 && across <= 2 && (ow >= 4 || joined) {
@@ -534,6 +535,7 @@ fn conv2d(
         + batch * groups * scattered * taps * gathered
         + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
         + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
+        + if oh * ow % 16 > 0 { batch * out * gas("CELL") } else { 0 }
 }
 
 /// Pooling by lines, but for means; none where it does not go so.
