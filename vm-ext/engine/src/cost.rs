@@ -52,7 +52,15 @@ pub(crate) fn costs(graph: &Graph, inferred: &Inferred, limits: &Limits) -> Cost
     // Inputs are checked and copied in, outputs copied out.
     let inputs = (0..graph.inputs.len()).fold(0u64, |all, value| all.saturating_add(elements(value)));
     let arena = costs.total.peak_bytes;
-    costs.total.gas = sum!(costs.total.gas; gas::NODE; inputs, gas::PORT; results, gas::PORT; arena, gas::ARENA_BYTE);
+    let ports = graph.inputs.len() + graph.outputs.len();
+    costs.total.gas = sum!(
+        costs.total.gas;
+        gas::NODE;
+        ports, gas::RUN;
+        inputs, gas::PORT;
+        results, gas::PORT;
+        arena, gas::ARENA_BYTE
+    );
     costs
 }
 

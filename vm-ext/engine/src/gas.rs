@@ -8,7 +8,7 @@ pub const NODE: u64 = 150_000;
 /// Every byte of the memory that a run takes, once: it is fetched and zeroed.
 pub const ARENA_BYTE: u64 = 500;
 /// Every byte of a result: it is written where others were before.
-pub const RESULT_BYTE: u64 = 200;
+pub const RESULT_BYTE: u64 = 100;
 /// A product of the tiled kernels, 8-bit weights.
 pub const MAC_I8: u64 = 20;
 /// A product of the tiled kernels, 16-bit weights.
@@ -54,7 +54,7 @@ pub const PADDED: u64 = 150;
 /// An element that a convolution lays out for the tiled kernels.
 pub const GATHER_RUN: u64 = 110;
 /// A piece of a row that a convolution gathers for a tap.
-pub const PIECE: u64 = 3_000;
+pub const PIECE: u64 = 4_000;
 /// A line of a window that a convolution of few pixels copies.
 pub const WINDOW_LINE: u64 = 5_000;
 /// An element of a result that a convolution stores apart from its neighbours.
@@ -70,11 +70,11 @@ pub const POOL_TAP_FAR: u64 = 40_000;
 /// An element copied from anywhere in a far operand.
 pub const MOVE_STRIDED_FAR: u64 = 24_000;
 /// An element of an operation that goes from 16 bits to 16 bits by way of no more than 32.
-pub const NARROW: u64 = 250;
+pub const NARROW: u64 = 300;
 /// An element of Add, Mul or Rescale.
-pub const ARITHMETIC: u64 = 1_500;
+pub const ARITHMETIC: u64 = 2_000;
 /// A channel of Rescale that is laid out beside others, or an element with a channel of its own.
-pub const COLUMN: u64 = 4_000;
+pub const COLUMN: u64 = 6_000;
 /// A line of neighbours that a short Rescale rescales alike.
 pub const LINE_RESCALED: u64 = 20_000;
 /// An element of Div.
@@ -102,9 +102,9 @@ pub const REDUCE: u64 = 1_000;
 /// The same of 16 bits, or one of a window of whole rows.
 pub const REDUCE_NARROW: u64 = 400;
 /// A run of up to 256 neighbours that they fold into as many others.
-pub const REDUCE_STEP: u64 = 4_000;
+pub const REDUCE_STEP: u64 = 6_000;
 /// An element that they give.
-pub const REDUCED: u64 = 6_000;
+pub const REDUCED: u64 = 9_000;
 /// An element or run of elements that Gather or GatherElements finds by number.
 pub const GATHERED: u64 = 6_000;
 /// The same in a far operand.
@@ -136,11 +136,11 @@ pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
 pub const SOFTMAX_ROW: u64 = 70_000;
 /// An element that pooling looks at.
-pub const POOL_TAP: u64 = 3_500;
+pub const POOL_TAP: u64 = 5_000;
 /// An element that pooling gives.
 pub const POOL: u64 = 36_000;
 /// A line that pooling folds at once, or a piece of it.
-pub const FOLD: u64 = 35_000;
+pub const FOLD: u64 = 45_000;
 /// A row that is folded into it.
 pub const FOLD_ROW: u64 = 4_000;
 /// An element of it.
@@ -152,7 +152,7 @@ pub const FOLDED_PAIRS: u64 = 250;
 /// The same where they begin further apart.
 pub const FOLDED_APART: u64 = 1_000;
 /// A mean of a window that is folded so.
-pub const MEAN: u64 = 4_500;
+pub const MEAN: u64 = 6_000;
 /// An element copied with its neighbours into scratch space or out of it.
 pub const MOVE: u64 = 300;
 /// The same by an operation that does nothing else.
@@ -188,6 +188,6 @@ pub const TREE_ENTRY: u64 = 6_000;
 /// A feature of a row that trees read.
 pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
-pub const UPSAMPLE: u64 = 2_500;
+pub const UPSAMPLE: u64 = 3_500;
 /// An element of the model's inputs and outputs.
 pub const PORT: u64 = 2_000;

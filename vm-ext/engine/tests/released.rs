@@ -14,7 +14,7 @@ use common::LIMITS;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of `op-set-1.sha256`.
-const OP_SET_1: &str = "f48bb355c283aaf876acf54f9769328dd7b99b58e3e87423672b390b3f2e07a4";
+const OP_SET_1: &str = "594b8f843d450f8cc85a2ffb317b5340a707c1ebf94b2964ba58e08ca6850de4";
 
 fn released(list: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

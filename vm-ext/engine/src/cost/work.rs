@@ -251,7 +251,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
         }
         Op::Concat { xs, axis } => {
             let [outer, _, _] = shape::around(&out.shape, *axis as usize);
-            plain(sum!(elements, gas::MOVED; outer, xs.len(), gas::MOVE_RUN))
+            plain(sum!(elements, gas::MOVED; outer, xs.len(), gas::MOVE_RUN; xs.len(), gas::COPY))
         }
         Op::Slice {
             x, axis, step, length, ..
@@ -457,7 +457,8 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage, 
         } else {
             gas::MAC_WIDE_CONV
         };
-        let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE);
+        let lines = sum!(batch, channels, shape.slide.out[0]);
+        let gas = sum!(touched; macs, mac; batch, channels, pixels, gas::RESCALE_WIDE; lines, gas::RUN);
         return Work { gas, macs, scratch };
     };
     if few {

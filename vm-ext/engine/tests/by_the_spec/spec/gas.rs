@@ -32,11 +32,12 @@ pub fn run(graph: &Graph, types: &[Type]) -> (Vec<u64>, u64) {
     let nodes = nodes(&graph.nodes, graph.inputs.len(), types);
     let returned: u128 = graph.outputs.iter().map(|output| elements(&types[output.value])).sum();
     let taken: u128 = types[..graph.inputs.len()].iter().map(elements).sum();
+    let ports = (graph.inputs.len() + graph.outputs.len()) as u128;
     let all: u128 = nodes.iter().map(|gas| u128::from(*gas)).sum();
     let arena = u128::from(memory::peak(graph, types)) * gas("ARENA_BYTE");
     (
         nodes,
-        saturated(gas("NODE") + (taken + returned) * gas("PORT") + arena + all),
+        saturated(gas("NODE") + ports * gas("RUN") + (taken + returned) * gas("PORT") + arena + all),
     )
 }
 
@@ -309,7 +310,7 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
         Op::Transpose { x, axes } => transpose(&types[*x], axes),
         Op::Concat { xs, axis } => {
             let [outer, _, _] = around(&y.shape, *axis);
-            e * gas("MOVED") + outer * xs.len() as u128 * gas("MOVE_RUN")
+            e * gas("MOVED") + outer * xs.len() as u128 * gas("MOVE_RUN") + xs.len() as u128 * gas("COPY")
         }
         Op::Slice {
             x, axis, step, length, ..
@@ -430,7 +431,7 @@ fn conv2d(
     let touched = touched(bytes * out * taps);
     let e = elements(y);
     let Some(flushes) = flushes else {
-        return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE");
+        return touched + e * taps * by_distance("MAC_WIDE_CONV", x) + e * gas("RESCALE_WIDE") + e / ow * gas("RUN");
     };
     if groups == 1 && out >= 16 && oh * ow < 16 {
         let rows = batch * oh * ow;
