@@ -1,4 +1,5 @@
-//! Golden vectors of the shipped models: module, inputs, outputs. They hold the meaning of op-set 1, and of its drafts, in place.
+//! Golden vectors of the shipped models: module, inputs, outputs. They hold the meaning of op-set 1, and of its drafts, in place, and
+//! gas schedule 1.
 //!
 //! All vectors in the folder are replayed, those of models that were replaced since, too. `golden/<name>.wasm` is the module as it was converted, `golden/<name>.txt` inputs and outputs of some runs, as the
 //! engine's integers (long outputs by the SHA-256 of their little-endian 32-bit integers). They are written once, by
@@ -51,6 +52,14 @@ const RELEASED: [(&str, &str); 8] = [
         "painter-4.txt",
         "e8a910c080a369301bf1578e19a1411438c0d7508511f814862b09d454ee1201",
     ),
+];
+
+/// What loading and a run of them cost by gas schedule 1. Nobody changes these either.
+const PRICES: [(&str, u64, u64); 4] = [
+    ("gbdt-2", 776_050_000, 6_807_200),
+    ("mlp-3", 151_640_000, 1_269_240),
+    ("mood-3", 255_060_000, 2_738_140),
+    ("painter-4", 4_365_190_000, 3_779_235_280),
 ];
 
 fn path(name: &str) -> PathBuf {
@@ -120,6 +129,15 @@ fn the_vectors_of_op_set_1_are_those_of_its_release() {
         let bytes = fs::read(path(name)).unwrap();
         assert_eq!(hex::encode(Sha256::digest(bytes)), hash, "{name}");
     }
+}
+
+#[test]
+fn they_cost_what_gas_schedule_1_was_released_with() {
+    let prices = PRICES.map(|(name, ..)| {
+        let model = load(&fs::read(path(&format!("{name}.wasm"))).unwrap());
+        (name, model.load_gas(), model.program.run_gas())
+    });
+    assert_eq!(prices, PRICES);
 }
 
 #[test]

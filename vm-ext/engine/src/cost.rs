@@ -57,8 +57,8 @@ pub(crate) fn costs(graph: &Graph, inferred: &Inferred, limits: &Limits) -> Cost
         costs.total.gas;
         gas::NODE;
         ports, gas::RUN;
-        inputs, gas::PORT;
-        results, gas::PORT;
+        inputs, gas::INPUT;
+        results, gas::OUTPUT;
         arena, gas::ARENA_BYTE
     );
     costs

@@ -6,7 +6,7 @@
 /// Every node: dispatch, allocation, set-up.
 pub const NODE: u64 = 150_000;
 /// Every byte of the memory that a run takes, once: it is fetched and zeroed.
-pub const ARENA_BYTE: u64 = 500;
+pub const ARENA_BYTE: u64 = 350;
 /// Every byte of a result: it is written where others were before.
 pub const RESULT_BYTE: u64 = 100;
 /// A product of the tiled kernels, 8-bit weights.
@@ -26,7 +26,7 @@ pub const TILE: u64 = 30_000;
 /// A row of a tile, beside its products.
 pub const TILE_ROW: u64 = 4_000;
 /// A sum of 16 that moves from 32 to 64 bits.
-pub const FLUSH: u64 = 12_000;
+pub const FLUSH: u64 = 18_000;
 /// A dot product, beside its products.
 pub const DOT: u64 = 18_000;
 /// A product in a dot product.
@@ -38,23 +38,31 @@ pub const MAC_WIDE_CONV: u64 = 5_000;
 /// A rescaled element.
 pub const RESCALE: u64 = 450;
 /// A rescaled element of 16 bits whose result is in the high word of a product of 64 bits.
-pub const RESCALE_HIGH: u64 = 150;
+pub const RESCALE_HIGH: u64 = 120;
 /// An element rescaled from a sum of 64 bits.
 pub const RESCALE_WIDE: u64 = 6_000;
 /// A product of a convolution that is summed tap by tap.
 pub const MAC_DIRECT: u64 = 45;
 /// The same of one that rescales and stores them while they are at hand.
-pub const MAC_CELL: u64 = 28;
+pub const MAC_CELL: u64 = 25;
+/// The same where the taps of sixteen results lie on more than [`SPREAD_LINES`].
+pub const MAC_CELL_SPREAD: u64 = 45;
+/// Lines of a cache that stay in the nearest one while they are used.
+pub const SPREAD_LINES: u64 = 256;
 /// Sixteen results of such a convolution, beside their products; less than sixteen of a row of a tile.
 pub const CELL: u64 = 2_500;
 /// A line of pixels that a convolution copies.
-pub const LINE: u64 = 3_000;
+pub const LINE: u64 = 2_500;
 /// An element of an image that is padded.
-pub const PADDED: u64 = 150;
+pub const PADDED: u64 = 80;
+/// The same of one that is far once it is padded, at 16 bits an element.
+pub const PADDED_FAR: u64 = 250;
 /// An element that a convolution lays out for the tiled kernels.
-pub const GATHER_RUN: u64 = 110;
+pub const GATHER_RUN: u64 = 105;
+/// Sixteen windows that may not begin next to each other, beside their pieces.
+pub const SCATTERED: u64 = 80_000;
 /// A piece of a row that a convolution gathers for a tap.
-pub const PIECE: u64 = 4_000;
+pub const PIECE: u64 = 5_000;
 /// A line of a window that a convolution of few pixels copies.
 pub const WINDOW_LINE: u64 = 5_000;
 /// An element of a result that a convolution stores apart from its neighbours.
@@ -122,7 +130,7 @@ pub const PAD: u64 = 300;
 /// A run of neighbouring elements treated alike.
 pub const RUN: u64 = 40_000;
 /// A run of operands that are broadcast together.
-pub const STRETCH: u64 = 15_000;
+pub const STRETCH: u64 = 18_000;
 /// A run of neighbouring elements copied for a convolution, or a line or tile of others.
 pub const COPY: u64 = 15_000;
 /// An element of Clamp.
@@ -144,31 +152,35 @@ pub const FOLD: u64 = 45_000;
 /// A row that is folded into it.
 pub const FOLD_ROW: u64 = 4_000;
 /// An element of it.
-pub const FOLDED: u64 = 130;
+pub const FOLDED: u64 = 150;
 /// The same of a far operand's rows.
-pub const FOLDED_FAR: u64 = 300;
+pub const FOLDED_FAR: u64 = 350;
 /// The same where a line's windows begin two apart.
 pub const FOLDED_PAIRS: u64 = 250;
 /// The same where they begin further apart.
 pub const FOLDED_APART: u64 = 1_000;
 /// A mean of a window that is folded so.
 pub const MEAN: u64 = 6_000;
+/// The same where the window may lie on padding that does not count.
+pub const MEAN_PADDED: u64 = 16_000;
 /// An element copied with its neighbours into scratch space or out of it.
 pub const MOVE: u64 = 300;
 /// The same by an operation that does nothing else.
 pub const MOVED: u64 = 100;
 /// A run of neighbouring elements, beside them.
-pub const MOVE_RUN: u64 = 5_000;
+pub const MOVE_RUN: u64 = 6_000;
 /// A run of neighbours that Slice takes out of an operand.
 pub const SLICED: u64 = 8_000;
 /// An element of a matrix that is transposed tile by tile.
 pub const TURN: u64 = 500;
 /// The same of a far matrix.
 pub const TURN_FAR: u64 = 2_000;
+/// A run of neighbours that such a tile keeps together, or a piece of it.
+pub const TURN_RUN: u64 = 10_000;
 /// A line of up to 32 neighbours that such a tile reads.
 pub const TURN_LINE: u64 = 2_000;
 /// An element copied from anywhere.
-pub const MOVE_STRIDED: u64 = 6_000;
+pub const MOVE_STRIDED: u64 = 7_000;
 /// The same of one no more than [`SPACED`] elements from the last.
 pub const MOVE_SPACED: u64 = 1_500;
 /// Elements apart that share a cache line.
@@ -189,5 +201,7 @@ pub const TREE_ENTRY: u64 = 6_000;
 pub const TREE_FEATURE: u64 = 500;
 /// An element of Upsample2d's operand.
 pub const UPSAMPLE: u64 = 3_500;
-/// An element of the model's inputs and outputs.
-pub const PORT: u64 = 2_000;
+/// Every element of the model's inputs: it is checked and copied.
+pub const INPUT: u64 = 1_000;
+/// Every element of its outputs: it is copied to where nothing was before.
+pub const OUTPUT: u64 = 2_000;

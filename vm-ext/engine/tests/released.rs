@@ -1,6 +1,7 @@
 //! What was released stays as it is. `tests/released/` lists, for every op-set, the golden vectors that it was released with and their
-//! SHA-256, and this file holds the SHA-256 of each list. Nobody changes either: another meaning is another op-set, with vectors and a
-//! list of its own. Golden vectors may be added; the lists do not name those.
+//! SHA-256, and for the gas schedule the prices and peaks of models; this file holds the SHA-256 of each list. Nobody changes either:
+//! another meaning is another op-set, another price another schedule, with vectors and a list of its own. Golden vectors may be added;
+//! the lists do not name those.
 
 mod common;
 
@@ -8,13 +9,17 @@ use std::fs;
 use std::path::PathBuf;
 
 use aiinference_engine::graph::OP_SET;
-use aiinference_engine::{format, Kernels, Program};
+use aiinference_engine::{format, Kernels, Limits, Program};
 use common::golden::{self, vectors};
 use common::LIMITS;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of `op-set-1.sha256`.
 const OP_SET_1: &str = "594b8f843d450f8cc85a2ffb317b5340a707c1ebf94b2964ba58e08ca6850de4";
+
+/// The SHA-256 of `gas-schedule-1.txt`: lines of gas, peak in bytes, and what model: `golden NAME`, or the graph and the weights of a
+/// shape that the gas benchmark lists, both sections in hex, weights that are one byte again and again as `COUNT*HEX`.
+const GAS_SCHEDULE_1: &str = "de6156f002d328ea5695c6b2af3fa1f848ca5ef91650d98d35e9983a9ff3d8b9";
 
 fn released(list: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -64,5 +69,37 @@ fn op_set_1_means_what_its_drafts_meant() {
             (released.run_gas(), released.peak_bytes()),
             "{name}"
         );
+    }
+}
+
+fn section(text: &str) -> Vec<u8> {
+    match text.split_once('*') {
+        Some((count, byte)) => hex::decode(byte).expect("hex").repeat(count.parse().expect("a count")),
+        None => hex::decode(text).expect("hex"),
+    }
+}
+
+#[test]
+fn a_run_costs_what_gas_schedule_1_was_released_with() {
+    // Those of the benchmark, which lists models that are larger than others.
+    let limits = Limits {
+        max_elements: 1 << 26,
+        max_peak_bytes: 256 << 20,
+        ..LIMITS
+    };
+    let list = released("gas-schedule-1.txt");
+    assert_eq!(sha256(list.as_bytes()), GAS_SCHEDULE_1);
+    let golden = vectors();
+    for (number, line) in (1..).zip(list.lines()) {
+        let [gas, peak, first, second] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("line {number}");
+        };
+        let program = match first {
+            "golden" => Program::load(&golden[second].graph, &golden[second].weights, &limits),
+            _ => Program::load(&section(first), &section(second), &limits),
+        };
+        let program = program.unwrap_or_else(|e| panic!("line {number}: {e}"));
+        let costs = [program.run_gas(), program.peak_bytes()].map(|cost| cost.to_string());
+        assert_eq!(costs, [gas, peak], "line {number}");
     }
 }

@@ -165,6 +165,43 @@ fn pool(hw: u32, c: u32, kernel: u32, stride: u32, average: bool) -> Graph {
     unary(&[1, c, hw, hw], (-3000, 3000), op)
 }
 
+/// Windows of `kernel` along the rows of one channel, half of each line's on padding.
+fn means_at_the_edge(rows: u32, width: u32, kernel: u32) -> Graph {
+    let window = Window {
+        kernel: [1, kernel],
+        strides: [1; 2],
+        dilations: [1; 2],
+        pads: [0, kernel / 2, 0, kernel / 2],
+    };
+    let op = Op::AvgPool2d {
+        x: 0,
+        window,
+        count_padding: false,
+    };
+    unary(&[1, 1, rows, width], (-30_000, 30_000), op)
+}
+
+/// Memory that nothing but one element's repetition is written to.
+fn memory(elements: u32, high: i32) -> Graph {
+    let mut graph = unary(
+        &[1],
+        (0, high),
+        Op::Broadcast {
+            x: 0,
+            shape: vec![elements],
+        },
+    );
+    graph.nodes.push(Op::Slice {
+        x: 1,
+        axis: 0,
+        start: 0,
+        step: 1,
+        length: 1,
+    });
+    graph.outputs[0].value = 2;
+    graph
+}
+
 fn pair(a: &[u32], b: &[u32], product: bool) -> Graph {
     let mut graph = model(input(a, -30000, 30000), vec![]);
     let mut other = input(b, -30000, 30000);
@@ -696,6 +733,13 @@ pub fn cases() -> Vec<(String, Graph)> {
                 mat_mul(m, k, n, 8, if k > 10_000 { 100_000 } else { 1 << 22 }),
             );
         }
+    }
+    for (rows, width, kernel) in [(2_000, 31, 31), (10_000, 4, 4), (1_000, 64, 16)] {
+        let name = format!("AvgPool2d {rows}x{width} k{kernel} at the edge");
+        add(name, means_at_the_edge(rows, width, kernel));
+    }
+    for (elements, high) in [(1 << 16, 9), (1 << 20, 9), (32 << 20, 9), (32 << 20, 1 << 20)] {
+        add(format!("Memory {elements} of 0 to {high}"), memory(elements, high));
     }
     for (batch, c, hw, o, kernel, stride, dilation, groups) in [
         (1, 1, [28, 28], 8, [3, 3], 1, 1, 1),

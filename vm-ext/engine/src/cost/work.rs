@@ -195,13 +195,12 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                 _ => None,
             };
             if let Some(slide) = slide.filter(|slide| narrow(&[value(x), out]) && pool::by_lines(slide)) {
-                let mean = if matches!(op, Op::AvgPool2d { .. }) {
-                    gas::MEAN
-                } else {
-                    0
+                let means = match op {
+                    Op::AvgPool2d { count_padding, .. } => means(&slide, *count_padding),
+                    _ => 0,
                 };
                 let lines = elements / slide.out[1] as u64;
-                return plain(sum!(lines, folded(&slide, far(value(x))); elements, mean));
+                return plain(sum!(lines, folded(&slide, far(value(x))); lines, means));
             }
             let whole = |slide: &Slide| narrow(&[value(x)]) && pool::whole_rows(slide);
             if let Some(slide) = slide.filter(whole) {
@@ -234,7 +233,7 @@ pub(super) fn work(op: &Op, values: &[ValueType], out: &ValueType, sums: Sums, l
                     let lines = elements / rows as u64 * rows.div_ceil(movement::TILE) as u64;
                     sum!(
                         elements, each;
-                        runs, pieces, gas::MOVE_RUN;
+                        runs, pieces, gas::TURN_RUN;
                         lines, gas::TURN_LINE;
                         runs / rows as u64, tiles, gas::COPY
                     )
@@ -316,6 +315,17 @@ fn folded(slide: &Slide, far: bool) -> u64 {
         rows, width * slide.strides[1] + pieces * span, down;
         columns, width + WIDE * pieces, along
     )
+}
+
+/// Price of the means of such a line.
+fn means(slide: &Slide, count_padding: bool) -> u64 {
+    let (width, stride, before) = (slide.out[1], slide.strides[1], slide.before[1]);
+    let after = slide.padded[1] - slide.image[1] - before;
+    let padded = match count_padding {
+        true => 0,
+        false => width.min(before.div_ceil(stride) + after.div_ceil(stride)),
+    };
+    sum!(width, gas::MEAN; padded, gas::MEAN_PADDED)
 }
 
 /// Most taps that a window has inside the image.
@@ -480,11 +490,15 @@ fn conv2d(shape: &ConvShape, narrow: bool, sums: Sums, far: bool, out: Storage, 
         true => direct(shape, flushes > 0, rescale),
         false => tiled(shape, narrow, flushes, rescale, far),
     };
+    let padded = match sum!(2, shape.in_channels, elements) > gas::FAR_BYTES {
+        true => gas::PADDED_FAR,
+        false => gas::PADDED,
+    };
     let gas = sum!(
         touched;
         scratch.bytes(), gas::RESULT_BYTE;
         batch, shape.in_channels, rows, gas::LINE;
-        batch, shape.in_channels, elements, gas::PADDED;
+        batch, shape.in_channels, elements, padded;
         batch, groups, gas::COPY;
         products
     );
@@ -537,6 +551,9 @@ fn rescale_price(high: bool) -> u64 {
     }
 }
 
+/// Elements of 16 bits in a line of a cache.
+const LINE: u64 = 32;
+
 /// Products of a convolution whose channels are summed tap by tap and stored at once, sixteen pixels of a row or of two at a time.
 fn cells(shape: &ConvShape, rescale: u64) -> u64 {
     let slide = &shape.slide;
@@ -563,11 +580,19 @@ fn cells(shape: &ConvShape, rescale: u64) -> u64 {
         (_, 1) => taps / slide.kernel[1] as u64 * slide.kernel[1].next_multiple_of(2) as u64,
         _ => 2 * taps,
     };
+    // Those that the taps of a cell touch, of every row and channel; one lies on at most as many as there are.
+    let along = ((span(1) + stride * lanes) / LINE + 2).min(slide.kernel[1] as u64);
+    let lines = taps / slide.kernel[1] as u64 * along;
+    let mac = if lines > gas::SPREAD_LINES {
+        gas::MAC_CELL_SPREAD
+    } else {
+        gas::MAC_CELL
+    };
     let channel = sum!(
         gas::COPY;
         edges + short, gas::COPY;
         short, taps, gas::PIECE;
-        cells + edges, lanes, steps, gas::MAC_CELL;
+        cells + edges, lanes, steps, mac;
         cells + edges, gas::CELL;
         cells + edges, lanes, rescale
     );
@@ -591,7 +616,7 @@ fn direct(shape: &ConvShape, wide: bool, rescale: u64) -> u64 {
         (lines, sum!(height, width.div_ceil(lanes)), last)
     };
     let (mac, flushes) = match wide {
-        true => (2 * gas::MAC_DIRECT, taps.div_ceil(SPLIT as u64)),
+        true => (3 * gas::MAC_DIRECT, taps.div_ceil(SPLIT as u64)),
         false => (gas::MAC_DIRECT, 0),
     };
     let channel = sum!(
@@ -647,7 +672,8 @@ fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool)
         again, gas::WEIGHT_BYTE_AGAIN;
         batch, groups, panels, taps, wide, gas::GATHER_RUN;
         batch, groups, scattered, taps, gathered;
-        batch, groups, panels, gas::RUN;
+        batch, groups, scattered, gas::SCATTERED;
+        batch, groups, panels, gas::COPY;
         batch, groups, panels, tiles, gas::TILE;
         batch, channels, panels, wide, taps + 1, mac;
         batch, channels, panels, gas::TILE_ROW;

@@ -47,17 +47,23 @@ pub(crate) fn avg_pool(x: View<'_>, slide: &Slide, count_padding: bool, out: &mu
                         inside(j)
                     }
                 };
-                let mut from = 0;
+                let (mut from, mut n) = (0, count(0));
                 while from < line.len() {
                     // Neighbours that hold as many elements: all but those at the ends.
-                    let n = count(from);
-                    let end = (from + 1..line.len()).find(|j| count(*j) != n).unwrap_or(line.len());
+                    let (mut end, mut next) = (from + 1, n);
+                    while end < line.len() {
+                        next = count(end);
+                        if next != n {
+                            break;
+                        }
+                        end += 1;
+                    }
                     let (divisor, sums) = (Divisor::new(n as u64), &mut line[from..end]);
                     match divisor.factor {
                         0 => sums.iter_mut().for_each(|sum| *sum = mean((*sum).into(), n)),
                         _ => sums.iter_mut().for_each(|sum| *sum = divisor.mean(*sum)),
                     }
-                    from = end;
+                    (from, n) = (end, next);
                 }
                 out.store_run(at, line, kernels);
             });

@@ -37,7 +37,7 @@ pub fn run(graph: &Graph, types: &[Type]) -> (Vec<u64>, u64) {
     let arena = u128::from(memory::peak(graph, types)) * gas("ARENA_BYTE");
     (
         nodes,
-        saturated(gas("NODE") + ports * gas("RUN") + (taken + returned) * gas("PORT") + arena + all),
+        saturated(gas("NODE") + ports * gas("RUN") + taken * gas("INPUT") + returned * gas("OUTPUT") + arena + all),
     )
 }
 
@@ -288,12 +288,16 @@ fn operation(op: &Op, y: &Type, types: &[Type]) -> u128 {
                 (window.kernel[axis] as u128).min(extent.div_ceil(window.dilations[axis] as u128))
             };
             if let Some(lines) = folded(&types[*x], window, y) {
-                let mean = if matches!(op, Op::AvgPool2d { .. }) {
-                    gas("MEAN")
-                } else {
-                    0
+                let ow = y.shape[3] as u128;
+                let means = match op {
+                    Op::AvgPool2d { count_padding, .. } => {
+                        let aside = |side: usize| (window.padding[side] as u128).div_ceil(window.strides[1] as u128);
+                        let padded = if *count_padding { 0 } else { ow.min(aside(1) + aside(3)) };
+                        ow * gas("MEAN") + padded * gas("MEAN_PADDED")
+                    }
+                    _ => 0,
                 };
-                return lines + e * mean;
+                return lines + e / ow * means;
             }
             let whole =
                 window.kernel[1] == shape(x)[3] as i128 && window.padding == [0; 4] && window.dilations == [1, 1];
@@ -454,7 +458,9 @@ fn conv2d(
     let (ph, pw) = (height + padding[0] + padding[2], width + padding[1] + padding[3]);
     let mut all = touched + scratch * gas("RESULT_BYTE") + batch * groups * gas("COPY");
     if padding != [0; 4] {
-        all += batch * channels * (height * gas("LINE") + ph * pw * gas("PADDED"));
+        let far = 2 * channels * ph * pw > gas("FAR_BYTES");
+        let padded = gas(if far { "PADDED_FAR" } else { "PADDED" });
+        all += batch * channels * (height * gas("LINE") + ph * pw * padded);
     }
     let of_group = out / groups;
     let [down, across] = window.strides.map(|n| n as u128);
@@ -481,7 +487,13 @@ fn conv2d(
             (_, 1) => taps / kw * (kw + kw % 2),
             _ => 2 * taps,
         };
-        let cell = 16 * steps * gas("MAC_CELL") + gas("CELL") + 16 * short;
+        let lines = taps / kw * kw.min(((kw - 1) * dw + 16 * across) / 32 + 2);
+        let mac = gas(if lines > gas("SPREAD_LINES") {
+            "MAC_CELL_SPREAD"
+        } else {
+            "MAC_CELL"
+        });
+        let cell = 16 * steps * mac + gas("CELL") + 16 * short;
         let channel = (1 + edges + pixels) * gas("COPY") + pixels * taps * gas("PIECE") + (cells + edges) * cell;
         return all + batch * out * channel;
     }
@@ -497,7 +509,7 @@ fn conv2d(
         let products = if flushes == 0 {
             16 * taps * gas("MAC_DIRECT") * across
         } else {
-            16 * taps * 2 * gas("MAC_DIRECT") * across + taps.div_ceil(256) * gas("FLUSH")
+            16 * taps * 3 * gas("MAC_DIRECT") * across + taps.div_ceil(256) * gas("FLUSH")
         };
         let lines = lines * gas("COPY") + 2 * oh * gas("LINE") + few * taps * gas("PIECE");
         return all + batch * out * (lines + sixteens * (products + ended));
@@ -532,8 +544,8 @@ fn conv2d(
     };
     let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
     all + again * gas("WEIGHT_BYTE_AGAIN")
-        + batch * groups * panels * (taps * 16 * gas("GATHER_RUN") + gas("RUN"))
-        + batch * groups * scattered * taps * gathered
+        + batch * groups * panels * (taps * 16 * gas("GATHER_RUN") + gas("COPY"))
+        + batch * groups * scattered * (taps * gathered + gas("SCATTERED"))
         + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
         + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
         + if oh * ow % 16 > 0 { batch * out * gas("CELL") } else { 0 }
@@ -597,7 +609,7 @@ fn transpose(x: &Type, axes: &[usize]) -> u128 {
     if run >= 4 && down >= 4 {
         let tiles = elements(x) / (run * down) * run.div_ceil(32) * down.div_ceil(32);
         return elements(x) * by_distance("TURN", x)
-            + elements(x) / run * run.div_ceil(32) * gas("MOVE_RUN")
+            + elements(x) / run * run.div_ceil(32) * gas("TURN_RUN")
             + elements(x) / down * down.div_ceil(32) * gas("TURN_LINE")
             + tiles * gas("COPY");
     }
