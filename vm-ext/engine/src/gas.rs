@@ -144,7 +144,7 @@ pub const SOFTMAX: u64 = 3_000;
 /// A row of Softmax.
 pub const SOFTMAX_ROW: u64 = 70_000;
 /// An element that pooling looks at.
-pub const POOL_TAP: u64 = 5_000;
+pub const POOL_TAP: u64 = 6_500;
 /// An element that pooling gives.
 pub const POOL: u64 = 36_000;
 /// A line that pooling folds at once, or a piece of it.
