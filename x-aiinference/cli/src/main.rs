@@ -44,7 +44,7 @@ enum Command {
     /// Say what a model takes, gives and costs
     Inspect(inspect::Args),
     /// Run a model: the bits of the chain
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Prove runs of a model, for chains that verify instead of running it
     Prove(prove::Args),
     /// Make a stored circuit again from its model, and compare
