@@ -60,7 +60,7 @@ pub const PADDED_FAR: u64 = 250;
 /// An element that a convolution lays out for the tiled kernels.
 pub const GATHER_RUN: u64 = 105;
 /// Sixteen windows that may not begin next to each other, beside their pieces.
-pub const SCATTERED: u64 = 80_000;
+pub const PANEL_APART: u64 = 80_000;
 /// A piece of a row that a convolution gathers for a tap.
 pub const PIECE: u64 = 5_000;
 /// A line of a window that a convolution of few pixels copies.

@@ -672,7 +672,7 @@ fn tiled(shape: &ConvShape, narrow: bool, flushes: u64, rescale: u64, far: bool)
         again, gas::WEIGHT_BYTE_AGAIN;
         batch, groups, panels, taps, wide, gas::GATHER_RUN;
         batch, groups, scattered, taps, gathered;
-        batch, groups, scattered, gas::SCATTERED;
+        batch, groups, scattered, gas::PANEL_APART;
         batch, groups, panels, gas::COPY;
         batch, groups, panels, tiles, gas::TILE;
         batch, channels, panels, wide, taps + 1, mac;

@@ -90,6 +90,7 @@ pub(crate) struct PanelsOf8<'a> {
     /// Elements from one panel to the next.
     pub stride: usize,
     /// The sum of each column over the k at hand.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub sums: &'a [i32],
 }
 

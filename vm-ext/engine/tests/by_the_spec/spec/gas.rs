@@ -545,7 +545,7 @@ fn conv2d(
     let mac = gas(if weights.bits == 8 { "MAC_I8" } else { "MAC_I16" });
     all + again * gas("WEIGHT_BYTE_AGAIN")
         + batch * groups * panels * (taps * 16 * gas("GATHER_RUN") + gas("COPY"))
-        + batch * groups * scattered * (taps * gathered + gas("SCATTERED"))
+        + batch * groups * scattered * (taps * gathered + gas("PANEL_APART"))
         + batch * groups * panels * (out / groups).div_ceil(48) * gas("TILE")
         + batch * out * panels * (16 * (taps + 1) * mac + flushes * gas("FLUSH") + ended)
         + if oh * ow % 16 > 0 { batch * out * gas("CELL") } else { 0 }
