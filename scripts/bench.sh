@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures engine, import and guest, and the engine beside onnxruntime on real models; writes docs/benchmarks.md and
-# benchmarks.json. Takes the better part of an hour, and wants a machine that does nothing else.
+# benchmarks.json. Takes ten minutes beside compiling, and wants a machine that does nothing else.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 

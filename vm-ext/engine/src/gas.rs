@@ -1,6 +1,6 @@
 //! What work costs. 10^6 gas is one microsecond of the reference machine's AVX2 path.
 //!
-//! `benches/gas.rs` measures that no operation, at any shape, takes longer than it pays for. Changing a number is a
+//! `benches/gas` measures that no operation, at any shape, takes longer than it pays for. Changing a number is a
 //! consensus-breaking release.
 
 /// Every node: dispatch, allocation, set-up.
