@@ -69,7 +69,7 @@ pub const WINDOW_LINE: u64 = 5_000;
 pub const SCATTER: u64 = 2_000;
 /// Operands above this size do not stay in any cache, and elements apart are fetched from memory one by one.
 pub const FAR_BYTES: u64 = 8 << 20;
-/// The same in a far operand.
+/// An element, or a piece of a row, that a convolution gathers from a far operand.
 pub const GATHER_FAR: u64 = 20_000;
 /// A product in 64 bits of a convolution over a far operand.
 pub const MAC_WIDE_CONV_FAR: u64 = 40_000;

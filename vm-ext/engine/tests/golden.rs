@@ -443,6 +443,56 @@ fn chosen() -> Vec<(&'static str, Graph, Vec<Vec<i32>>)> {
     ]
 }
 
+/// Windows whose strides and dilations lead beyond the image, further than 32-bit machines can count in elements.
+fn chosen_of_windows() -> Vec<(&'static str, Graph, Vec<Vec<i32>>)> {
+    const FAR: u32 = 1 << 31;
+    let window = |kernel, strides, dilations| Window {
+        kernel,
+        strides,
+        dilations,
+        pads: [0; 4],
+    };
+    let conv = |channels, window, weights: Vec<i16>| Op::Conv2d {
+        x: 0,
+        weights: Array::I16(weights),
+        channels,
+        bias: vec![],
+        window,
+        groups: 1,
+        rescale: Rescale {
+            multipliers: vec![1],
+            shifts: vec![0],
+            low: -30_000,
+            high: 30_000,
+        },
+    };
+    let x = || port(&[1, 1, 1, 8], -100, 100);
+    let values: Vec<i32> = (-40..40).step_by(10).collect();
+    vec![
+        (
+            "conv-direct-far-stride",
+            model(x(), conv(1, window([1, 3], [FAR, 1], [1, 1]), vec![2, -3, 5])),
+            vec![values.clone()],
+        ),
+        (
+            "conv-of-few-pixels-far-dilation",
+            model(x(), conv(16, window([1, 2], [1, 1], [FAR, 1]), (-16..16).collect())),
+            vec![values.clone()],
+        ),
+        (
+            "max-pool-far-dilation",
+            model(
+                x(),
+                Op::MaxPool2d {
+                    x: 0,
+                    window: window([1, 2], [1, 1], [FAR, 1]),
+                },
+            ),
+            vec![values],
+        ),
+    ]
+}
+
 /// Small random models, some for every operation.
 fn drawn() -> Vec<(String, Graph, Vec<Vec<i32>>)> {
     let mut taken: BTreeMap<&'static str, u32> = BTreeMap::new();
@@ -484,6 +534,7 @@ fn write_new_golden_vectors() {
     let chosen = chosen()
         .into_iter()
         .chain(chosen_of_computed())
+        .chain(chosen_of_windows())
         .map(|(name, graph, inputs)| (name.to_string(), graph, inputs));
     for (name, graph, inputs) in chosen.chain(drawn()).chain(self_test::cases()) {
         let program = Program::new(graph.clone(), &LIMITS).unwrap_or_else(|e| panic!("{name}: {e}"));

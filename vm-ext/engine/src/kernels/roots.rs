@@ -49,8 +49,10 @@ fn nearest_root(v: __m256i) -> __m256i {
     let (w, up) = raised::<2>(raised::<4>(raised::<8>(raised::<16>(raised::<32>(one)))));
     let z = _mm256_srli_epi64::<30>(w);
     let knots = INVERSE_ROOTS.as_ptr().cast();
-    // SAFETY: of 62 bits the upper 8, so an index into the table.
-    let y = unsafe { _mm256_i64gather_epi32::<4>(knots, _mm256_srli_epi64::<54>(w)) };
+    // Of 62 bits the upper 8.
+    let index = _mm256_and_si256(_mm256_srli_epi64::<54>(w), _mm256_set1_epi64x(0xff));
+    // SAFETY: an index into the table, which has 256 entries.
+    let y = unsafe { _mm256_i64gather_epi32::<4>(knots, index) };
     let mut y = _mm256_cvtepu32_epi64(y);
     for _ in 0..2 {
         let square = _mm256_srli_epi64::<30>(_mm256_mul_epu32(y, y));

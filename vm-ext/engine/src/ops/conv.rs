@@ -368,7 +368,8 @@ impl Conv {
                 offsets,
                 weights,
                 step: stride_w,
-                pitch: stride_h * slide.padded[1],
+                // A stride beyond the image leads to no other row, and may be larger than 32-bit machines can count.
+                pitch: stride_h.wrapping_mul(slide.padded[1]),
                 columns: columns(slide),
             };
             return (kernels.depthwise_to)(rows, channel, low, high, &mut out[base..base + out_h * out_w]);

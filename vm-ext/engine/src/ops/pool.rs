@@ -235,7 +235,9 @@ fn lines<A: Copy>(
                     right.fill(neutral);
                     let row = image * height + i * slide.strides[0] + u0 * slide.dilations[0] - slide.before[0];
                     let source = &x[row * width + start - before..];
-                    fold_rows(inside, source, slide.dilations[0] * width, *rows, down, &join);
+                    // Where it is larger than 32-bit machines can count, there is no other row.
+                    let step = slide.dilations[0].wrapping_mul(width);
+                    fold_rows(inside, source, step, *rows, down, &join);
                 }
                 i += 1;
                 if i == out_h {

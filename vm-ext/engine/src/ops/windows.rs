@@ -138,7 +138,8 @@ impl Windows {
         let row = i * slide.strides[0] + u0 * slide.dilations[0] - slide.before[0];
         let column = j * slide.strides[1] + v0 * slide.dilations[1] - slide.before[1];
         let start = row * width + column;
-        let (down, across) = (slide.dilations[0] * width, slide.dilations[1]);
+        // Where it is larger than 32-bit machines can count, there is no other row.
+        let (down, across) = (slide.dilations[0].wrapping_mul(width), slide.dilations[1]);
         let image = &x[image * shape.in_channels * height * width..][..shape.in_channels * height * width];
         if kernel_h * kernel_w == 1 {
             for (y, x) in window.iter_mut().zip(image[start..].iter().step_by(height * width)) {

@@ -138,6 +138,9 @@ fn cells<const STEP: usize, const NARROW: bool>(
     // What eight pixels read from where their windows begin.
     let reach = furthest + STEP * HALF;
     let count = out.len() / columns;
+    // So nothing below wraps.
+    let last = count.saturating_sub(1).checked_mul(pitch);
+    assert!(last.is_some_and(|last| last == 0 || last < source.len()));
     let cells = match NARROW {
         true => count / 2,
         false => count * columns.div_ceil(WIDE),
