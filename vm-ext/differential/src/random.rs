@@ -212,6 +212,13 @@ impl Draw {
             let reach = (w.kernel[axis] - 1) * w.dilations[axis];
             w.pads[axis] = if self.one_in(2) { self.u32(0, reach) } else { 0 };
             w.pads[axis + 2] = if self.one_in(2) { self.u32(0, reach) } else { 0 };
+            // How far the next place or tap would be matters to nothing where there is but one.
+            if self.one_in(20) {
+                w.strides[axis] = 1 << self.u32(16, 31);
+            }
+            if w.kernel[axis] == 1 && self.one_in(10) {
+                w.dilations[axis] = 1 << self.u32(16, 31);
+            }
         }
         w
     }
